@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The verbs of this repository. All work is done by tools/testing/livepatch/klp-dev,
+# this file only gives it the names that a kernel developer would try first.
+
+KLP := tools/testing/livepatch/klp-dev
+
+# Handed over by environment, under names of their own: plain V, O or CORE must
+# not leak into the kernel's make, where they mean something else.
+export KLP_CORE := $(or $(CORE),rust)
+export KLP_KERNEL_SRC := $(KERNEL_SRC)
+export KLP_V := $(V)
+export KLP_O := $(O)
+
+VERBS := run shell test test-debug kernel tree series check deps clean
+
+.PHONY: help $(VERBS)
+
+help:
+	@$(KLP) help
+
+$(VERBS):
+	@+$(KLP) $@

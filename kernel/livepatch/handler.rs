@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hot path: which version of a function does this task run?
+//!
+//! Called by the shell in `shim/handler.c`, in any context, with preemption disabled. Nothing here
+//! may sleep, allocate, lock, print, panic or call a function that can be traced. Rust code itself
+//! is not instrumented; the C helpers behind the kernel's atomics and barriers are, so plain
+//! volatile reads are used and the barriers stay in the shell.
+
+use crate::{
+    model::{
+        choice::{
+            self,
+            Version, //
+        },
+        phase::Target, //
+    },
+    ops,
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// A version that the handler found on the stack of a function.
+///
+/// # Invariants
+///
+/// Points to a version that was reachable after preemption was disabled, which keeps it allocated
+/// until preemption is enabled again.
+#[derive(Clone, Copy)]
+struct Seen(NonNull<bindings::klp_version>);
+
+impl Version for Seen {
+    #[inline(always)]
+    fn in_transition(self) -> bool {
+        // SAFETY: The version is allocated by the type invariant, and a byte that only ever is 0 or
+        // 1 is read.
+        unsafe { ptr::read_volatile(&raw const (*self.0.as_ptr()).transition) }
+    }
+
+    #[inline(always)]
+    fn below(self) -> Option<Self> {
+        // SAFETY: The version is allocated by the type invariant.
+        let below = unsafe { ptr::read_volatile(&raw const (*self.0.as_ptr()).below) };
+
+        // INVARIANT: A version that is on a stack only points to versions on the same stack.
+        NonNull::new(below).map(Seen)
+    }
+}
+
+/// Finds the newest version for the call site `ip`; null if there is none.
+#[export]
+#[inline(never)]
+pub(crate) extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
+    // SAFETY: The handler has disabled preemption, and uses the result before it enables it.
+    match unsafe { ops::find(ip) } {
+        Some(ops) => ops.top_for_handler(),
+        None => ptr::null_mut(),
+    }
+}
+
+/// Chooses the version for a task in `patch_state` when `top` is in transition; null stands for
+/// the original function.
+///
+/// # Safety
+///
+/// `top` must be a result of [`klp_handler_top`] since preemption was last disabled, and not null.
+#[export]
+pub(crate) unsafe extern "C" fn klp_handler_choose(
+    top: *mut bindings::klp_version,
+    patch_state: c_int,
+) -> *mut bindings::klp_version {
+    let Some(top) = NonNull::new(top) else {
+        return ptr::null_mut();
+    };
+
+    // INVARIANT: By the safety contract of this function.
+    match choice::choose(Seen(top), Target::from_patch_state(patch_state)) {
+        Some(Seen(version)) => version.as_ptr(),
+        None => ptr::null_mut(),
+    }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel live patching.
+//!
+//! The design is described in `Documentation/livepatch/rust-core.rst`. C code enters by the
+//! exported functions of `abi`, `module`, `transition` and `handler`; what Rust cannot call is
+//! behind `shim/shim.h`.
+
+mod abi;
+mod handler;
+mod model;
+mod module;
+mod ops;
+mod patch;
+mod publish;
+mod registry;
+mod report;
+mod stack;
+mod symbols;
+mod sysfs;
+mod transition;
+mod unsupported;
+
+const __LOG_PREFIX: &[u8] = b"livepatch\0";

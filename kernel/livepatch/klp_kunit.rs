@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit tests of the livepatch rules.
+//!
+//! A crate of its own, so that it can be built without the core: the rules under `model/` need
+//! neither ftrace nor an architecture with livepatch support, and run under UML as well.
+//!
+//! The host crate in `tools/testing/livepatch/model` compares the same rules with oracles; here are
+//! the cases that must hold on every architecture and with the kernel's own compiler flags.
+
+// The suites do not use every item of the rules, and do not exist if KUnit is a module.
+#![allow(dead_code)]
+
+mod model;
+
+use kernel::prelude::*;
+
+#[kunit_tests(klp_model_ranges)]
+mod ranges {
+    use super::model::ranges::{
+        build,
+        find,
+        Range, //
+    };
+
+    /// The tag of a range in `index` that contains `addr`.
+    fn tag_at(index: &[Range], addr: usize) -> Option<usize> {
+        find(index, addr).map(Range::tag)
+    }
+
+    #[test]
+    fn empty_index() {
+        build(&mut []);
+        assert_eq!(tag_at(&[], 0), None);
+        assert_eq!(tag_at(&[], usize::MAX), None);
+    }
+
+    #[test]
+    fn half_open() {
+        let mut index = [Range::new(0x1000, 0x10, 7)];
+
+        build(&mut index);
+        assert_eq!(tag_at(&index, 0x0fff), None);
+        assert_eq!(tag_at(&index, 0x1000), Some(7));
+        assert_eq!(tag_at(&index, 0x100f), Some(7));
+        assert_eq!(tag_at(&index, 0x1010), None);
+    }
+
+    #[test]
+    fn any_order() {
+        let mut index = [
+            Range::new(0x3000, 0x10, 3),
+            Range::new(0x1000, 0x10, 1),
+            Range::new(0x1010, 0x10, 2),
+        ];
+
+        build(&mut index);
+        assert_eq!(tag_at(&index, 0x100f), Some(1));
+        assert_eq!(tag_at(&index, 0x1010), Some(2));
+        assert_eq!(tag_at(&index, 0x1020), None);
+        assert_eq!(tag_at(&index, 0x3008), Some(3));
+    }
+
+    #[test]
+    fn empty_range() {
+        let mut index = [Range::new(0x1000, 0, 1), Range::new(0x1000, 4, 2)];
+
+        build(&mut index);
+        assert_eq!(tag_at(&index, 0x1000), Some(2));
+        assert_eq!(tag_at(&index, 0x1004), None);
+    }
+
+    #[test]
+    fn long_over_short() {
+        let mut index = [
+            Range::new(0x1000, 0x1000, 1),
+            Range::new(0x1100, 0x10, 2),
+            Range::new(0x1200, 0, 3),
+        ];
+
+        build(&mut index);
+        assert_eq!(tag_at(&index, 0x10ff), Some(1));
+        assert!(tag_at(&index, 0x1100).is_some());
+        assert_eq!(tag_at(&index, 0x1110), Some(1));
+        assert_eq!(tag_at(&index, 0x1200), Some(1));
+        assert_eq!(tag_at(&index, 0x1fff), Some(1));
+        assert_eq!(tag_at(&index, 0x2000), None);
+    }
+
+    #[test]
+    fn ends_of_address_space() {
+        let mut index = [
+            Range::new(usize::MAX - 8, usize::MAX, 2),
+            Range::new(0, 4, 1),
+        ];
+
+        build(&mut index);
+        assert_eq!(tag_at(&index, 0), Some(1));
+        assert_eq!(tag_at(&index, 4), None);
+        assert_eq!(tag_at(&index, usize::MAX - 9), None);
+        assert_eq!(tag_at(&index, usize::MAX - 8), Some(2));
+        assert_eq!(tag_at(&index, usize::MAX - 1), Some(2));
+    }
+}
+
+#[kunit_tests(klp_model_ip_table)]
+mod ip_table {
+    use super::model::ip_table::{
+        find,
+        insert,
+        slots_for,
+        Slot, //
+    };
+
+    #[test]
+    fn sizes() {
+        assert_eq!(slots_for(0), Some(8));
+        assert_eq!(slots_for(4), Some(8));
+        assert_eq!(slots_for(5), Some(16));
+        assert_eq!(slots_for(1000), Some(2048));
+        assert_eq!(slots_for(usize::MAX), None);
+    }
+
+    #[test]
+    fn insert_and_find() {
+        let mut slots = [Slot::FREE; 16];
+
+        for n in 1..=8 {
+            assert!(insert(&mut slots, usize::MAX - n * 16, n));
+        }
+        for n in 1..=8 {
+            assert_eq!(find(&slots, usize::MAX - n * 16), Some(&n));
+        }
+        assert_eq!(find(&slots, usize::MAX), None);
+    }
+
+    #[test]
+    fn zero_is_no_call_site() {
+        let mut slots = [Slot::FREE; 8];
+
+        assert!(!insert(&mut slots, 0, 1));
+        assert_eq!(find(&slots, 0), None);
+    }
+
+    #[test]
+    fn second_insert_is_refused() {
+        let mut slots = [Slot::FREE; 8];
+
+        assert!(insert(&mut slots, 0x1000, 1));
+        assert!(!insert(&mut slots, 0x1000, 2));
+        assert_eq!(find(&slots, 0x1000), Some(&1));
+    }
+
+    #[test]
+    fn full_table() {
+        let mut slots = [Slot::FREE; 8];
+
+        for ip in 1..=8 {
+            assert!(insert(&mut slots, ip, ip));
+        }
+        assert!(!insert(&mut slots, 9, 9));
+        for ip in 1..=8 {
+            assert_eq!(find(&slots, ip), Some(&ip));
+        }
+        assert_eq!(find(&slots, 9), None);
+        assert_eq!(find(&slots, 0), None);
+    }
+
+    #[test]
+    fn no_slots() {
+        let mut slots: [Slot<usize>; 0] = [];
+
+        assert!(!insert(&mut slots, 1, 1));
+        assert_eq!(find(&slots, 1), None);
+    }
+}
+
+#[kunit_tests(klp_model_symbol)]
+mod symbol {
+    use super::model::symbol::{
+        Search,
+        Unresolved, //
+    };
+
+    /// The outcome for a symbol with these addresses.
+    fn resolve(occurrences: &[usize], sympos: usize) -> Result<usize, Unresolved> {
+        let mut search = Search::new(sympos);
+
+        for &addr in occurrences {
+            search.offer(addr);
+        }
+        search.outcome()
+    }
+
+    #[test]
+    fn unique() {
+        assert_eq!(resolve(&[0x1000], 0), Ok(0x1000));
+        assert_eq!(resolve(&[0x1000], 1), Ok(0x1000));
+    }
+
+    #[test]
+    fn not_found() {
+        assert_eq!(resolve(&[], 0), Err(Unresolved::NotFound));
+        assert_eq!(resolve(&[], 1), Err(Unresolved::NotFound));
+        assert_eq!(resolve(&[0], 0), Err(Unresolved::NotFound));
+    }
+
+    #[test]
+    fn ambiguous() {
+        assert_eq!(resolve(&[0x1000, 0x2000], 0), Err(Unresolved::Ambiguous));
+        assert_eq!(resolve(&[0x1000, 0x1000], 0), Err(Unresolved::Ambiguous));
+    }
+
+    #[test]
+    fn positions() {
+        let occurrences = [0x3000, 0x1000, 0x2000];
+
+        assert_eq!(resolve(&occurrences, 1), Ok(0x3000));
+        assert_eq!(resolve(&occurrences, 2), Ok(0x1000));
+        assert_eq!(resolve(&occurrences, 3), Ok(0x2000));
+        assert_eq!(resolve(&occurrences, 4), Err(Unresolved::NoSuchPosition));
+        assert_eq!(
+            resolve(&occurrences, usize::MAX),
+            Err(Unresolved::NoSuchPosition)
+        );
+    }
+
+    #[test]
+    fn end_of_search() {
+        let mut search = Search::new(1);
+
+        assert!(!search.is_over());
+        search.offer(0x1000);
+        assert!(search.is_over());
+
+        let mut search = Search::new(0);
+
+        search.offer(0x1000);
+        assert!(!search.is_over());
+        search.offer(0x2000);
+        assert!(search.is_over());
+    }
+}
+
+#[kunit_tests(klp_model_choice)]
+mod choice {
+    use super::model::{
+        choice::{
+            choose,
+            settled,
+            Version, //
+        },
+        phase::Target, //
+    };
+
+    /// A version: the patches of the stack up to it, and the patch in transition.
+    #[derive(Clone, Copy)]
+    struct Place<'a>(&'a [u8], Option<u8>);
+
+    impl Version for Place<'_> {
+        fn in_transition(self) -> bool {
+            self.0.last().copied() == self.1
+        }
+
+        fn below(self) -> Option<Self> {
+            match self.0.split_last()? {
+                (_, []) => None,
+                (_, rest) => Some(Place(rest, self.1)),
+            }
+        }
+    }
+
+    /// The height of the chosen version, while `moving` is in transition.
+    fn height(stack: &[u8], moving: Option<u8>, side: Option<Target>) -> Option<usize> {
+        choose(Place(stack, moving), side).map(|version| version.0.len())
+    }
+
+    #[test]
+    fn only_version() {
+        assert_eq!(height(&[1], Some(1), Some(Target::Unpatched)), None);
+        assert_eq!(height(&[1], Some(1), Some(Target::Patched)), Some(1));
+    }
+
+    #[test]
+    fn newer_over_older() {
+        assert_eq!(height(&[1, 2], Some(2), Some(Target::Unpatched)), Some(1));
+        assert_eq!(height(&[1, 2], Some(2), Some(Target::Patched)), Some(2));
+    }
+
+    #[test]
+    fn one_patch_twice() {
+        assert_eq!(
+            height(&[1, 2, 2], Some(2), Some(Target::Unpatched)),
+            Some(1)
+        );
+        assert_eq!(height(&[2, 2], Some(2), Some(Target::Unpatched)), None);
+        assert_eq!(height(&[2, 2], Some(2), Some(Target::Patched)), Some(2));
+    }
+
+    #[test]
+    fn idle_task() {
+        assert_eq!(height(&[1, 2], Some(2), None), Some(2));
+    }
+
+    #[test]
+    fn nothing_in_transition() {
+        assert_eq!(height(&[1, 2], None, Some(Target::Unpatched)), Some(2));
+        assert_eq!(height(&[1, 2], None, Some(Target::Patched)), Some(2));
+        assert_eq!(height(&[1, 2], Some(1), Some(Target::Unpatched)), Some(2));
+    }
+
+    #[test]
+    fn nothing_settled() {
+        assert!(settled(None::<Place<'_>>).is_none());
+        assert!(settled(Some(Place(&[1], Some(1)))).is_none());
+    }
+}
+
+#[kunit_tests(klp_model_phase)]
+mod phase {
+    use super::model::phase::{
+        Phase,
+        Refusal,
+        Step,
+        Target, //
+    };
+
+    #[test]
+    fn registered() {
+        let phase = Phase::Registered;
+
+        for busy in [false, true] {
+            assert_eq!(phase.request(false, busy), Err(Refusal::Already));
+            assert_eq!(phase.request(true, busy), Err(Refusal::OneShot));
+        }
+        assert!(!phase.is_enabled());
+        assert!(!phase.in_transition());
+    }
+
+    #[test]
+    fn enabling() {
+        let phase = Phase::Enabling;
+
+        for busy in [false, true] {
+            assert_eq!(phase.request(false, busy), Ok(Step::Reverse));
+            assert_eq!(phase.request(true, busy), Err(Refusal::Already));
+        }
+        assert!(phase.is_enabled());
+        assert!(phase.in_transition());
+    }
+
+    #[test]
+    fn enabled() {
+        let phase = Phase::Enabled;
+
+        assert_eq!(
+            phase.request(false, false),
+            Ok(Step::Start(Target::Unpatched))
+        );
+        assert_eq!(phase.request(false, true), Err(Refusal::Busy));
+        for busy in [false, true] {
+            assert_eq!(phase.request(true, busy), Err(Refusal::Already));
+        }
+        assert!(phase.is_enabled());
+        assert!(!phase.in_transition());
+    }
+
+    #[test]
+    fn disabling() {
+        let phase = Phase::Disabling;
+
+        for busy in [false, true] {
+            assert_eq!(phase.request(false, busy), Err(Refusal::Already));
+            assert_eq!(phase.request(true, busy), Ok(Step::Reverse));
+        }
+        assert!(!phase.is_enabled());
+        assert!(phase.in_transition());
+    }
+
+    #[test]
+    fn targets() {
+        assert_eq!(Phase::towards(Target::Patched), Phase::Enabling);
+        assert_eq!(Phase::towards(Target::Unpatched), Phase::Disabling);
+        assert_eq!(Phase::settled(Target::Patched), Phase::Enabled);
+        assert_eq!(Phase::settled(Target::Unpatched), Phase::Registered);
+        assert_eq!(Target::Patched.opposite(), Target::Unpatched);
+        assert_eq!(Target::Unpatched.opposite(), Target::Patched);
+    }
+
+    #[test]
+    fn encoding() {
+        let phases = [
+            Phase::Registered,
+            Phase::Enabling,
+            Phase::Enabled,
+            Phase::Disabling,
+        ];
+
+        for (raw, phase) in (0..).zip(phases) {
+            assert_eq!(phase.encode(), raw);
+            assert_eq!(Phase::decode(raw), phase);
+        }
+        assert_eq!(Phase::decode(-1), Phase::Registered);
+        assert_eq!(Phase::decode(4), Phase::Registered);
+    }
+
+    #[test]
+    fn patch_state() {
+        assert_eq!(Target::from_patch_state(-1), None);
+        assert_eq!(Target::from_patch_state(0), Some(Target::Unpatched));
+        assert_eq!(Target::from_patch_state(1), Some(Target::Patched));
+        assert_eq!(Target::from_patch_state(2), None);
+        assert_eq!(Target::Unpatched.patch_state(), 0);
+        assert_eq!(Target::Patched.patch_state(), 1);
+    }
+}
+
+#[kunit_tests(klp_model_pacing)]
+mod pacing {
+    use super::model::pacing::{
+        Pacing,
+        Signal, //
+    };
+
+    /// Does a transition whose tries come at these times signal as told?
+    fn signals_are(tries: &[(u64, Signal)]) -> bool {
+        let mut pacing = Pacing::new();
+
+        tries
+            .iter()
+            .all(|&(elapsed, signal)| pacing.retry(elapsed).signal == signal)
+    }
+
+    #[test]
+    fn pauses() {
+        let mut pacing = Pacing::new();
+
+        for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000, 1000] {
+            assert_eq!(pacing.retry(0).pause_ms, pause);
+        }
+    }
+
+    #[test]
+    fn first_signal() {
+        assert!(signals_are(&[
+            (0, Signal::No),
+            (14_999, Signal::No),
+            (15_000, Signal::First),
+            (15_000, Signal::No),
+        ]));
+    }
+
+    #[test]
+    fn one_signal_a_period() {
+        assert!(signals_are(&[
+            (15_400, Signal::First),
+            (29_999, Signal::No),
+            (30_000, Signal::Again),
+            (31_000, Signal::No),
+            (45_999, Signal::Again),
+        ]));
+    }
+
+    #[test]
+    fn missed_periods() {
+        assert!(signals_are(&[
+            (44_000, Signal::First),
+            (44_999, Signal::No),
+            (45_000, Signal::Again),
+            (100_000, Signal::Again),
+            (101_000, Signal::No),
+        ]));
+    }
+
+    #[test]
+    fn end_of_time() {
+        assert!(signals_are(&[
+            (u64::MAX, Signal::First),
+            (0, Signal::No),
+            (u64::MAX, Signal::No),
+        ]));
+    }
+}
+
+#[kunit_tests(klp_model_names)]
+mod names {
+    use super::model::names::{
+        is_attribute,
+        object_label,
+        same_function,
+        shown_sympos, //
+    };
+
+    #[test]
+    fn labels() {
+        assert_eq!(object_label(None), c"vmlinux");
+        assert_eq!(object_label(Some(c"ext4")), c"ext4");
+    }
+
+    #[test]
+    fn attributes() {
+        assert!(is_attribute(b"enabled"));
+        assert!(is_attribute(b"transition"));
+        assert!(is_attribute(b"force"));
+        assert!(is_attribute(b"replace"));
+        assert!(is_attribute(b"stack_order"));
+        assert!(!is_attribute(b""));
+        assert!(!is_attribute(b"enable"));
+        assert!(!is_attribute(b"vmlinux"));
+    }
+
+    #[test]
+    fn sympos() {
+        assert_eq!(shown_sympos(0), 1);
+        assert_eq!(shown_sympos(1), 1);
+        assert_eq!(shown_sympos(2), 2);
+    }
+
+    #[test]
+    fn functions() {
+        assert!(same_function((b"open", 0), (b"open", 1)));
+        assert!(same_function((b"open", 2), (b"open", 2)));
+        assert!(!same_function((b"open", 0), (b"open", 2)));
+        assert!(!same_function((b"open", 0), (b"read", 0)));
+    }
+}

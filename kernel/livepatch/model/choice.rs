@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which version of a patched function does a task run?
+
+use super::phase::Target;
+
+/// One version in the stack of a patched function, seen by the ftrace handler.
+pub(crate) trait Version: Copy {
+    /// Is the patch of this version being applied or reverted?
+    fn in_transition(self) -> bool;
+
+    /// The version that was current before this one; `None` stands for the original function.
+    fn below(self) -> Option<Self>;
+}
+
+/// Chooses the version for a task while the patch of `top` is in transition.
+///
+/// `side` is the task's `patch_state`, `None` for `KLP_TRANSITION_IDLE`. A task on the patched side
+/// runs the newest version. A task on the unpatched side runs the newest version that does not
+/// belong to the patch in transition: all of that patch's versions are skipped, since one patch
+/// may reach the same function by two symbol names.
+///
+/// Returns `None` when the task has to run the original function.
+#[inline(always)]
+pub(crate) fn choose<V: Version>(top: V, side: Option<Target>) -> Option<V> {
+    match side {
+        Some(Target::Unpatched) => settled(Some(top)),
+        // An idle state cannot meet a version in transition; the newest version is the answer that
+        // needs no history.
+        Some(Target::Patched) | None => Some(top),
+    }
+}
+
+/// Returns the newest version at or below `from` whose patch is not in transition.
+#[inline(always)]
+pub(crate) fn settled<V: Version>(mut from: Option<V>) -> Option<V> {
+    while let Some(version) = from {
+        if !version.in_transition() {
+            break;
+        }
+        from = version.below();
+    }
+    from
+}

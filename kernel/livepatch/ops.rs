@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The stacks of versions, one per patched function, and how ftrace gets to them.
+//!
+//! All patched functions share one `ftrace_ops` (`shim/handler.c`). The handler finds the stack of
+//! a function by the address of the call site, in a hash table that is replaced as a whole when
+//! functions are patched for the first time. Call sites are attached and left in batches, one pass
+//! over ftrace's records for each.
+
+use crate::{
+    model::ip_table::{
+        self,
+        Slot, //
+    },
+    publish::{
+        Published,
+        Retired,
+        Synchronized, //
+    },
+};
+use core::{
+    mem,
+    ptr, //
+};
+use kernel::{
+    alloc::AllocError,
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            atomic_load,
+            atomic_store,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    },
+    types::Opaque,
+};
+
+/// One version of a function: what the handler reads of a patched function.
+///
+/// Lives in the patch that owns the replacement, at an address that does not change.
+///
+/// # Invariants
+///
+/// While it is on a stack, `below` is null or points to the `raw` of another version on that stack.
+#[repr(C)]
+pub(crate) struct Version {
+    /// What the handler reads. Comes first, so that a pointer to it is one to the whole.
+    raw: Opaque<bindings::klp_version>,
+    /// The size of the replacement in bytes.
+    new_size: Atomic<usize>,
+}
+
+// SAFETY: Only plain data, changed by atomic stores under `klp_mutex`.
+unsafe impl Send for Version {}
+
+// SAFETY: As for `Send`; concurrent readers use single-copy atomic loads.
+unsafe impl Sync for Version {}
+
+impl Version {
+    /// A version that is on no stack; `new_func` 0 runs the original function.
+    pub(crate) const fn new(new_func: usize) -> Self {
+        Version {
+            raw: Opaque::new(bindings::klp_version {
+                below: ptr::null_mut(),
+                new_func,
+                transition: false,
+            }),
+            new_size: Atomic::new(0),
+        }
+    }
+
+    /// Marks the version as being applied or reverted, or ends that.
+    ///
+    /// The order against the stacks and the tasks' states is the caller's business.
+    pub(crate) fn set_transition(&self, on: bool) {
+        // SAFETY: The field is valid, and all accesses to it are atomic.
+        unsafe { atomic_store(&raw mut (*self.raw.get()).transition, on, Relaxed) };
+    }
+
+    /// Is the version being applied or reverted?
+    pub(crate) fn in_transition(&self) -> bool {
+        // SAFETY: The field is valid, and all accesses to it are atomic.
+        unsafe { atomic_load(&raw mut (*self.raw.get()).transition, Relaxed) }
+    }
+
+    /// The address of the replacement; 0 for the original function.
+    pub(crate) fn new_func(&self) -> usize {
+        // SAFETY: The field is valid, and all accesses to it are atomic.
+        unsafe { atomic_load(&raw mut (*self.raw.get()).new_func, Relaxed) }
+    }
+
+    /// The size of the replacement in bytes; 0 before [`Version::set_new_size`].
+    pub(crate) fn new_size(&self) -> usize {
+        self.new_size.load(Relaxed)
+    }
+
+    pub(crate) fn set_new_size(&self, size: usize) {
+        self.new_size.store(size, Relaxed);
+    }
+
+    fn below(&self) -> *mut bindings::klp_version {
+        // SAFETY: The field is valid, and all accesses to it are atomic.
+        unsafe { atomic_load(&raw mut (*self.raw.get()).below, Relaxed) }
+    }
+
+    fn set_below(&self, below: *mut bindings::klp_version) {
+        // SAFETY: The field is valid, and all accesses to it are atomic.
+        unsafe { atomic_store(&raw mut (*self.raw.get()).below, below, Relaxed) };
+    }
+}
+
+/// The stack of one patched function, newest version on top.
+pub(crate) struct KlpOps {
+    /// The call site as ftrace knows it.
+    ip: usize,
+    /// Null when no patch of the function is applied.
+    top: Atomic<*mut bindings::klp_version>,
+    /// Whether `ip` is in the filter of the shared `ftrace_ops`.
+    attached: Atomic<bool>,
+}
+
+// SAFETY: `top` is only dereferenced under the rules of `find` and of `klp_mutex`.
+unsafe impl Send for KlpOps {}
+
+// SAFETY: As for `Send`; all fields that change are atomics.
+unsafe impl Sync for KlpOps {}
+
+impl KlpOps {
+    /// The top of the stack for the ftrace handler: no traceable call, null for an empty stack.
+    #[inline(always)]
+    pub(crate) fn top_for_handler(&self) -> *mut bindings::klp_version {
+        // ORDERING: An address dependency orders the reads of the version's content after this
+        // one. Pairs with the release in `KlpOps::push`.
+        // SAFETY: The place is valid and only changed by atomic stores.
+        unsafe { ptr::read_volatile(self.top.as_ptr()) }
+    }
+
+    /// The versions from top to bottom. Under `klp_mutex`.
+    fn versions(&self) -> impl Iterator<Item = &Version> {
+        let mut next = self.top.load(Relaxed);
+
+        core::iter::from_fn(move || {
+            // SAFETY: Under `klp_mutex` all versions that are on a stack are allocated, by the
+            // contract of `KlpOps::push`. A pointer to `raw` is one to the whole.
+            let version = unsafe { next.cast::<Version>().as_ref() }?;
+            next = version.below();
+            Some(version)
+        })
+    }
+
+    /// The newest version whose patch is not in transition: what the unpatched side runs.
+    pub(crate) fn settled(&self) -> Option<&Version> {
+        self.versions().find(|version| !version.in_transition())
+    }
+
+    /// Puts `version` on top.
+    ///
+    /// # Safety
+    ///
+    /// `version` must be on no stack, and stay allocated until it was taken off by
+    /// [`KlpOps::remove`] and `synchronize` was called after that.
+    unsafe fn push(&self, version: &Version) {
+        version.set_below(self.top.load(Relaxed));
+        // ORDERING: Makes `below`, and the transition flag set earlier, visible before the version
+        // itself. Pairs with the address dependency in `KlpOps::top_for_handler`.
+        self.top.store(version.raw.get(), Release);
+    }
+
+    /// Takes `version` off, wherever it is in the stack.
+    ///
+    /// Its own `below` stays as it is: a handler that already holds the version goes on from it.
+    fn remove(&self, version: &Version) {
+        if self.top.load(Relaxed) == version.raw.get() {
+            self.top.store(version.below(), Relaxed);
+        } else if let Some(above) = self
+            .versions()
+            .find(|above| above.below() == version.raw.get())
+        {
+            above.set_below(version.below());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.top.load(Relaxed).is_null()
+    }
+
+    fn is_only(&self, version: &Version) -> bool {
+        self.top.load(Relaxed) == version.raw.get() && version.below().is_null()
+    }
+}
+
+/// What the handler searches.
+struct Table {
+    slots: KVec<Slot<Arc<KlpOps>>>,
+}
+
+static TABLE: Published<Table> = Published::empty();
+
+/// Finds the stack for the call site `ip`.
+///
+/// # Safety
+///
+/// As for [`Published::read`]: preemption must stay disabled while the result is used.
+#[inline(always)]
+pub(crate) unsafe fn find<'a>(ip: usize) -> Option<&'a KlpOps> {
+    // SAFETY: By the contract of this function.
+    let table = unsafe { TABLE.read() }?;
+
+    // `&**` and not `as_ref()` or `clone()`: the reference count is not touched.
+    ip_table::find(&table.slots, ip).map(|ops| &**ops)
+}
+
+/// A version to apply or to take off, and the call site of the function that it is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) ip: usize,
+    pub(crate) version: &'a Version,
+}
+
+/// Why a batch of functions could not be attached.
+pub(crate) struct AttachError {
+    /// Index of the function in the batch; `None` if it is not the fault of one of them.
+    pub(crate) index: Option<usize>,
+    /// Whether ftrace accepted the address and refused the handler.
+    pub(crate) handler_refused: bool,
+    pub(crate) error: Error,
+}
+
+impl From<AllocError> for AttachError {
+    fn from(error: AllocError) -> Self {
+        AttachError {
+            index: None,
+            handler_refused: false,
+            error: error.into(),
+        }
+    }
+}
+
+/// All stacks. Guarded by `klp_mutex` as a part of the registry.
+///
+/// # Invariants
+///
+/// `scratch` has room for an element per stack.
+pub(crate) struct Ops {
+    /// Sorted by call site.
+    stacks: KVec<Arc<KlpOps>>,
+    /// Tables that were replaced and that the handler may still be reading.
+    retired: KVec<Retired<Table>>,
+    /// How many call sites are attached; the shared `ftrace_ops` is registered if there are any.
+    attached: usize,
+    /// Room for the call sites of one batch, so that leaving them takes no memory.
+    scratch: KVec<usize>,
+}
+
+// SAFETY: The retired tables are owned, and nothing in them is bound to a thread.
+unsafe impl Send for Ops {}
+
+impl Ops {
+    pub(crate) const fn new() -> Self {
+        Ops {
+            stacks: KVec::new(),
+            retired: KVec::new(),
+            attached: 0,
+            scratch: KVec::new(),
+        }
+    }
+
+    /// Finds the stack of the function with the call site `ip`.
+    pub(crate) fn get(&self, ip: usize) -> Option<&Arc<KlpOps>> {
+        let at = self.stacks.binary_search_by_key(&ip, |ops| ops.ip).ok()?;
+        self.stacks.get(at)
+    }
+
+    /// Applies all of `sites`, or none.
+    ///
+    /// The versions are visible to the handler when this returns.
+    ///
+    /// # Safety
+    ///
+    /// No version may be on a stack. Each must stay allocated, at its address, until it was taken
+    /// off by [`Ops::remove`] and `synchronize` was called after that.
+    pub(crate) unsafe fn apply(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
+        self.prepare(sites)?;
+
+        for site in sites {
+            if let Some(ops) = self.get(site.ip) {
+                // SAFETY: By the contract of this function.
+                unsafe { ops.push(site.version) };
+            }
+        }
+
+        // The stack first and then the call site: a call that arrives finds its version.
+        self.attach(sites).inspect_err(|_| {
+            for site in sites.iter().rev() {
+                if let Some(ops) = self.get(site.ip) {
+                    ops.remove(site.version);
+                }
+            }
+        })
+    }
+
+    /// Takes all of `sites` off and leaves the call sites that have no version any more.
+    ///
+    /// Cannot fail. The versions may be freed, and [`Ops::collect`] called, after `synchronize`.
+    pub(crate) fn remove<'a>(&mut self, sites: impl Iterator<Item = Site<'a>> + Clone) {
+        let mut ips = mem::take(&mut self.scratch);
+
+        // The call sites first and then the stacks: while a call can still arrive, it should find
+        // the version. One that is late finds an empty stack, which is as good as none.
+        ips.clear();
+        for site in sites.clone() {
+            if let Some(ops) = self.get(site.ip) {
+                if ops.is_only(site.version) && ops.attached.load(Relaxed) {
+                    // INVARIANT: `scratch` has room for every stack. Should that be wrong, the call
+                    // site stays attached to an empty stack, which is harmless.
+                    let _ = ips.push_within_capacity(site.ip);
+                }
+            }
+        }
+        self.detach(&mut ips);
+
+        for site in sites {
+            if let Some(ops) = self.get(site.ip) {
+                ops.remove(site.version);
+            }
+        }
+
+        // Left over: stacks on which the patch had two versions, and those that an earlier call
+        // could not leave.
+        ips.clear();
+        for ops in &self.stacks {
+            if ops.is_empty() && ops.attached.load(Relaxed) {
+                let _ = ips.push_within_capacity(ops.ip);
+            }
+        }
+        self.detach(&mut ips);
+
+        self.scratch = ips;
+    }
+
+    /// Frees what no handler can be using any more.
+    pub(crate) fn collect(&mut self, proof: &Synchronized) {
+        for table in self.retired.drain_all() {
+            table.free(proof);
+        }
+        // Stacks that are not in use are dropped from the table when it is next replaced, except
+        // when that takes no memory.
+        if self.attached == 0 && !self.stacks.is_empty() && self.stacks.iter().all(|ops| ops.is_empty())
+        {
+            self.stacks.clear();
+            let last = TABLE.replace(None);
+            if self.retired.push_within_capacity(last).is_err() {
+                // `retired` has had room for a table since the first one was published.
+                pr_warn!("leaked an empty table of patched functions\n");
+            }
+        }
+    }
+
+    /// Makes a stack for each call site that has none, and lets the handler find it.
+    fn prepare(&mut self, sites: &[Site<'_>]) -> Result<(), AllocError> {
+        // Room for this table and for the `None` that ends it, see `collect`.
+        self.retired.reserve(2, GFP_KERNEL)?;
+
+        let mut stacks = KVec::with_capacity(self.stacks.len() + sites.len(), GFP_KERNEL)?;
+        for ops in &self.stacks {
+            if !ops.is_empty() || ops.attached.load(Relaxed) {
+                stacks.push(ops.clone(), GFP_KERNEL)?;
+            }
+        }
+        let known = stacks.len();
+        for site in sites {
+            let old = stacks.get(..known).and_then(|old| {
+                old.binary_search_by_key(&site.ip, |ops: &Arc<KlpOps>| ops.ip)
+                    .ok()
+            });
+            if old.is_none() {
+                let ops = Arc::new(
+                    KlpOps {
+                        ip: site.ip,
+                        top: Atomic::new(ptr::null_mut()),
+                        attached: Atomic::new(false),
+                    },
+                    GFP_KERNEL,
+                )?;
+                stacks.push(ops, GFP_KERNEL)?;
+            }
+        }
+        if stacks.len() == known && known == self.stacks.len() {
+            return Ok(());
+        }
+        stacks.sort_unstable_by_key(|ops| ops.ip);
+        // One patch may name a function twice.
+        let mut last = 0;
+        stacks.retain(|ops| mem::replace(&mut last, ops.ip) != ops.ip);
+
+        let size = ip_table::slots_for(stacks.len()).ok_or(AllocError)?;
+        let mut slots = KVec::with_capacity(size, GFP_KERNEL)?;
+        for _ in 0..size {
+            slots.push(Slot::FREE, GFP_KERNEL)?;
+        }
+        for ops in &stacks {
+            ip_table::insert(&mut slots, ops.ip, ops.clone());
+        }
+        let table = KBox::new(Table { slots }, GFP_KERNEL)?;
+
+        // INVARIANT: The room is made before the stacks are there.
+        let more = stacks.len().saturating_sub(self.scratch.len());
+        self.scratch.reserve(more, GFP_KERNEL)?;
+
+        // The old table keeps its stacks alive for handlers that still search it.
+        let old = TABLE.replace(Some(table));
+        let _ = self.retired.push_within_capacity(old);
+        self.stacks = stacks;
+        Ok(())
+    }
+
+    fn attach(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
+        let mut ips = KVec::with_capacity(sites.len(), GFP_KERNEL)?;
+        for site in sites {
+            let attached = self
+                .get(site.ip)
+                .is_none_or(|ops| ops.attached.load(Relaxed));
+            if !attached {
+                ips.push(site.ip, GFP_KERNEL)?;
+            }
+        }
+        ips.sort_unstable();
+        let mut last = 0;
+        ips.retain(|ip| mem::replace(&mut last, *ip) != *ip);
+
+        let Err(failed) = self.attach_ips(&mut ips) else {
+            return Ok(());
+        };
+
+        // ftrace does not say which function it refused. Find out one by one, and leave those
+        // again that it accepts.
+        let mut found = failed;
+        let mut accepted = KVec::with_capacity(ips.len(), GFP_KERNEL)?;
+        for &ip in &ips {
+            let mut one = [ip];
+            if let Err(mut refused) = self.attach_ips(&mut one) {
+                refused.index = sites.iter().position(|site| site.ip == ip);
+                found = refused;
+                break;
+            }
+            let _ = accepted.push_within_capacity(ip);
+        }
+        self.detach(&mut accepted);
+        Err(found)
+    }
+
+    /// Adds call sites to the filter, and registers the handler with the first of them.
+    fn attach_ips(&mut self, ips: &mut [usize]) -> Result<(), AttachError> {
+        if ips.is_empty() {
+            return Ok(());
+        }
+        let count = ips.len() as u32;
+        let live = self.attached > 0;
+
+        // SAFETY: `ips` has `count` elements. May sleep, as the caller may.
+        to_result(unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, false) }).map_err(
+            |error| AttachError {
+                index: None,
+                // With live filters this is where another owner of the function is met.
+                handler_refused: live && error != ENOMEM && error != EINVAL,
+                error,
+            },
+        )?;
+
+        if !live {
+            // SAFETY: The ops are not registered, as no call site is attached.
+            to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| {
+                // SAFETY: As above. Cannot fail: an unregistered filter is only shortened.
+                let _ = unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, true) };
+                AttachError {
+                    index: None,
+                    handler_refused: true,
+                    error,
+                }
+            })?;
+        }
+
+        for &ip in ips.iter() {
+            if let Some(ops) = self.get(ip) {
+                ops.attached.store(true, Relaxed);
+            }
+        }
+        self.attached += ips.len();
+        Ok(())
+    }
+
+    /// Takes call sites out of the filter, and unregisters the handler with the last of them.
+    ///
+    /// If ftrace has no memory for that, they stay attached to an empty stack: calls run the
+    /// original function and pay for the handler until the function is patched or left again.
+    fn detach(&mut self, ips: &mut [usize]) {
+        if ips.is_empty() {
+            return;
+        }
+        let count = ips.len() as u32;
+        let last = ips.len() == self.attached;
+
+        if last {
+            // SAFETY: The ops are registered, as call sites are attached.
+            if let Err(error) = to_result(unsafe { bindings::klp_shim_unregister() }) {
+                pr_err!("failed to unregister the ftrace handler ({})\n", error.to_errno());
+                return;
+            }
+        }
+        // SAFETY: `ips` has `count` elements.
+        let left = to_result(unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, true) });
+        match left {
+            Err(error) if !last => {
+                pr_warn!(
+                    "failed to leave {} functions, they keep calling the ftrace handler ({})\n",
+                    count,
+                    error.to_errno()
+                );
+                return;
+            }
+            // The filter of unregistered ops is without effect; a call site that stays in it is
+            // found there again by the next `attach_ips`.
+            _ => (),
+        }
+        for &ip in ips.iter() {
+            if let Some(ops) = self.get(ip) {
+                ops.attached.store(false, Relaxed);
+            }
+        }
+        self.attached -= ips.len();
+    }
+}

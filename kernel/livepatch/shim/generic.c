@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Static kernel objects, module references, initcalls and symbol exports.
+ */
+
+#include <linux/init.h>
+#include <linux/jiffies.h>
+#include <linux/jump_label.h>
+#include <linux/livepatch.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/workqueue.h>
+#include "shim.h"
+
+/* Read by schedule() through klp_sched_try_switch(). */
+DEFINE_STATIC_KEY_FALSE(klp_sched_try_switch_key);
+
+void klp_shim_sched_hook(bool enable)
+{
+	if (enable)
+		static_branch_enable(&klp_sched_try_switch_key);
+	else
+		static_branch_disable(&klp_sched_try_switch_key);
+}
+
+static void klp_transition_work_fn(struct work_struct *work)
+{
+	klp_rust_retry();
+}
+static DECLARE_DELAYED_WORK(klp_transition_work, klp_transition_work_fn);
+
+/*
+ * A pending retry is moved, which the Rust workqueue abstraction cannot do: a
+ * reversed or forced transition must not wait for the pause of the old one.
+ */
+void klp_shim_retry_in(unsigned int msecs)
+{
+	unsigned long delay = msecs_to_jiffies(msecs);
+
+	/* A pause of seconds need not wake up an idle CPU on its own. */
+	if (delay >= HZ)
+		delay = round_jiffies_relative(delay);
+
+	mod_delayed_work(system_percpu_wq, &klp_transition_work, delay);
+}
+
+/*
+ * Finds a module that klp_module_coming() has seen and klp_module_going() has
+ * not. No reference is taken: a patch does not keep its target loaded, and
+ * klp_module_going() needs klp_mutex, which the caller holds.
+ */
+struct module *klp_shim_find_module(const char *name)
+{
+	struct module *mod;
+
+	guard(rcu)();
+	mod = find_module(name);
+
+	return mod && mod->klp_alive ? mod : NULL;
+}
+
+bool klp_shim_module_get(struct module *mod)
+{
+	return try_module_get(mod);
+}
+
+void klp_shim_module_put(struct module *mod)
+{
+	module_put(mod);
+}
+
+/* Waits until no task is preempted in an ftrace trampoline any more. */
+void klp_shim_synchronize_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
+static int __init klp_init_early(void)
+{
+	klp_rust_init_early();
+	return 0;
+}
+core_initcall(klp_init_early);
+
+static int __init klp_init(void)
+{
+	return klp_rust_init();
+}
+module_init(klp_init);
+
+EXPORT_SYMBOL_GPL(klp_enable_patch);
+EXPORT_SYMBOL_GPL(klp_find_section_by_name);
+EXPORT_SYMBOL_GPL(klp_get_prev_state);
+EXPORT_SYMBOL_GPL(klp_get_state);
+EXPORT_SYMBOL_GPL(klp_shadow_alloc);
+EXPORT_SYMBOL_GPL(klp_shadow_free);
+EXPORT_SYMBOL_GPL(klp_shadow_free_all);
+EXPORT_SYMBOL_GPL(klp_shadow_get);
+EXPORT_SYMBOL_GPL(klp_shadow_get_or_alloc);

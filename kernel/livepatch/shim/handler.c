@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The shell of the ftrace handler and the one ftrace_ops that it hangs on.
+ *
+ * The shell is C because everything in it must be notrace and most of it is
+ * inline functions: rust_helper_*() wrappers of them would be traced
+ * themselves. Which version a task runs is decided in handler.rs.
+ */
+
+#include <linux/bug.h>
+#include <linux/ftrace.h>
+#include <linux/livepatch.h>
+#include <linux/sched.h>
+#include <linux/trace_recursion.h>
+#include "shim.h"
+
+static void notrace klp_ftrace_handler(unsigned long ip,
+				       unsigned long parent_ip,
+				       struct ftrace_ops *fops,
+				       struct ftrace_regs *fregs)
+{
+	struct klp_version *version;
+	unsigned long new_func;
+	int patch_state;
+	int bit;
+
+	/*
+	 * Also disables preemption, which is what klp_synchronize() in
+	 * publish.rs waits for: RCU may not be watching here.
+	 */
+	bit = ftrace_test_recursion_trylock(ip, parent_ip);
+	if (WARN_ON_ONCE(bit < 0))
+		return;
+
+	/*
+	 * No version: this call was on its way here when the last patch of the
+	 * function was taken off. The original function is the right one.
+	 */
+	version = klp_handler_top(ip);
+	if (!version)
+		goto unlock;
+
+	/*
+	 * Orders the read of the version before the read of its transition
+	 * flag. Pairs with the write barrier in Registry::enable().
+	 */
+	smp_rmb();
+
+	if (unlikely(READ_ONCE(version->transition))) {
+		/*
+		 * Orders the read of the transition flag before the read of the
+		 * task's state. Pairs with the write barrier in
+		 * transition::begin().
+		 */
+		smp_rmb();
+
+		patch_state = READ_ONCE(current->patch_state);
+		WARN_ON_ONCE(patch_state == KLP_TRANSITION_IDLE);
+
+		version = klp_handler_choose(version, patch_state);
+		if (!version)
+			goto unlock;
+	}
+
+	/* Jumping to the original function by its address would come back here. */
+	new_func = READ_ONCE(version->new_func);
+	if (new_func)
+		ftrace_regs_set_instruction_pointer(fregs, new_func);
+
+unlock:
+	ftrace_test_recursion_unlock(bit);
+}
+
+/*
+ * One ops for all patched functions: attaching or leaving any number of them
+ * is one pass over ftrace's records. It is never freed, so it is not
+ * FTRACE_OPS_FL_DYNAMIC and ftrace does not wait for its callers: the core does
+ * that itself, once for a whole patch.
+ */
+static struct ftrace_ops klp_ftrace_ops = {
+	.func	= klp_ftrace_handler,
+	.flags	= FTRACE_OPS_FL_IPMODIFY |
+#ifndef CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS
+		  FTRACE_OPS_FL_SAVE_REGS |
+#endif
+		  FTRACE_OPS_FL_PERMANENT,
+};
+
+int klp_shim_filter(unsigned long *ips, unsigned int count, bool remove)
+{
+	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, remove, 0);
+}
+
+int klp_shim_register(void)
+{
+	return register_ftrace_function(&klp_ftrace_ops);
+}
+
+int klp_shim_unregister(void)
+{
+	return unregister_ftrace_function(&klp_ftrace_ops);
+}

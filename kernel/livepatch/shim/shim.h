@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The whole interface between the Rust livepatch core and its C parts.
+ *
+ * C is used only for what Rust cannot do: the notrace shell of the ftrace
+ * handler, macros that open loops or define static objects, dynamic debug
+ * descriptors, and symbol exports. Decisions are taken in Rust.
+ *
+ * bindgen reads this header (rust/bindings/bindings_helper.h).
+ */
+#ifndef _LIVEPATCH_SHIM_H
+#define _LIVEPATCH_SHIM_H
+
+#include <linux/livepatch.h>
+
+struct task_struct;
+
+/* sizeof() in a macro is lost on bindgen, an enumerator is not. */
+enum { KLP_MODULE_NAME_LEN = MODULE_NAME_LEN };
+
+/**
+ * struct klp_version - one version of a patched function
+ * @below:	version that was current before, NULL for the original function
+ * @new_func:	address of the replacement, 0 to run the original function
+ * @transition:	the patch of this version is being applied or reverted
+ *
+ * Written under klp_mutex, read by the ftrace handler without it.
+ */
+struct klp_version {
+	struct klp_version *below;
+	unsigned long new_func;
+	bool transition;
+};
+
+/**
+ * struct klp_verdict - why a task could not be switched
+ * @old_name:	with -EADDRINUSE, the patched function that it sleeps in
+ */
+struct klp_verdict {
+	const char *old_name;
+};
+
+/* handler.c: attaching the one handler. All may sleep, under klp_mutex. */
+int klp_shim_filter(unsigned long *ips, unsigned int count, bool remove);
+int klp_shim_register(void);
+int klp_shim_unregister(void);
+
+/* handler.rs: called by the handler, any context, preemption off, notrace */
+struct klp_version *klp_handler_top(unsigned long ip);
+struct klp_version *klp_handler_choose(struct klp_version *top, int patch_state);
+
+/* <arch>.c: addresses that say "inside the call from @ip to the handler" */
+void klp_arch_call_window(unsigned long ip, unsigned long *start,
+			  unsigned long *size);
+
+/* tasks.c: walking the tasks. tasklist_lock is held for reading in @fn. */
+void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
+			void *data);
+bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data),
+				 void *data);
+void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
+					unsigned int cpu, void *data),
+			     void *data);
+int klp_shim_walk_stack(struct task_struct *task,
+			bool (*consume)(void *cookie, unsigned long addr),
+			void *cookie);
+int klp_try_switch_task(struct task_struct *task, struct klp_verdict *verdict);
+/* transition.rs: called back by klp_try_switch_task() on a pinned task */
+int klp_check_and_switch_task(struct task_struct *task, void *verdict);
+
+/* generic.c */
+void klp_shim_sched_hook(bool enable);
+void klp_shim_retry_in(unsigned int msecs);
+struct module *klp_shim_find_module(const char *name);
+bool klp_shim_module_get(struct module *mod);
+void klp_shim_module_put(struct module *mod);
+void klp_shim_synchronize_tasks(void);
+
+/* abi.rs: called by generic.c. The first one runs before any module loads. */
+void klp_rust_init_early(void);
+int klp_rust_init(void);
+void klp_rust_retry(void);
+
+/* report.c: messages that administrators switch on by dynamic debug */
+void klp_debug_initializing(const char *patch, bool patching);
+void klp_debug_completing(const char *patch, bool patching);
+void klp_debug_canceling(const char *patch);
+void klp_debug_reversing(const char *patch, bool was_patching);
+
+#endif /* _LIVEPATCH_SHIM_H */

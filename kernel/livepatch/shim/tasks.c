@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Walking over tasks and over the stack of one task.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/livepatch.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
+#include <linux/stacktrace.h>
+#include "shim.h"
+
+/*
+ * How many tasks klp_shim_each_task_in_turns() handles before it lets others
+ * have tasklist_lock: some hundred microseconds worth of stack walks, where a
+ * writer spins with interrupts off.
+ */
+#define KLP_TASKS_PER_TURN	128
+
+void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
+			void *data)
+{
+	struct task_struct *g, *task;
+
+	read_lock(&tasklist_lock);
+	for_each_process_thread(g, task)
+		fn(task, data);
+	read_unlock(&tasklist_lock);
+}
+
+/*
+ * Like klp_shim_each_task(), but gives up tasklist_lock between processes when
+ * @fn did real work (returned true) for KLP_TASKS_PER_TURN tasks.
+ *
+ * Tasks may come and go meanwhile. A new process is added at the end of the
+ * list, hence is still met. A new thread of a process that was already walked
+ * is not met, and inherits the state of the thread that made it.
+ *
+ * Returns false if the process that the walk had stopped at is gone, and with
+ * it the place to go on from: not all tasks were met.
+ */
+bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data),
+				 void *data)
+{
+	struct task_struct *g, *task;
+	unsigned int worked = 0;
+	bool on_list = true;
+
+	read_lock(&tasklist_lock);
+	for_each_process(g) {
+		for_each_thread(g, task)
+			worked += fn(task, data);
+
+		if (worked < KLP_TASKS_PER_TURN)
+			continue;
+
+		worked = 0;
+		get_task_struct(g);
+		read_unlock(&tasklist_lock);
+		cond_resched();
+		read_lock(&tasklist_lock);
+		/* Has @g exited, or lost its place to a thread that called exec? */
+		on_list = pid_alive(g) && thread_group_leader(g);
+		put_task_struct(g);
+		if (!on_list)
+			break;
+	}
+	read_unlock(&tasklist_lock);
+
+	return on_list;
+}
+
+void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
+					unsigned int cpu, void *data),
+			     void *data)
+{
+	unsigned int cpu;
+
+	cpus_read_lock();
+	for_each_possible_cpu(cpu)
+		fn(idle_task(cpu), cpu_online(cpu), cpu, data);
+	cpus_read_unlock();
+}
+
+/*
+ * @task must be current or unable to run. Returns what
+ * arch_stack_walk_reliable() returns; a task whose stack is already gone has
+ * nothing to walk.
+ */
+int klp_shim_walk_stack(struct task_struct *task,
+			bool (*consume)(void *cookie, unsigned long addr),
+			void *cookie)
+{
+	int ret;
+
+	if (!try_get_task_stack(task))
+		return 0;
+
+	ret = arch_stack_walk_reliable(consume, cookie, task);
+	put_task_stack(task);
+
+	return ret;
+}
+
+/*
+ * Runs klp_check_and_switch_task() on @task while it cannot run and tells why
+ * it failed. The name is interface: administrators silence these messages by
+ * "func klp_try_switch_task -p".
+ */
+int klp_try_switch_task(struct task_struct *task, struct klp_verdict *verdict)
+{
+	int ret;
+
+	if (task == current)
+		ret = klp_check_and_switch_task(task, verdict);
+	else
+		ret = task_call_func(task, klp_check_and_switch_task, verdict);
+
+	switch (ret) {
+	case 0:
+		break;
+	case -EBUSY:
+		pr_debug("%s: %s:%d is running\n",
+			 __func__, task->comm, task->pid);
+		break;
+	case -EINVAL:
+		pr_debug("%s: %s:%d has an unreliable stack\n",
+			 __func__, task->comm, task->pid);
+		break;
+	case -EADDRINUSE:
+		pr_debug("%s: %s:%d is sleeping on function %s\n",
+			 __func__, task->comm, task->pid, verdict->old_name);
+		break;
+	default:
+		pr_debug("%s: Unknown error code (%d) when trying to switch %s:%d\n",
+			 __func__, ret, task->comm, task->pid);
+		break;
+	}
+
+	return ret;
+}

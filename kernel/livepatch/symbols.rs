@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names to addresses.
+
+use crate::model::{
+    names,
+    symbol::{
+        Search,
+        Unresolved, //
+    },
+};
+use kernel::{
+    bindings,
+    ffi::c_void,
+    prelude::*, //
+};
+
+/// A symbol to be found in one object.
+pub(crate) struct Wanted<'a> {
+    name: &'a CStr,
+    sympos: usize,
+    search: Search,
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) const fn new(name: &'a CStr, sympos: usize) -> Self {
+        Wanted {
+            name,
+            sympos,
+            search: Search::new(sympos),
+        }
+    }
+
+    /// The address found; an error is reported and returned as -EINVAL.
+    ///
+    /// `object` is `None` for vmlinux.
+    pub(crate) fn resolved(&self, object: Option<&CStr>) -> Result<usize> {
+        self.search.outcome().map_err(|why| {
+            match why {
+                Unresolved::NotFound => {
+                    pr_err!("symbol '{}' not found in symbol table\n", self.name)
+                }
+                // "(null)" is what this message has always said for vmlinux.
+                Unresolved::Ambiguous => pr_err!(
+                    "unresolvable ambiguity for symbol '{}' in object '{}'\n",
+                    self.name,
+                    object.unwrap_or(c"(null)")
+                ),
+                Unresolved::NoSuchPosition => pr_err!(
+                    "symbol position {} for symbol '{}' in object '{}' not found\n",
+                    self.sympos,
+                    self.name,
+                    names::object_label(object)
+                ),
+            }
+            EINVAL
+        })
+    }
+}
+
+/// Looks all of `wanted` up in `object`, `None` for vmlinux.
+///
+/// vmlinux has an index by name. The symbols of a module do not, so they are walked once for all
+/// names. May sleep.
+pub(crate) fn search(object: Option<&CStr>, wanted: &mut [Wanted<'_>]) -> Result {
+    let Some(object) = object else {
+        for symbol in wanted {
+            // SAFETY: `offer` gets the search that it expects, for the time of this call.
+            unsafe {
+                bindings::kallsyms_on_each_match_symbol(
+                    Some(offer),
+                    symbol.name.as_char_ptr(),
+                    (&raw mut symbol.search).cast(),
+                )
+            };
+        }
+        return Ok(());
+    };
+
+    let mut by_name = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+    for symbol in wanted {
+        by_name.push(symbol, GFP_KERNEL)?;
+    }
+    by_name.sort_unstable_by_key(|symbol| symbol.name);
+
+    // SAFETY: `offer_by_name` gets the vector that it expects, for the time of this call.
+    unsafe {
+        bindings::module_kallsyms_on_each_symbol(
+            object.as_char_ptr(),
+            Some(offer_by_name),
+            (&raw mut by_name).cast(),
+        )
+    };
+    Ok(())
+}
+
+/// # Safety
+///
+/// `data` must point to a [`Search`] that nobody else uses.
+unsafe extern "C" fn offer(data: *mut c_void, addr: usize) -> c_int {
+    // SAFETY: By the contract of this function.
+    let search = unsafe { &mut *data.cast::<Search>() };
+
+    search.offer(addr);
+    search.is_over().into()
+}
+
+/// # Safety
+///
+/// `data` must point to a `KVec<&mut Wanted<'_>>`, sorted by name, that nobody else uses; `name`
+/// must be a valid string.
+unsafe extern "C" fn offer_by_name(data: *mut c_void, name: *const c_char, addr: usize) -> c_int {
+    // SAFETY: By the contract of this function.
+    let (wanted, name) = unsafe {
+        (
+            &mut *data.cast::<KVec<&mut Wanted<'_>>>(),
+            CStr::from_char_ptr(name),
+        )
+    };
+
+    let first = wanted.partition_point(|symbol| symbol.name < name);
+    for symbol in wanted.iter_mut().skip(first) {
+        if symbol.name != name {
+            break;
+        }
+        symbol.search.offer(addr);
+    }
+    0
+}
+
+/// The size of the function that starts at `addr`, in bytes, padding included.
+pub(crate) fn size_of(addr: usize) -> Option<usize> {
+    let mut size = 0;
+
+    // SAFETY: `size` outlives the call; a null offset is not written.
+    let known = unsafe {
+        bindings::kallsyms_lookup_size_offset(addr, &raw mut size, core::ptr::null_mut())
+    };
+    (known != 0).then_some(size)
+}

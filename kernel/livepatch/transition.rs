@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving every task from one side of a patch to the other.
+//!
+//! A task has a side, `patch_state`, and a flag, `TIF_PATCH_PENDING`, which says that it has yet to
+//! move. It moves when it leaves the kernel, in the idle loop, in `schedule()` if it is a kthread
+//! that can be frozen, or when this file finds it asleep with a stack that is free of the code in
+//! question. The target that tasks move to is global.
+//!
+//! The functions that start, reverse and complete a transition run under `klp_mutex`; the hooks at
+//! the end run without it.
+
+use crate::{
+    model::{
+        pacing::{
+            Pacing,
+            Signal, //
+        },
+        phase::{
+            Phase,
+            Target, //
+        },
+    },
+    ops::Ops,
+    patch::{
+        Patch,
+        PatchId, //
+    },
+    publish::{
+        self,
+        Retired, //
+    },
+    report,
+    stack::{
+        self,
+        Ranges, //
+    },
+};
+use kernel::{
+    bindings,
+    ffi::c_void,
+    prelude::*,
+    sync::{
+        atomic::{
+            atomic_load,
+            atomic_store,
+            Atomic,
+            Relaxed, //
+        },
+        barrier::{
+            smp_mb,
+            Read,
+            Write, //
+        },
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    },
+    warn_on,
+};
+
+const IDLE: i32 = bindings::KLP_TRANSITION_IDLE;
+
+/// The `patch_state` that tasks move to.
+static TARGET_STATE: Atomic<i32> = Atomic::new(IDLE);
+
+/// Without reliable stack traces tasks can only be moved when they leave the kernel.
+pub(crate) const HAVE_RELIABLE_STACK: bool =
+    cfg!(CONFIG_STACKTRACE) && cfg!(CONFIG_HAVE_RELIABLE_STACKTRACE);
+
+/// A transition that is under way.
+pub(crate) struct Running {
+    pub(crate) patch: PatchId,
+    target: Target,
+    since: Instant<Monotonic>,
+    pacing: Pacing,
+    /// Ranges of the other direction, which were replaced when the transition was reversed.
+    retired: Option<Retired<Ranges>>,
+}
+
+// SAFETY: The retired ranges are owned, and nothing in them is bound to a thread.
+unsafe impl Send for Running {}
+
+/// A task that the walk over all tasks has come to, or an idle task.
+///
+/// # Invariants
+///
+/// The task is valid: `tasklist_lock` is held, or it is an idle task, or it is current.
+#[derive(Clone, Copy)]
+struct TaskRef(*mut bindings::task_struct);
+
+impl TaskRef {
+    fn state(self) -> i32 {
+        // SAFETY: The task is valid, and all accesses to the field are single copies.
+        unsafe { atomic_load(&raw mut (*self.0).patch_state, Relaxed) }
+    }
+
+    fn set_state(self, state: i32) {
+        // SAFETY: As above.
+        unsafe { atomic_store(&raw mut (*self.0).patch_state, state, Relaxed) };
+    }
+
+    fn is_pending(self) -> bool {
+        // SAFETY: The task is valid.
+        unsafe { bindings::test_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int) != 0 }
+    }
+
+    fn set_pending(self) {
+        // SAFETY: The task is valid.
+        unsafe { bindings::set_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int) };
+    }
+
+    fn clear_pending(self) {
+        // SAFETY: The task is valid.
+        unsafe { bindings::clear_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int) };
+    }
+
+    /// Clears the flag; a full barrier if it was set.
+    fn take_pending(self) -> bool {
+        // SAFETY: The task is valid.
+        unsafe {
+            bindings::test_and_clear_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int)
+                != 0
+        }
+    }
+
+    fn is_current(self) -> bool {
+        // SAFETY: Asking for current is always possible.
+        self.0 == unsafe { bindings::get_current() }
+    }
+
+    /// Moves the task to the target if its stack allows. Returns whether it is there.
+    ///
+    /// Preemption must be disabled if the task is current.
+    fn try_switch(self) -> bool {
+        if self.state() == TARGET_STATE.load(Relaxed) {
+            return true;
+        }
+        if !HAVE_RELIABLE_STACK {
+            return false;
+        }
+
+        let mut verdict = bindings::klp_verdict {
+            old_name: core::ptr::null(),
+        };
+        // SAFETY: The task is valid, and `verdict` is what `klp_check_and_switch_task` writes to.
+        unsafe { bindings::klp_try_switch_task(self.0, &raw mut verdict) == 0 }
+    }
+
+    /// Asks the task to pass a point where it can be moved.
+    fn prod(self) {
+        // SAFETY: The task is valid. Both calls are fine under `tasklist_lock`.
+        unsafe {
+            if (*self.0).flags & bindings::PF_KTHREAD != 0 {
+                bindings::wake_up_state(self.0, bindings::TASK_INTERRUPTIBLE);
+            } else {
+                bindings::set_notify_signal(self.0);
+            }
+        }
+    }
+}
+
+/// Calls `f` for each task, then for the idle task of each possible CPU.
+///
+/// Holds `tasklist_lock` meanwhile: `f` must not sleep.
+fn each_task(mut f: impl FnMut(TaskRef)) {
+    unsafe extern "C" fn task<F: FnMut(TaskRef)>(
+        task: *mut bindings::task_struct,
+        data: *mut c_void,
+    ) {
+        // INVARIANT: `tasklist_lock` is held.
+        // SAFETY: `data` is the closure that is passed below.
+        unsafe { (*data.cast::<F>())(TaskRef(task)) };
+    }
+    unsafe extern "C" fn idle<F: FnMut(TaskRef)>(
+        task: *mut bindings::task_struct,
+        _online: bool,
+        _cpu: c_uint,
+        data: *mut c_void,
+    ) {
+        // INVARIANT: It is an idle task.
+        // SAFETY: `data` is the closure that is passed below.
+        unsafe { (*data.cast::<F>())(TaskRef(task)) };
+    }
+    fn walk<F: FnMut(TaskRef)>(f: &mut F) {
+        let data = core::ptr::from_mut(f).cast();
+
+        // SAFETY: The callbacks get the closure that they expect, for the time of the calls.
+        unsafe {
+            bindings::klp_shim_each_task(Some(task::<F>), data);
+            bindings::klp_shim_each_idle_task(Some(idle::<F>), data);
+        }
+    }
+    walk(&mut f);
+}
+
+/// Prepares the move of all tasks to `target`, which is without effect until [`Running::start`].
+pub(crate) fn begin(patch: &mut Patch, target: Target) -> Running {
+    patch.set_phase(Phase::towards(target));
+    TARGET_STATE.store(target.patch_state(), Relaxed);
+
+    report::initializing(&patch.name, target);
+
+    let mut not_idle = false;
+    each_task(|task| {
+        not_idle |= task.state() != IDLE;
+        task.set_state(target.opposite().patch_state());
+    });
+    warn_on!(not_idle);
+
+    // ORDERING: The states of the tasks before the transition flags of the versions, so that the
+    // handler does not meet a version in transition with an idle task. Pairs with the second read
+    // barrier in klp_ftrace_handler().
+    //
+    // Also the target before the pending flags, so that a task is not moved to the idle state.
+    // Pairs with the full barrier in `update` and with the read barrier in
+    // `__klp_sched_try_switch`.
+    smp_mb(Write);
+
+    for func in patch.funcs() {
+        func.version().set_transition(true);
+    }
+
+    Running {
+        patch: patch.id,
+        target,
+        since: Instant::now(),
+        pacing: Pacing::new(),
+        retired: None,
+    }
+}
+
+/// What one pass over all tasks has found.
+struct Pass {
+    target: i32,
+    complete: bool,
+}
+
+impl Pass {
+    /// Tries to move every task. Returns whether all of them are on the target side.
+    fn run(target: Target) -> bool {
+        unsafe extern "C" fn task(task: *mut bindings::task_struct, data: *mut c_void) -> bool {
+            // SAFETY: `data` is the pass that is passed below.
+            let pass = unsafe { &mut *data.cast::<Pass>() };
+            // INVARIANT: `tasklist_lock` is held.
+            let task = TaskRef(task);
+
+            if task.state() == pass.target {
+                return false;
+            }
+            pass.complete &= task.try_switch();
+            true
+        }
+        unsafe extern "C" fn idle(
+            task: *mut bindings::task_struct,
+            online: bool,
+            cpu: c_uint,
+            data: *mut c_void,
+        ) {
+            // SAFETY: `data` is the pass that is passed below.
+            let pass = unsafe { &mut *data.cast::<Pass>() };
+            // INVARIANT: It is an idle task.
+            let task = TaskRef(task);
+
+            if !online {
+                // Nobody runs there, and nobody can come: CPU hotplug is held off.
+                task.clear_pending();
+                task.set_state(pass.target);
+            } else if !task.try_switch() {
+                pass.complete = false;
+                // Make the idle task pass through its main loop, where it is moved.
+                // SAFETY: The CPU is online.
+                unsafe { bindings::wake_up_if_idle(cpu as c_int) };
+            }
+        }
+
+        let mut pass = Pass {
+            target: target.patch_state(),
+            complete: true,
+        };
+        let data = (&raw mut pass).cast();
+
+        // SAFETY: The callbacks get the pass that they expect, for the time of the calls.
+        let all_met = unsafe {
+            let all_met = bindings::klp_shim_each_task_in_turns(Some(task), data);
+            bindings::klp_shim_each_idle_task(Some(idle), data);
+            all_met
+        };
+        pass.complete && all_met
+    }
+}
+
+/// Prods all tasks that have yet to move.
+fn signal() {
+    unsafe extern "C" fn task(task: *mut bindings::task_struct, _data: *mut c_void) {
+        // INVARIANT: `tasklist_lock` is held.
+        let task = TaskRef(task);
+
+        // The task may move at this very moment; then it is prodded in vain.
+        if task.is_pending() {
+            task.prod();
+        }
+    }
+
+    // SAFETY: The callback does not use its data.
+    unsafe { bindings::klp_shim_each_task(Some(task), core::ptr::null_mut()) };
+}
+
+fn clear_transition(patch: &Patch) {
+    for func in patch.funcs() {
+        func.version().set_transition(false);
+    }
+}
+
+impl Running {
+    /// Lets tasks move to the target.
+    ///
+    /// `ranges` are those for this target. The caller has ordered its changes to the stacks before.
+    pub(crate) fn start(&mut self, patch: &Patch, ranges: KBox<Ranges>) {
+        self.retired = Some(stack::publish(Some(ranges)));
+        self.since = Instant::now();
+        self.pacing = Pacing::new();
+
+        report::starting(&patch.name, self.target);
+
+        // ORDERING: The ranges before the pending flags. Pairs as the barrier in `begin` does.
+        smp_mb(Write);
+
+        let state = self.target.patch_state();
+        each_task(|task| {
+            if task.state() != state {
+                task.set_pending();
+            }
+        });
+
+        // SAFETY: May sleep.
+        unsafe { bindings::klp_shim_sched_hook(true) };
+    }
+
+    /// Tries to move the tasks that are left. Returns whether all are on the target side;
+    /// otherwise the next try is arranged.
+    pub(crate) fn try_all(&mut self) -> bool {
+        if Pass::run(self.target) {
+            return true;
+        }
+
+        let elapsed_ms = self.since.elapsed().as_millis().max(0) as u64;
+        let retry = self.pacing.retry(elapsed_ms);
+
+        if retry.signal == Signal::First {
+            pr_notice!("signaling remaining tasks\n");
+        }
+        if retry.signal != Signal::No {
+            signal();
+        }
+        retry_in(retry.pause_ms);
+        false
+    }
+
+    /// Ends the transition after [`Running::try_all`] has found all tasks on the target side.
+    pub(crate) fn finish(self, patch: &mut Patch, ops: &mut Ops) {
+        // SAFETY: May sleep.
+        unsafe { bindings::klp_shim_sched_hook(false) };
+        self.complete(patch, ops);
+    }
+
+    /// Gives up a transition to the patched side that was not started.
+    pub(crate) fn cancel(mut self, patch: &mut Patch, ops: &mut Ops) {
+        report::canceling(&patch.name);
+
+        self.target = Target::Unpatched;
+        TARGET_STATE.store(self.target.patch_state(), Relaxed);
+        self.complete(patch, ops);
+    }
+
+    fn complete(self, patch: &mut Patch, ops: &mut Ops) {
+        let target = self.target;
+
+        report::completing(&patch.name, target);
+
+        let ranges = stack::publish(None);
+        let synchronized = match target {
+            Target::Unpatched => {
+                patch.revert(ops);
+                // The handler must not see the versions any more before their transition flags are
+                // cleared: it would take them for the ones to run.
+                let synchronized = publish::synchronize();
+                clear_transition(patch);
+                synchronized
+            }
+            Target::Patched => {
+                clear_transition(patch);
+                // The handler must not see a version in transition with an idle task.
+                publish::synchronize()
+            }
+        };
+        ranges.free(&synchronized);
+        if let Some(retired) = self.retired {
+            retired.free(&synchronized);
+        }
+        ops.collect(&synchronized);
+
+        let mut pending = false;
+        each_task(|task| {
+            pending |= task.is_pending();
+            task.set_state(IDLE);
+        });
+        warn_on!(pending);
+
+        for object in patch.objects.iter().filter(|object| object.is_loaded()) {
+            match target {
+                Target::Patched => object.post_patch(),
+                Target::Unpatched => object.post_unpatch(),
+            }
+        }
+
+        report::complete(&patch.name, target);
+
+        TARGET_STATE.store(IDLE, Relaxed);
+        patch.set_phase(Phase::settled(target));
+    }
+
+    /// Turns the transition round. If there is no memory for that, nothing has changed.
+    pub(crate) fn reverse(&mut self, patch: &mut Patch, ops: &Ops) -> Result {
+        let target = self.target.opposite();
+        let ranges = Ranges::collect(patch, ops, target)?;
+
+        report::reversing(&patch.name, self.target);
+
+        // Nobody moves from here on: neither by the flag, nor, since `klp_mutex` is held, by a pass.
+        each_task(TaskRef::clear_pending);
+        // All who saw a flag are done before the target changes under them.
+        let synchronized = publish::synchronize();
+        if let Some(retired) = self.retired.take() {
+            retired.free(&synchronized);
+        }
+
+        self.target = target;
+        patch.set_phase(Phase::towards(target));
+        patch.show_enabled();
+        TARGET_STATE.store(target.patch_state(), Relaxed);
+
+        // ORDERING: The target before the pending flags that `start` sets. Pairs with the full
+        // barrier in `update` and with the read barrier in `__klp_sched_try_switch`.
+        smp_mb(Write);
+
+        self.start(patch, ranges);
+        Ok(())
+    }
+
+    /// Moves all tasks at once, wherever they are, at the administrator's risk.
+    pub(crate) fn force(&mut self, patch: &mut Patch) {
+        pr_warn!("forcing remaining tasks to the patched state\n");
+
+        each_task(update);
+
+        // Tasks may be left in the code that is being removed.
+        if self.target == Target::Unpatched {
+            patch.forced = true;
+        }
+        retry_in(0);
+    }
+
+    /// Collects the ranges again after functions of a going module were taken off.
+    pub(crate) fn refresh_ranges(&mut self, patch: &Patch, ops: &Ops) {
+        // Without memory the old ranges stay. They are more than needed, which at worst delays
+        // tasks.
+        if let Ok(ranges) = Ranges::collect(patch, ops, self.target) {
+            let old = stack::publish(Some(ranges));
+            old.free(&publish::synchronize());
+        }
+    }
+}
+
+fn retry_in(msecs: u32) {
+    // SAFETY: Possible in any context.
+    unsafe { bindings::klp_shim_retry_in(msecs) };
+}
+
+fn update(task: TaskRef) {
+    // `synchronize` waits for code that has preemption disabled.
+    // SAFETY: Enabled again below.
+    unsafe { bindings::preempt_disable_notrace() };
+
+    // ORDERING: The flag before the target, which pairs with the write barriers in `begin` and
+    // `reverse`; and the flag before the transition flag of a version that the handler reads next
+    // on this CPU, which pairs with the write barrier in `Registry::disable`. The read-modify-write
+    // of the flag is a full barrier.
+    if task.take_pending() {
+        task.set_state(TARGET_STATE.load(Relaxed));
+    }
+
+    // SAFETY: Disabled above.
+    unsafe { bindings::preempt_enable_notrace() };
+}
+
+/// Moves `task` to the target if it has yet to move.
+///
+/// Called when a task leaves the kernel and in the idle loop, by the task itself. Any context.
+///
+/// # Safety
+///
+/// `task` must be valid.
+#[export]
+pub(crate) unsafe extern "C" fn klp_update_patch_state(task: *mut bindings::task_struct) {
+    // INVARIANT: By the contract of this function.
+    update(TaskRef(task));
+}
+
+/// Tries to move the current kthread, on its way to sleep.
+///
+/// # Safety
+///
+/// For `__schedule()`: preemption is disabled, and `klp_mutex` cannot be taken.
+#[export]
+pub(crate) unsafe extern "C" fn __klp_sched_try_switch() {
+    // INVARIANT: The current task is valid.
+    // SAFETY: Asking for current is always possible.
+    let task = TaskRef(unsafe { bindings::get_current() });
+
+    if !task.is_pending() {
+        return;
+    }
+
+    // ORDERING: The pending flag before the target and the ranges. Pairs with the write barriers in
+    // `begin`, `start` and `reverse`.
+    smp_mb(Read);
+
+    task.try_switch();
+}
+
+/// Gives a new task the side of its parent, which is current.
+///
+/// Under `tasklist_lock` for writing, which keeps all passes and switches away, except those that
+/// current does itself.
+///
+/// # Safety
+///
+/// `child` must be valid.
+#[export]
+pub(crate) unsafe extern "C" fn klp_copy_process(child: *mut bindings::task_struct) {
+    // INVARIANT: Both tasks are valid.
+    // SAFETY: Asking for current is always possible.
+    let (parent, child) = (TaskRef(unsafe { bindings::get_current() }), TaskRef(child));
+
+    // The flag was copied when the fork began, and the parent may have moved since.
+    if parent.is_pending() {
+        child.set_pending();
+    } else {
+        child.clear_pending();
+    }
+    child.set_state(parent.state());
+}
+
+/// Moves `task` to the target if its stack allows.
+///
+/// Called by `klp_try_switch_task()`. Returns -EBUSY if the task is running, -EINVAL if its stack
+/// is not reliable, and -EADDRINUSE, with the name in the verdict, if it is in a function that is
+/// being patched or unpatched.
+///
+/// # Safety
+///
+/// `task` must be current, with preemption disabled, or pinned by `task_call_func()`; `verdict`
+/// must point to a `klp_verdict`.
+#[export]
+pub(crate) unsafe extern "C" fn klp_check_and_switch_task(
+    task: *mut bindings::task_struct,
+    verdict: *mut c_void,
+) -> c_int {
+    // INVARIANT: By the contract of this function.
+    let this = TaskRef(task);
+
+    // SAFETY: The task is valid.
+    if !this.is_current() && unsafe { bindings::task_curr(task) } != 0 {
+        return EBUSY.to_errno();
+    }
+
+    // SAFETY: The task is current or cannot run, and preemption is disabled.
+    match unsafe { stack::check(task) } {
+        Ok(()) => {
+            this.clear_pending();
+            this.set_state(TARGET_STATE.load(Relaxed));
+            0
+        }
+        Err(stack::Unsafe::Unreliable) => EINVAL.to_errno(),
+        Err(stack::Unsafe::InFunction(name)) => {
+            // SAFETY: By the contract of this function.
+            unsafe { (*verdict.cast::<bindings::klp_verdict>()).old_name = name };
+            EADDRINUSE.to_errno()
+        }
+    }
+}

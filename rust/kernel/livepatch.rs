@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel live patching, for the authors of livepatch modules.
+//!
+//! A livepatch is a module that redirects calls of functions of the running kernel to functions of
+//! its own. It hands the livepatch core a description: which functions of which kernel objects
+//! (`vmlinux` or modules), and what takes their place. In Rust, the [`livepatch!`] macro writes
+//! that description and the module around it, and [`#[replacement]`](macro@replacement) turns a
+//! Rust function into one that C code can be redirected to. Few patch authors need more of this
+//! module than these two.
+//!
+//! The description is made of the structures that a livepatch written in C hands over too. It does
+//! not matter in which language the core itself is written.
+//!
+//! | here | in C | |
+//! |---|---|---|
+//! | [`Func`], [`FuncList`] | `struct klp_func` and an array of it | which function, and by what |
+//! | [`Object`], [`ObjectList`] | `struct klp_object` and an array of it | where these functions are |
+//! | [`Patch`] | `struct klp_patch` | all that is patched at once |
+//!
+//! The core keeps its own state in these structures: list heads, kobjects, work items. So they live
+//! in writable `static`s of the livepatch module, never move, and nothing here gives access to
+//! their insides.
+//!
+//! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
+//!
+//! [`livepatch!`]: macro@livepatch
+//!
+//! # Examples
+//!
+//! A whole livepatch module:
+//!
+// This example is `ignore`d because a livepatch can only be a loadable module, and the documentation
+// tests are built into the kernel. `samples/livepatch/rust_livepatch_sample.rs` is its compiled twin.
+//! ```ignore
+//! use kernel::{
+//!     livepatch::{
+//!         livepatch,
+//!         replacement, //
+//!     },
+//!     prelude::*,
+//!     seq_file::SeqFile,
+//!     seq_print, //
+//! };
+//!
+//! livepatch! {
+//!     name: "my_livepatch",
+//!     authors: ["Rust for Linux Contributors"],
+//!     description: "My very own livepatch!",
+//!     license: "GPL",
+//!     objects: {
+//!         vmlinux: {
+//!             cmdline_proc_show => my_cmdline_proc_show,
+//!         },
+//!     },
+//! }
+//!
+//! #[replacement]
+//! fn my_cmdline_proc_show(m: &SeqFile, _v: *mut c_void) -> Result {
+//!     seq_print!(m, "this has been live patched\n");
+//!     Ok(())
+//! }
+//! ```
+
+use crate::{
+    bindings,
+    error::{
+        to_result,
+        Result, //
+    },
+    ffi::c_char,
+    str::{
+        as_char_ptr_in_const_context,
+        CStr, //
+    },
+    types::Opaque,
+    ThisModule, //
+};
+
+mod replacement;
+
+pub use self::replacement::{
+    Arg,
+    Replacement,
+    Ret, //
+};
+
+#[doc(hidden)]
+pub use self::replacement::{
+    keep_frame,
+    Scope, //
+};
+
+pub use macros::{
+    livepatch,
+    livepatch_replacement as replacement, //
+};
+
+/// A function to be patched: its name, and the function that takes its place.
+///
+/// # Invariants
+///
+/// The part of the wrapped `struct klp_func` that belongs to the author of the livepatch is set:
+/// `old_name` is a NUL-terminated string and `new_func` a function, both valid for as long as the
+/// module that defines them is loaded. The rest is zero until the livepatch core takes over.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::{
+///         replacement,
+///         Func, //
+///     },
+///     prelude::*, //
+/// };
+///
+/// #[replacement]
+/// fn always_three(_unused: *mut c_void) -> c_int {
+///     3
+/// }
+///
+/// // SAFETY: `always_three` has the prototype of `some_function()`, and nothing depends on what
+/// // that function returns.
+/// static FUNC: Func = unsafe { Func::new::<always_three>(c"some_function", 0) };
+/// # let _ = &FUNC;
+/// ```
+#[repr(transparent)]
+pub struct Func(Opaque<bindings::klp_func>);
+
+// SAFETY: There is nothing that one can do with a `&Func` but hand it to the livepatch core, which
+// serialises its accesses with its own lock.
+unsafe impl Sync for Func {}
+
+impl Func {
+    /// Returns the end of a list of functions: all that the author of a livepatch sets is zero.
+    const fn end() -> Self {
+        Self(Opaque::zeroed())
+    }
+
+    /// Describes that `R` takes the place of the function called `old_name`.
+    ///
+    /// If several functions of that name exist in the same kernel object, then `old_sympos` says
+    /// which one is meant: 1 for the first one in the order of `kallsyms`, and so on. 0 is for a
+    /// name that exists once; the livepatch fails to load if there are more.
+    ///
+    /// # Safety
+    ///
+    /// From the moment when a [`Patch`] with this function is enabled, `R` runs instead of the
+    /// function `old_name` of the [`Object`] that this is part of. Therefore:
+    ///
+    /// - The parameters and the return type of `R` must be those of that function, in number, in
+    ///   order and in type. See [`Arg`] and [`Ret`] for which type stands for which type of C.
+    /// - Every value that a caller of that function may pass must meet the requirements of the type
+    ///   of that parameter of `R`, for as long as the call lasts.
+    /// - `R` must do everything that the callers of that function rely on.
+    pub const unsafe fn new<R: Replacement>(old_name: &'static CStr, old_sympos: usize) -> Self {
+        // INVARIANT: `old_name` is a NUL-terminated string, and by the contract of `Replacement`
+        // `R::FUNCTION` is a function. Both are `'static`, that is, they last as long as the module
+        // does. `zeroed()` is for the rest.
+        Self(Opaque::new(bindings::klp_func {
+            old_name: as_char_ptr_in_const_context(old_name),
+            new_func: R::FUNCTION,
+            old_sympos,
+            ..pin_init::zeroed()
+        }))
+    }
+}
+
+/// The functions to be patched in one [`Object`].
+///
+/// # Invariants
+///
+/// In memory, this is an array of `N + 1` `struct klp_func` of which the last one, and no other,
+/// marks the end.
+///
+/// # Examples
+///
+/// See [`Patch`].
+#[repr(C)]
+pub struct FuncList<const N: usize> {
+    funcs: [Func; N],
+    end: Func,
+}
+
+impl<const N: usize> FuncList<N> {
+    /// Makes a list of `funcs`.
+    pub const fn new(funcs: [Func; N]) -> Self {
+        // INVARIANT: Because of `repr(C)` and because both fields have the same alignment, `end`
+        // immediately follows `funcs`. By the type invariants, every element of `funcs` has a name.
+        Self {
+            funcs,
+            end: Func::end(),
+        }
+    }
+
+    /// Returns the list as C sees it.
+    const fn as_ptr(&'static self) -> *mut bindings::klp_func {
+        // CAST: `Func` is a transparent wrapper of `struct klp_func`, inside an `UnsafeCell` that
+        // allows it to be written through a shared reference, and by the type invariants `self` is
+        // an array of it. A pointer to the whole of `self` may be used for every element.
+        core::ptr::from_ref(self)
+            .cast_mut()
+            .cast::<bindings::klp_func>()
+    }
+}
+
+/// A kernel object with functions to be patched: `vmlinux` or a module.
+///
+/// # Invariants
+///
+/// The part of the wrapped `struct klp_object` that belongs to the author of the livepatch is set:
+/// `funcs` is a list with an end, `name` is either null or a NUL-terminated string, and both are
+/// valid for as long as the module that defines them is loaded. The rest is zero until the
+/// livepatch core takes over.
+///
+/// # Examples
+///
+/// See [`Patch`].
+#[repr(transparent)]
+pub struct Object(Opaque<bindings::klp_object>);
+
+// SAFETY: There is nothing that one can do with a `&Object` but hand it to the livepatch core,
+// which serialises its accesses with its own lock.
+unsafe impl Sync for Object {}
+
+impl Object {
+    /// Returns the end of a list of objects: all that the author of a livepatch sets is zero.
+    const fn end() -> Self {
+        Self(Opaque::zeroed())
+    }
+
+    /// Describes that `funcs` are functions of `vmlinux`, that is, of the kernel without modules.
+    pub const fn vmlinux<const N: usize>(funcs: &'static FuncList<N>) -> Self {
+        Self::new(core::ptr::null(), funcs)
+    }
+
+    /// Describes that `funcs` are functions of the module called `name`.
+    ///
+    /// That module does not need to be loaded. If it is loaded later, then it is patched before any
+    /// of its code runs.
+    pub const fn module<const N: usize>(name: &'static CStr, funcs: &'static FuncList<N>) -> Self {
+        Self::new(as_char_ptr_in_const_context(name), funcs)
+    }
+
+    /// `name` must be either null or what is left of a `&'static CStr`.
+    const fn new<const N: usize>(name: *const c_char, funcs: &'static FuncList<N>) -> Self {
+        // INVARIANT: `name` is as required by the callers above. By its type invariants, `funcs`
+        // is a list with an end. Both are `'static`. `zeroed()` is for the rest.
+        Self(Opaque::new(bindings::klp_object {
+            name,
+            funcs: funcs.as_ptr(),
+            ..pin_init::zeroed()
+        }))
+    }
+}
+
+/// The kernel objects to be patched by one [`Patch`].
+///
+/// # Invariants
+///
+/// In memory, this is an array of `N + 1` `struct klp_object` of which the last one, and no other,
+/// marks the end.
+///
+/// # Examples
+///
+/// See [`Patch`].
+#[repr(C)]
+pub struct ObjectList<const N: usize> {
+    objects: [Object; N],
+    end: Object,
+}
+
+impl<const N: usize> ObjectList<N> {
+    /// Makes a list of `objects`, of which there must be at least one.
+    pub const fn new(objects: [Object; N]) -> Self {
+        const { assert!(N > 0, "a livepatch needs at least one object") };
+
+        // INVARIANT: Because of `repr(C)` and because both fields have the same alignment, `end`
+        // immediately follows `objects`. By the type invariants, every element of `objects` has
+        // functions.
+        Self {
+            objects,
+            end: Object::end(),
+        }
+    }
+
+    /// Returns the list as C sees it.
+    const fn as_ptr(&'static self) -> *mut bindings::klp_object {
+        // CAST: `Object` is a transparent wrapper of `struct klp_object`, inside an `UnsafeCell`
+        // that allows it to be written through a shared reference, and by the type invariants `self`
+        // is an array of it. A pointer to the whole of `self` may be used for every element.
+        core::ptr::from_ref(self)
+            .cast_mut()
+            .cast::<bindings::klp_object>()
+    }
+}
+
+/// A livepatch: everything that is patched, and unpatched, together.
+///
+/// The [`livepatch!`](macro@livepatch) macro defines it and enables it; this type is what that macro
+/// is made of.
+///
+/// # Invariants
+///
+/// The part of the wrapped `struct klp_patch` that belongs to the author of the livepatch is set:
+/// `objs` is a list with an end, valid for as long as the module that defines it is loaded. The
+/// rest is zero until the livepatch core takes over.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::{
+///         replacement,
+///         Func,
+///         FuncList,
+///         Object,
+///         ObjectList,
+///         Patch, //
+///     },
+///     prelude::*, //
+/// };
+///
+/// # // SAFETY: This is built into the kernel: its `THIS_MODULE` is null.
+/// # const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+/// #[replacement]
+/// fn no_errors(_code: c_int) -> Result {
+///     Ok(())
+/// }
+///
+/// static FUNCS: FuncList<2> = FuncList::new([
+///     // SAFETY: `int some_function(int code)` checks a code and has no other effect. Its callers
+///     // do not rely on getting errors.
+///     unsafe { Func::new::<no_errors>(c"some_function", 0) },
+///     // SAFETY: As above, for `int other_function(int code)`. This is the second one of that name.
+///     unsafe { Func::new::<no_errors>(c"other_function", 2) },
+/// ]);
+///
+/// static OBJECTS: ObjectList<1> = ObjectList::new([Object::module(c"some_module", &FUNCS)]);
+///
+/// static PATCH: Patch = Patch::new(&THIS_MODULE, &OBJECTS);
+/// # let _ = &PATCH;
+/// ```
+#[repr(transparent)]
+pub struct Patch(Opaque<bindings::klp_patch>);
+
+// SAFETY: All that one can do with a `&Patch` is to hand it to the livepatch core, which serialises
+// its accesses with its own lock. That it happens once is a safety requirement of `enable()`.
+unsafe impl Sync for Patch {}
+
+impl Patch {
+    /// Describes a livepatch of `objects` by `module`, which is the module that all of this is
+    /// defined in.
+    pub const fn new<const N: usize>(
+        module: &'static ThisModule,
+        objects: &'static ObjectList<N>,
+    ) -> Self {
+        // INVARIANT: By its type invariants, `objects` is a list with an end. It is `'static`.
+        // `zeroed()` is for the rest.
+        Self(Opaque::new(bindings::klp_patch {
+            mod_: module.as_ptr(),
+            objs: objects.as_ptr(),
+            ..pin_init::zeroed()
+        }))
+    }
+
+    /// Starts to redirect the functions.
+    ///
+    /// When this returns, all functions are in place and every task of the system is on its way to
+    /// use them. Writing `0` to `/sys/kernel/livepatch/<module>/enabled` takes it all back;
+    /// thereafter the module can be unloaded.
+    ///
+    /// On an error, nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// - This must be called from the init function of the module that was given to
+    ///   [`Patch::new()`], which fails if this fails.
+    /// - `self` and all lists that belong to it must be `static`s of that module.
+    /// - No list may be part of this patch more than once, or part of another patch.
+    /// - This must not be called again for the same patch, even if the first call has failed.
+    pub unsafe fn enable(&'static self) -> Result {
+        // SAFETY: By the type invariants, this is what `klp_enable_patch()` expects: a description
+        // whose lists have ends, and which is otherwise zero, because nobody else has enabled it by
+        // the requirements of this function. By the same requirements it is there for as long as
+        // the module is, and the livepatch core holds a reference to that module (the one that is
+        // named in the description) while it uses the description. If it fails, then it is done
+        // with the description when it returns.
+        to_result(unsafe { bindings::klp_enable_patch(self.0.get()) })
+    }
+}
+
+// The C side walks the lists in steps of its own types.
+const _: () = {
+    assert!(size_of::<FuncList<3>>() == 4 * size_of::<bindings::klp_func>());
+    assert!(size_of::<ObjectList<3>>() == 4 * size_of::<bindings::klp_object>());
+};

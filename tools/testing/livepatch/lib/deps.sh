@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What must be on the machine: packages, bindgen, QEMU; and the environment they make.
+
+QEMU_MIN=10
+BINDGEN_VERSION=0.72.1
+LLVM_SUFFIX=-22
+
+# package|why. All are in the distribution's own archive.
+deps_packages() {
+	cat <<'EOF'
+make|the kernel's build
+gcc|the kernel's host tools
+libc6-dev|headers for host tools and guest programs
+flex|Kconfig and dtc parsers
+bison|Kconfig and dtc parsers
+bc|kernel/time constants
+perl|checkpatch and build scripts
+python3|kunit.py
+git|series
+patch|applies series/edits
+patchutils|klp-build
+rsync|copies trees
+xz-utils|unpacks the base tree
+tar|unpacks the base tree
+cpio|guest initramfs
+kmod|modules, host and guest
+pahole|BTF and debugging information
+gawk|klp-build, selftests in the guest
+procps|sysctl in the guest
+diffutils|selftests in the guest
+util-linux|dmesg, flock, setsid
+busybox-static|reboot in the guest
+libelf-dev|objtool
+libssl-dev|kernel certificates and host tools
+libxxhash-dev|objtool (klp checksums)
+rustc-web|the kernel's Rust compiler, same LLVM as clang below
+rust-web-src|Rust's core library as source
+clang-22|the kernel's C compiler
+lld-22|the kernel's linker
+llvm-22|the kernel's binutils
+libclang-22-dev|bindgen
+ca-certificates|cargo downloads
+EOF
+}
+
+# Missing ones of the packages named on stdin (package|why), with the reason.
+deps_missing() {
+	local list installed name why
+	list=$(cat)
+	installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null | sed -n 's/^ii *//p')
+	while IFS='|' read -r name why; do
+		grep -qxF -- "$name" <<<"$installed" || printf '%s|%s\n' "$name" "$why"
+	done <<<"$list"
+}
+
+# need_root WHAT COMMAND...: run COMMAND, or tell the user how to.
+need_root() {
+	local what=$1
+	shift
+	if [ "$(id -u)" -ne 0 ]; then
+		printf 'klp-dev: %s needs root. Run this and start again:\n\n    sudo env DEBIAN_FRONTEND=noninteractive' "$what" >&2
+		printf ' %q' "$@" >&2
+		printf '\n\n' >&2
+		exit 1
+	fi
+	DEBIAN_FRONTEND=noninteractive "$@"
+}
+
+deps_apt() {
+	local missing names
+	command -v dpkg-query >/dev/null || die "no dpkg here: install these yourself: $(deps_packages | cut -d'|' -f1 | tr '\n' ' ')"
+	missing=$(deps_packages | deps_missing)
+	[ -n "$missing" ] || return 0
+	say "packages to install:"
+	awk -F'|' '{ printf "    %-20s %s\n", $1, $2 }' <<<"$missing"
+	mapfile -t names < <(cut -d'|' -f1 <<<"$missing")
+	[ "$(id -u)" -ne 0 ] || step "apt-get update" apt-update apt-get update
+	if [ "$(id -u)" -ne 0 ]; then
+		need_root "installing packages" apt-get install -y --no-install-recommends "${names[@]}"
+	fi
+	step "install ${#names[@]} packages" apt-install \
+		need_root "installing packages" apt-get install -y --no-install-recommends "${names[@]}"
+}
+
+# The machine's own mirror of the distribution's main archive, as "URI KEYRING":
+# read from its apt sources (both formats), so no host name stands in any script.
+deps_mirror() {
+	local codename found
+	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+	[ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME"
+	found=$(
+		{
+			cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk -v suite="$codename" '
+				function flush(  i, n, s) {
+					n = split(f["suites"], s, " ")
+					for (i = 1; i <= n; i++)
+						if (s[i] == suite && f["types"] ~ /(^| )deb( |$)/ &&
+						    f["enabled"] != "no" && f["components"] ~ /(^| )main( |$)/) {
+							split(f["uris"], u, " ")
+							print u[1], f["signed-by"]
+						}
+					delete f
+				}
+				/^#/ { next }
+				/^[ \t]*$/ { flush(); next }
+				/^[^ \t].*:/ { k = tolower($0); sub(/:.*/, "", k); v = $0; sub(/^[^:]*:[ \t]*/, "", v); f[k] = v; next }
+				{ f[k] = f[k] " " $0 }
+				END { flush() }'
+			cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | awk -v suite="$codename" '
+				$1 != "deb" { next }
+				{
+					line = $0; key = ""
+					if (match(line, /\[[^]]*\]/)) {
+						opts = substr(line, RSTART + 1, RLENGTH - 2)
+						line = substr(line, 1, RSTART - 1) substr(line, RSTART + RLENGTH)
+						if (match(opts, /signed-by=[^ ]*/)) key = substr(opts, RSTART + 10, RLENGTH - 10)
+					}
+					split(line, w, " ")
+					if (w[3] == suite && line ~ / main( |$)/) print w[2], key
+				}'
+		} | head -n 1
+	)
+	[ -n "$found" ] || die "no apt source of suite '$codename', component main, on this machine: use KERNEL_SRC= and install QEMU $QEMU_MIN yourself"
+	local uri=${found%% *} key=${found#* }
+	case $key in
+	/*) [ -r "$key" ] || key= ;;
+	*) key= ;;
+	esac
+	[ -n "$key" ] || key=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ -r "$key" ] || die "no archive keyring at $key"
+	printf '%s %s\n' "$uri" "$key"
+}
+
+# deps_apt_config NAME SUITE...: an apt configuration of our own with just these suites of
+# the machine's mirror; prints its file. The machine's configuration stays as it is.
+deps_apt_config() {
+	local dir=$CACHE/apt/$1 mirror uri key suite
+	shift
+	mirror=$(deps_mirror)
+	uri=${mirror%% *} key=${mirror#* }
+	mkdir -p -- "$dir/etc" "$dir/lists/partial" "$dir/cache/archives/partial"
+	for suite in "$@"; do
+		printf 'deb [signed-by=%s] %s %s main\n' "$key" "$uri" "$suite"
+	done | write_if_changed "$dir/etc/sources.list"
+	# Sandbox::User: the _apt user cannot enter a cache in somebody's home.
+	write_if_changed "$dir/apt.conf" <<-EOF
+		Dir::Etc::SourceList "$dir/etc/sources.list";
+		Dir::Etc::SourceParts "/dev/null";
+		Dir::State::Lists "$dir/lists";
+		Dir::Cache "$dir/cache";
+		APT::Sandbox::User "root";
+	EOF
+	printf '%s\n' "$dir/apt.conf"
+}
+
+qemu_major() {
+	qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\)\..*/\1/p'
+}
+
+# QEMU before 10 races between its own threads and code patching in the guest: healthy
+# kernels crash in the middle of an instruction. So take it from backports where need be.
+deps_qemu() {
+	local major codename conf
+	major=$(qemu_major)
+	[ "${major:-0}" -lt "$QEMU_MIN" ] || return 0
+	codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+	say "QEMU to install: version $QEMU_MIN or newer (here: ${major:-none}); older ones break live code patching"
+	conf=$(deps_apt_config qemu "$codename" "$codename-backports")
+	if [ "$(id -u)" -ne 0 ]; then
+		need_root "installing QEMU" env "APT_CONFIG=$conf" sh -c \
+			"apt-get update && apt-get install -y --no-install-recommends -t $codename-backports qemu-system-x86"
+	fi
+	step "apt-get update ($codename-backports)" apt-qemu-update env "APT_CONFIG=$conf" apt-get update
+	step "install qemu-system-x86" apt-qemu need_root "installing QEMU" env "APT_CONFIG=$conf" \
+		apt-get install -y --no-install-recommends -t "$codename-backports" qemu-system-x86
+	major=$(qemu_major)
+	[ "${major:-0}" -ge "$QEMU_MIN" ] || die "QEMU is still ${major:-missing} after installing it from $codename-backports"
+}
+
+# A cargo from the user's PATH (rustup) or from the distribution.
+deps_cargo() {
+	if PATH=$USER_PATH command -v cargo >/dev/null; then return 0; fi
+	say "packages to install:"
+	say "    cargo-web            bindgen, tests on the host"
+	if [ "$(id -u)" -ne 0 ]; then
+		need_root "installing cargo" apt-get install -y --no-install-recommends cargo-web
+	fi
+	step "apt-get update" apt-update apt-get update
+	step "install cargo-web" apt-cargo need_root "installing cargo" apt-get install -y --no-install-recommends cargo-web
+}
+
+deps_bindgen() {
+	local have
+	have=$("$CACHE/bindgen/bin/bindgen" --version 2>/dev/null | awk '{ print $2 }' || true)
+	[ "$have" != "$BINDGEN_VERSION" ] || return 0
+	say "bindgen $BINDGEN_VERSION to build (the distribution's is too old for the kernel)"
+	deps_cargo
+	step "cargo install bindgen-cli $BINDGEN_VERSION" bindgen env "PATH=$USER_PATH" "CARGO_TARGET_DIR=$CACHE/bindgen-target" \
+		cargo install --locked --force bindgen-cli --version "$BINDGEN_VERSION" --root "$CACHE/bindgen"
+	rm -rf -- "$CACHE/bindgen-target"
+}
+
+# Kernel builds: /usr/bin before rustup's directory, whose rustc has no library sources
+# and whose rustdoc breaks doctests (E0514). PATH rather than RUSTC=: klp-build and
+# kunit.py call make by themselves.
+deps_environment() {
+	local version
+	PATH=$CACHE/bindgen/bin:/usr/lib/llvm$LLVM_SUFFIX/bin:/usr/bin:$USER_PATH
+	version=$(/usr/bin/rustc --version | awk '{ print $2 }')
+	RUST_LIB_SRC=/usr/src/rustc-$version/library
+	[ -d "$RUST_LIB_SRC" ] || die "no Rust library source at $RUST_LIB_SRC (package rust-web-src)"
+	export PATH RUST_LIB_SRC
+}
+
+# Enough to unpack and patch a tree.
+deps_for_tree() {
+	local tool
+	for tool in patch rsync xz tar git perl; do
+		command -v "$tool" >/dev/null || { deps_apt; return; }
+	done
+}
+
+deps_all() {
+	deps_apt
+	deps_qemu
+	deps_bindgen
+	deps_environment
+}

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Configure and build: kernel, modules, samples, upstream's and our selftest modules.
+# A flavour is rust, c, debug (the Rust core with the kernel's checkers on) or clippy.
+
+kernel_dir() {
+	case $1 in
+	rust) printf '%s\n' "$CACHE/build-x86$BASE_KEY" ;;
+	*) printf '%s\n' "$CACHE/build-x86-$1$BASE_KEY" ;;
+	esac
+}
+
+kernel_fragments() {
+	printf '%s\n' "$KLP_DIR/config/vm.config"
+	case $1 in
+	rust|c) printf '%s\n' "$KLP_DIR/config/core-$1.config" ;;
+	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" ;;
+	debug) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/debug.config" ;;
+	esac
+}
+
+# kmake O ARGUMENTS...
+kmake() {
+	local o=$1
+	shift
+	make -C "$TREE" O="$o" ARCH=x86_64 LLVM="$LLVM_SUFFIX" -j"$JOBS" "$@"
+}
+
+# Everything that a .config comes from: when this is the same, so is the .config.
+kernel_config_key() {
+	{
+		kernel_fragments "$1" | xargs -d '\n' cat
+		grep -E '(^|/)Kconfig[^/]*$' -- "$TREE.manifest" | sed "s:^:$TREE/:" | xargs -r -d '\n' cat
+		cat "$TREE.stamp"
+		rustc --version
+		"clang$LLVM_SUFFIX" --version
+		"$CACHE/bindgen/bin/bindgen" --version
+	} | sha256sum
+}
+
+kernel_configure() {
+	local flavour=$1 o=$2
+	local -a fragments
+	mapfile -t fragments < <(kernel_fragments "$flavour")
+	mkdir -p -- "$o"
+	# The key says that .config is whole: away with it until that is so again.
+	rm -f -- "$o/.klp-config"
+	[ ! -f "$o/.config" ] || cp -pf -- "$o/.config" "$o/.klp-config-before"
+	kmake "$o" -s tinyconfig
+	( cd -- "$TREE" && scripts/kconfig/merge_config.sh -m -O "$o" "$o/.config" "${fragments[@]}" )
+	kmake "$o" -s olddefconfig
+	if ! kernel_config_check "$o/.config" "${fragments[@]}"; then
+		grep -q '^CONFIG_RUST=y' -- "$o/.config" || kmake "$o" rustavailable || true
+		return 1
+	fi
+	# The same again: with its old time, so that nothing is built anew.
+	if cmp -s -- "$o/.config" "$o/.klp-config-before"; then
+		mv -f -- "$o/.klp-config-before" "$o/.config"
+	fi
+	kernel_config_key "$flavour" >"$o/.klp-config"
+}
+
+# Kconfig drops what it cannot have without a word: every line of the fragments is
+# checked against the result. A later fragment may override an earlier one.
+kernel_config_check() {
+	local config=$1
+	shift
+	awk '
+	function note(line,  name, value) {
+		if (line ~ /^CONFIG_[A-Z0-9a-z_]+=/) {
+			name = line; sub(/=.*/, "", name); value = substr(line, length(name) + 2)
+		} else if (line ~ /^# CONFIG_[A-Z0-9a-z_]+ is not set/) {
+			split(line, w, " "); name = w[2]; value = "n"
+		} else
+			return ""
+		val = value
+		return name
+	}
+	FILENAME == ARGV[1] { if ((n = note($0)) != "") have[n] = val; next }
+	{ if ((n = note($0)) != "") { want[n] = val; from[n] = FILENAME ":" FNR } }
+	END {
+		bad = 0
+		for (n in want) {
+			h = (n in have) ? have[n] : "n"
+			if (h != want[n]) {
+				printf "error: %s: %s=%s did not take effect, it is %s (a dependency is missing, or Kconfig has no such symbol)\n", from[n], n, want[n], h
+				bad = 1
+			}
+		}
+		exit bad
+	}' "$config" "$@"
+}
+
+kernel_build() {
+	kmake "$1" bzImage modules
+}
+
+# Selftest modules (upstream's, unmodified, and ours) and the helper program, built in
+# a copy: the tree stays as clean as a distribution's.
+kernel_selftests() {
+	local o=$1 src=$TREE/tools/testing/selftests/livepatch dst=$1/klp-selftests
+	mkdir -p -- "$dst"
+	# --checksum: only what changed gets a new time. Built files are left alone.
+	rsync -rlp --checksum -- "$src/" "$dst/livepatch/"
+	rsync -rlp --checksum -- "$TREE/tools/testing/selftests/kselftest/" "$dst/kselftest/"
+	kernel_selftests_drop "$src" "$dst/livepatch"
+	kmake "$o" modules KBUILD_EXTMOD="$dst/livepatch/test_modules"
+	local c
+	for c in "$dst/livepatch"/*.c; do
+		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" -O2 -static -Wall -o "${c%.c}" "$c"
+	done
+}
+
+# Sources that went away upstairs: their modules must not be tested for ever.
+kernel_selftests_drop() {
+	( cd -- "$2" && find . -name '*.sh' -o -name '*.c' ! -name '*.mod.c' -o -name '*.rs' ) | while IFS= read -r f; do
+		[ -e "$1/$f" ] || { echo "remove $f"; rm -f -- "$2/$f" "$2/${f%.*}.o" "$2/${f%.*}.ko"; }
+	done
+}
+
+kernel_all() {
+	local flavour=$1 o
+	o=$(kernel_dir "$flavour")
+	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$flavour")" ]; then
+		step "configure kernel ($flavour)" "${o##*/}-config" locked kernel_configure "$flavour" "$o"
+	fi
+	step "build kernel ($flavour)" "${o##*/}" locked kernel_build "$o"
+	step "build selftest modules ($flavour)" "${o##*/}-selftests" locked kernel_selftests "$o"
+}

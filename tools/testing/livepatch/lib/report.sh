@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Results: one line per test in out/results.tsv, then a table, a KTAP file, the last line.
+# Columns: suite, status (pass, fail, skip), milliseconds, name, remark.
+
+report_start() {
+	mkdir -p -- "$OUT/log"
+	RESULTS=$OUT/results.tsv
+	: >"$RESULTS"
+	: >"$OUT/times.tsv"
+}
+
+# report SUITE STATUS MILLISECONDS NAME [REMARK]
+# A test that was skipped counts as failed, unless tests.list says that it may be.
+report() {
+	local suite=$1 status=$2 ms=$3 name=${4//$'\t'/ } remark=${5:-}
+	remark=${remark//$'\t'/ }
+	if [ "$status" = skip ] && ! grep -qxF -- "may-skip $suite $name" "$KLP_DIR/tests.list"; then
+		status=fail
+		remark="skipped, which counts as failed${remark:+: $remark}"
+	fi
+	printf '%s\t%s\t%s\t%s\t%s\n' "$suite" "$status" "$ms" "$name" "$remark" >>"$RESULTS"
+	if [ "$status" = fail ]; then
+		printf '    FAILED %s: %s%s\n' "$suite" "$name" "${remark:+ ($remark)}"
+	fi
+}
+
+# report_time SUITE SECONDS: what the suite took as a whole, builds included.
+report_time() { printf '%s\t%s\n' "$1" "$2" >>"$OUT/times.tsv"; }
+
+report_ktap() {
+	awk -F'\t' '
+	BEGIN { print "KTAP version 1" }
+	{ if (!($1 in n)) order[++suites] = $1; n[$1]++; line[$1, n[$1]] = $0 }
+	END {
+		print "1.." suites
+		for (s = 1; s <= suites; s++) {
+			suite = order[s]; bad = 0
+			print "    KTAP version 1\n    # Subtest: " suite "\n    1.." n[suite]
+			for (i = 1; i <= n[suite]; i++) {
+				split(line[suite, i], f, "\t")
+				if (f[5] != "" && f[2] != "skip") print "    # " f[5]
+				printf "    %s %d %s%s\n", (f[2] == "fail" ? "not ok" : "ok"), i, f[4], (f[2] == "skip" ? " # SKIP " f[5] : "")
+				bad += f[2] == "fail"
+			}
+			print (bad ? "not ok " : "ok ") s " " suite
+		}
+	}' "$RESULTS" >"$OUT/results.ktap"
+}
+
+# The table, then the one line. Returns 1 when anything failed or nothing ran.
+report_finish() {
+	report_ktap
+	say
+	say "results: $OUT/results.ktap, logs: $OUT/log"
+	say
+	awk -F'\t' '
+	FILENAME == ARGV[1] { time[$1] = $2; if (!($1 in seen)) { seen[$1] = 1; order[++suites] = $1 } next }
+	{ if (!($1 in seen)) { seen[$1] = 1; order[++suites] = $1 } c[$1, $2]++; total[$2]++ }
+	END {
+		printf "%-32s %8s %8s %8s %8s\n", "suite", "passed", "failed", "skipped", "seconds"
+		for (s = 1; s <= suites; s++)
+			printf "%-32s %8d %8d %8d %8s\n", order[s], c[order[s], "pass"], c[order[s], "fail"], c[order[s], "skip"], time[order[s]]
+		printf "%d passed, %d failed, %d skipped\n", total["pass"], total["fail"], total["skip"]
+		exit total["fail"] > 0 || total["pass"] + 0 == 0
+	}' "$OUT/times.tsv" "$RESULTS"
+}

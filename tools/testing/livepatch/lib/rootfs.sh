@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# The guest's initramfs: programs of this machine with their libraries, the kernel's
+# modules, samples and selftests, and a job that tells /init what to do.
+
+# What upstream's selftests, our own and the demo call; bash is both shells.
+GUEST_PROGRAMS=(
+	bash
+	basename cat chmod chown comm cp cut date dirname echo env expr false head id kill ln ls mkdir
+	mknod mktemp mv nproc od paste printf pwd readlink realpath rm rmdir seq sleep sort stat stdbuf
+	stty sync tail taskset tee test timeout touch tr true tty uname uniq wc xargs yes
+	awk gawk cmp diff find getconf grep sed
+	dmesg flock mount umount setsid chrt
+	insmod rmmod lsmod modinfo modprobe
+	sysctl ps pgrep pkill
+	busybox
+)
+
+# rootfs_programs ROOT: copy the programs and every library they load.
+rootfs_programs() {
+	local root=$1 name path lib
+	local -a libs
+	mkdir -p -- "$root"/{bin,dev,proc,sys,tmp,root,etc,run,klp}
+	ln -sfn bin "$root/sbin"
+	mkdir -p -- "$root/usr"
+	ln -sfn ../bin "$root/usr/bin"
+	ln -sfn ../bin "$root/usr/sbin"
+	for name in "${GUEST_PROGRAMS[@]}"; do
+		path=$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$name" 2>/dev/null || true)
+		# Shell builtins have a file of their own too.
+		case $path in
+		/*) ;;
+		*) for path in "/usr/bin/$name" "/bin/$name" "/usr/sbin/$name" "/sbin/$name" ''; do [ ! -e "$path" ] || break; done ;;
+		esac
+		[ -n "$path" ] || { echo "error: the guest needs '$name', which this machine has not"; return 1; }
+		cp -L -- "$path" "$root/bin/$name"
+	done
+	ln -sfn bash "$root/bin/sh"
+	mapfile -t libs < <(ldd "$root"/bin/* 2>/dev/null | grep -oE '(/[^ ]+\.so[^ ]*)' | sort -u)
+	for lib in "${libs[@]}"; do
+		mkdir -p -- "$root$(dirname -- "$lib")"
+		cp -L -- "$lib" "$root$lib"
+	done
+}
+
+# pack ROOT ARCHIVE: several archives one after the other make one initramfs.
+rootfs_pack() {
+	( cd -- "$1" && find . -print0 | LC_ALL=C sort -z | cpio --quiet -0 -o -H newc -R 0:0 ) >"$2.new"
+	mv -f -- "$2.new" "$2"
+}
+
+# The programs change only with this machine's packages: packed once.
+rootfs_base() {
+	local key file=$CACHE/rootfs.cpio root
+	key=$({ printf '%s\n' "${GUEST_PROGRAMS[@]}"; declare -f rootfs_programs; stat -c '%Y %n' /var/lib/dpkg/status; } | sha256sum)
+	if [ -f "$file" ] && [ "$(cat -- "$file.key" 2>/dev/null)" = "$key" ]; then return 0; fi
+	root=$(mktemp -d)
+	rootfs_programs "$root"
+	rootfs_pack "$root" "$file"
+	rm -rf -- "$root"
+	printf '%s\n' "$key" >"$file.key"
+}
+
+# What belongs to one kernel: its modules, samples, selftests, .config, guest scripts.
+rootfs_kernel() {
+	local o=$1 root release
+	root=$(mktemp -d)
+	release=$(cat -- "$o/include/config/kernel.release")
+	mkdir -p -- "$root/klp/samples" "$root/klp/selftests/livepatch/test_modules" "$root/lib/modules/$release/build"
+	cp -- "$KLP_DIR"/guest/* "$root/klp/"
+	mv -- "$root/klp/init" "$root/init"
+	chmod +x -- "$root/init" "$root"/klp/*
+	# Where init and our own tests look which core this is.
+	mkdir -p -- "$root/boot"
+	cp -- "$o/.config" "$root/boot/config-$release"
+	ln -s "/boot/config-$release" "$root/klp/config"
+	find "$o/samples" "$o/kernel" "$o/lib" -name '*.ko' -exec cp -t "$root/klp/samples" -- {} +
+	( cd -- "$o/klp-selftests" && find . \( -name '*.sh' -o -name '*.ko' -o -name settings -o -perm -100 \) -type f \
+		! -name '*.o' ! -path '*/.*/*' -print0 | xargs -0 cp --parents -t "$root/klp/selftests" -- )
+	# Debugging information is of no use in there and makes the guest's memory small.
+	find "$root/klp" -name '*.ko' -exec "llvm-strip$LLVM_SUFFIX" --strip-debug -- {} +
+	rootfs_pack "$root" "$o/klp-modules.cpio"
+	rm -rf -- "$root"
+}
+
+# rootfs_job O KEY=VALUE... : what /init shall do, then the guest's whole initramfs.
+# Lines of the job's script list come on stdin.
+rootfs_job() {
+	local o=$1 root
+	shift
+	root=$(mktemp -d)
+	mkdir -p -- "$root/klp/job"
+	printf '%s\n' "$@" >"$root/klp/job/env"
+	cat >"$root/klp/job/list"
+	rootfs_pack "$root" "$o/klp-job.cpio"
+	rm -rf -- "$root"
+	cat -- "$CACHE/rootfs.cpio" "$o/klp-modules.cpio" "$o/klp-job.cpio" >"$o/klp-initramfs.cpio"
+}
+
+rootfs_build() {
+	step "guest file system" rootfs locked rootfs_parts "$1"
+}
+
+rootfs_parts() {
+	rootfs_base
+	rootfs_kernel "$1"
+}

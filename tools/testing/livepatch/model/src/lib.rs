@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Host tests of the livepatch rules.
+//!
+//! The rules are the kernel's own files, included by path; the tests sit here, one file for each of
+//! them. `cargo test --locked` runs everything.
+//!
+//! A property test compares a rule with an oracle that is too simple to be wrong: a linear search,
+//! a `HashMap`, a plain stack, or the condition as the C core writes it.
+
+#![deny(warnings)]
+
+#[path = "../../../../../kernel/livepatch/model/mod.rs"]
+mod model;
+
+#[cfg(test)]
+mod choice;
+#[cfg(test)]
+mod ip_table;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
+mod pacing;
+#[cfg(test)]
+mod phase;
+#[cfg(test)]
+mod ranges;
+#[cfg(test)]
+mod symbol;

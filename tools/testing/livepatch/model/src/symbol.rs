@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Resolving a symbol name that may occur more than once.
+
+use crate::model::symbol::{
+    Search,
+    Unresolved, //
+};
+use proptest::prelude::*;
+
+/// Searches among all occurrences, without stopping early.
+fn resolve(occurrences: &[usize], sympos: usize) -> Result<usize, Unresolved> {
+    let mut search = Search::new(sympos);
+
+    for &addr in occurrences {
+        search.offer(addr);
+    }
+    search.outcome()
+}
+
+/// Searches as a caller does that stops when the search is over; also tells how far it came.
+fn resolve_stopping(occurrences: &[usize], sympos: usize) -> (usize, Result<usize, Unresolved>) {
+    let mut search = Search::new(sympos);
+    let mut seen = 0;
+
+    for &addr in occurrences {
+        search.offer(addr);
+        seen += 1;
+        if search.is_over() {
+            break;
+        }
+    }
+    (seen, search.outcome())
+}
+
+/// `klp_find_object_symbol()` and `klp_match_callback()`, line by line; also how far it came.
+fn upstream(occurrences: &[usize], sympos: usize) -> (usize, Result<usize, Unresolved>) {
+    let (mut args_addr, mut args_count) = (0, 0);
+
+    for &addr in occurrences {
+        args_addr = addr;
+        args_count += 1;
+        if (sympos != 0 && args_count == sympos) || (sympos == 0 && args_count > 1) {
+            break;
+        }
+    }
+
+    let outcome = if args_addr == 0 {
+        Err(Unresolved::NotFound)
+    } else if args_count > 1 && sympos == 0 {
+        Err(Unresolved::Ambiguous)
+    } else if sympos != args_count && sympos > 0 {
+        Err(Unresolved::NoSuchPosition)
+    } else {
+        Ok(args_addr)
+    };
+    (args_count, outcome)
+}
+
+#[test]
+fn unique_symbol() {
+    assert_eq!(resolve(&[0x1000], 0), Ok(0x1000));
+    assert_eq!(resolve(&[0x1000], 1), Ok(0x1000));
+}
+
+#[test]
+fn missing_symbol() {
+    for sympos in [0, 1, 2, usize::MAX] {
+        assert_eq!(resolve(&[], sympos), Err(Unresolved::NotFound));
+    }
+}
+
+#[test]
+fn ambiguous_symbol() {
+    assert_eq!(resolve(&[0x1000, 0x2000], 0), Err(Unresolved::Ambiguous));
+    assert_eq!(
+        resolve(&[0x1000, 0x2000, 0x3000], 0),
+        Err(Unresolved::Ambiguous)
+    );
+    // Two entries for one address are ambiguous as well.
+    assert_eq!(resolve(&[0x1000, 0x1000], 0), Err(Unresolved::Ambiguous));
+}
+
+#[test]
+fn each_position() {
+    let occurrences = [0x3000, 0x1000, 0x2000];
+
+    assert_eq!(resolve(&occurrences, 1), Ok(0x3000));
+    assert_eq!(resolve(&occurrences, 2), Ok(0x1000));
+    assert_eq!(resolve(&occurrences, 3), Ok(0x2000));
+}
+
+#[test]
+fn position_past_last() {
+    assert_eq!(resolve(&[0x1000], 2), Err(Unresolved::NoSuchPosition));
+    assert_eq!(
+        resolve(&[0x1000, 0x2000], 3),
+        Err(Unresolved::NoSuchPosition)
+    );
+    assert_eq!(
+        resolve(&[0x1000], usize::MAX),
+        Err(Unresolved::NoSuchPosition)
+    );
+}
+
+#[test]
+fn search_is_over_when_answer_is_known() {
+    let mut search = Search::new(2);
+    assert!(!search.is_over());
+    search.offer(0x1000);
+    assert!(!search.is_over());
+    search.offer(0x2000);
+    assert!(search.is_over());
+
+    let mut search = Search::new(0);
+    search.offer(0x1000);
+    assert!(!search.is_over());
+    search.offer(0x2000);
+    assert!(search.is_over());
+}
+
+#[test]
+fn occurrence_at_zero_is_none() {
+    assert_eq!(resolve(&[0], 0), Err(Unresolved::NotFound));
+    assert_eq!(resolve(&[0x1000, 0], 2), Err(Unresolved::NotFound));
+    assert_eq!(resolve(&[0, 0x1000], 2), Ok(0x1000));
+}
+
+/// Addresses; one of them is 0 every now and then, as a symbol of a per-CPU section may be.
+fn occurrences() -> impl Strategy<Value = Vec<usize>> {
+    let addr = prop_oneof![
+        8 => any::<usize>(),
+        1 => Just(0),
+        1 => 1usize..4,
+    ];
+
+    prop::collection::vec(addr, 0..8)
+}
+
+fn sympos() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        8 => 0usize..10,
+        1 => any::<usize>(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_upstream(occurrences in occurrences(), sympos in sympos()) {
+        prop_assert_eq!(resolve(&occurrences, sympos), upstream(&occurrences, sympos).1);
+    }
+
+    #[test]
+    fn stops_where_upstream_stops(occurrences in occurrences(), sympos in sympos()) {
+        prop_assert_eq!(
+            resolve_stopping(&occurrences, sympos),
+            upstream(&occurrences, sympos)
+        );
+    }
+
+    /// The rule in words, for addresses that are not 0.
+    #[test]
+    fn agrees_with_words(
+        occurrences in prop::collection::vec(1usize.., 0..8),
+        sympos in sympos(),
+    ) {
+        let expected = match (&occurrences[..], sympos) {
+            ([], _) => Err(Unresolved::NotFound),
+            ([only], 0) => Ok(*only),
+            (_, 0) => Err(Unresolved::Ambiguous),
+            (all, wanted) => all
+                .get(wanted - 1)
+                .copied()
+                .ok_or(Unresolved::NoSuchPosition),
+        };
+
+        prop_assert_eq!(resolve(&occurrences, sympos), expected);
+    }
+}

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Forced transitions. Has to be the last script: a livepatch that was forced
+# out leaves its module behind for good (test_klp_core_force, which no other
+# script uses). It needs a fresh boot to be run again.
+
+. $(dirname $0)/functions.sh
+. $(dirname $0)/core-functions.sh
+
+BUSY=test_klp_core_busy
+FORCE=test_klp_core_force
+
+function says_forced() {
+	echo "livepatch: forcing remaining tasks to the patched state"
+}
+
+function no_transition() {
+	local file="$SYSFS_KLP_DIR/$BUSY/force"
+
+	load_mod $TARGET
+	load_lp $BUSY
+	start_log
+	write "$file" 0
+	write "$file" n
+	expect_write_error "$file" 1 "Invalid argument"
+	expect_write_error "$file" 2 "Invalid argument"
+	expect_write_error "$file" "" "Invalid argument"
+	logged | grep livepatch: && fail "the core has something to say"
+	expect "enabled" 1 "$(klp $BUSY enabled)"
+	expect "transition" 0 "$(klp $BUSY transition)"
+	expect_versions 1 0
+	disable_lp $BUSY
+	unload_lp $BUSY
+	unload_mod $TARGET
+}
+
+function other_transition() {
+	load_mod $TARGET
+	load_lp test_klp_core_stack1
+	start_sleeper
+	load_lp_nowait $BUSY
+	start_log
+	expect_write_error "$SYSFS_KLP_DIR/test_klp_core_stack1/force" 1 \
+		"Invalid argument"
+	write "$SYSFS_KLP_DIR/$BUSY/force" 0
+	logged | grep livepatch: && fail "the core has something to say"
+	expect_blocked $BUSY 1
+	release_sleepers
+	end_transition $BUSY
+	disable_lp $BUSY
+	unload_lp $BUSY
+	disable_lp test_klp_core_stack1
+	unload_lp test_klp_core_stack1
+	unload_mod $TARGET
+}
+
+# Whoever was forced in is a livepatch like others, and can leave.
+function forced_in() {
+	load_mod $TARGET
+	start_sleeper
+	start_log
+	load_lp_nowait $BUSY
+	expect_blocked $BUSY 1
+	write "$SYSFS_KLP_DIR/$BUSY/force" 1
+	end_transition $BUSY
+	expect "sleepers" 1 "$(target sleepers)"
+	expect "enabled" 1 "$(klp $BUSY enabled)"
+	expect_versions 1 0
+	expect "tasks in transition" "" "$(tasks_in_state 0 1)"
+	expect_log "% insmod test_modules/$BUSY.ko
+$(says_enabling $BUSY)
+% echo 1 > $SYSFS_KLP_DIR/$BUSY/force
+$(says_forced)
+$(says_enabled $BUSY)"
+	release_sleepers
+	wait $SLEEPER
+	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.1")"
+	disable_lp $BUSY
+	unload_lp $BUSY
+	unload_mod $TARGET
+}
+
+# Nobody can know when the sleeper leaves the code of the livepatch: its
+# module stays. The file goes away as soon as the transition ends.
+function forced_out() {
+	local found
+
+	[[ ! -e /sys/module/$FORCE ]] ||
+		fail "$FORCE is pinned by an earlier run: needs a fresh boot"
+
+	load_mod $TARGET
+	load_lp $FORCE
+	start_sleeper
+	start_log
+	write "$SYSFS_KLP_DIR/$FORCE/enabled" 0
+	expect_blocked $FORCE 0
+	write "$SYSFS_KLP_DIR/$FORCE/force" 1
+	expect_gone $FORCE
+	expect "sleepers" 1 "$(target sleepers)"
+	expect_versions 0 0
+	expect "tasks in transition" "" "$(tasks_in_state 0 1)"
+	expect_log "% echo 0 > $SYSFS_KLP_DIR/$FORCE/enabled
+$(says_disabling $FORCE)
+% echo 1 > $SYSFS_KLP_DIR/$FORCE/force
+$(says_forced)
+$(says_disabled $FORCE)"
+
+	release_sleepers
+	wait $SLEEPER
+	expect "answer of the new function" 1 "$(cat "$CORE_TMP/busy.1")"
+
+	# A whole life of another one, and all queued work is done.
+	load_lp $BUSY
+	expect_versions 1 0
+	disable_lp $BUSY
+	unload_lp $BUSY
+	expect_versions 0 0
+
+	expect "refcnt" 1 "$(cat /sys/module/$FORCE/refcnt)"
+	found=$(rmmod $FORCE 2>&1) && fail "$FORCE is removed"
+	[[ "$found" == *" is in use" ]] || fail "rmmod $FORCE: $found"
+	unload_mod $TARGET
+}
+
+core_setup 4
+core_case "force without a transition" no_transition
+core_case "force on another livepatch than the one in transition" other_transition
+core_case "forced to be enabled" forced_in
+core_case "forced to be disabled: the module stays" forced_out
+core_finish

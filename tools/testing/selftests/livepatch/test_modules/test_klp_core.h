@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the test-core-* target module and the livepatches for it agree on.
+ *
+ * The functions to be patched get everything they need through their
+ * arguments: a replacement then needs no symbol of the target module, and
+ * the target module can be removed while a livepatch for it is loaded.
+ */
+#ifndef _TEST_KLP_CORE_H
+#define _TEST_KLP_CORE_H
+
+#define CORE_TARGET		"test_klp_core_target"
+
+/*
+ * core_target_pair() and the two functions that it calls must be switched
+ * together: all three numbers are the version of the code which wrote them.
+ */
+struct core_pair {
+	int (*get_a)(void);
+	void (*pause)(void);
+	int (*get_b)(void);
+	int self;
+	int a;
+	int b;
+};
+
+#endif /* _TEST_KLP_CORE_H */
