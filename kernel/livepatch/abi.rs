@@ -286,6 +286,10 @@ impl ObjectDescriptor {
             pr_err!("patch '{}' has an object with a name that is too long\n", patch);
             return Err(EINVAL);
         }
+        if label.is_empty() {
+            pr_err!("patch '{}' has an object with an empty name\n", patch);
+            return Err(EINVAL);
+        }
         if names::is_attribute(label.to_bytes()) {
             pr_err!(
                 "patch '{}': object '{}' has the name of a sysfs attribute\n",

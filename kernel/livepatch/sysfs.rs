@@ -151,8 +151,14 @@ impl<V: View> Directory<V> {
     ///
     /// Does nothing if the directory is not visible. May sleep.
     pub(crate) fn remove(&self) {
-        // SAFETY: The kobject is initialized by the type invariant.
-        unsafe { bindings::kobject_del(self.kobject()) };
+        let kobj = self.kobject();
+
+        // SAFETY: The kobject is initialized by the type invariant. Nobody else adds or removes it.
+        unsafe {
+            if (*kobj).state_in_sysfs() != 0 {
+                bindings::kobject_del(kobj);
+            }
+        }
     }
 
     /// # Safety

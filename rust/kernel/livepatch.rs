@@ -14,8 +14,8 @@
 //!
 //! | here | in C | |
 //! |---|---|---|
-//! | [`Func`], [`FuncList`] | `struct klp_func` and an array of it | which function, and by what |
-//! | [`Object`], [`ObjectList`] | `struct klp_object` and an array of it | where these functions are |
+//! | [`Func`], [`FuncList`] | `struct klp_func`, an array of it | which function, and by what |
+//! | [`Object`], [`ObjectList`] | `struct klp_object`, an array of it | where these functions are |
 //! | [`Patch`] | `struct klp_patch` | all that is patched at once |
 //!
 //! The core keeps its own state in these structures: list heads, kobjects, work items. So they live
@@ -30,8 +30,9 @@
 //!
 //! A whole livepatch module:
 //!
-// This example is `ignore`d because a livepatch can only be a loadable module, and the documentation
-// tests are built into the kernel. `samples/livepatch/rust_livepatch_sample.rs` is its compiled twin.
+// This example is `ignore`d because a livepatch can only be a loadable module, and documentation
+// tests are built into the kernel. `samples/livepatch/rust_livepatch_sample.rs` is its compiled
+// twin.
 //! ```ignore
 //! use kernel::{
 //!     livepatch::{
@@ -288,8 +289,8 @@ impl<const N: usize> ObjectList<N> {
     /// Returns the list as C sees it.
     const fn as_ptr(&'static self) -> *mut bindings::klp_object {
         // CAST: `Object` is a transparent wrapper of `struct klp_object`, inside an `UnsafeCell`
-        // that allows it to be written through a shared reference, and by the type invariants `self`
-        // is an array of it. A pointer to the whole of `self` may be used for every element.
+        // that allows it to be written through a shared reference, and by the type invariants
+        // `self` is an array of it. A pointer to the whole of `self` may be used for every element.
         core::ptr::from_ref(self)
             .cast_mut()
             .cast::<bindings::klp_object>()
@@ -298,8 +299,8 @@ impl<const N: usize> ObjectList<N> {
 
 /// A livepatch: everything that is patched, and unpatched, together.
 ///
-/// The [`livepatch!`](macro@livepatch) macro defines it and enables it; this type is what that macro
-/// is made of.
+/// The [`livepatch!`](macro@livepatch) macro defines it and enables it; this type is what that
+/// macro is made of.
 ///
 /// # Invariants
 ///
@@ -333,7 +334,7 @@ impl<const N: usize> ObjectList<N> {
 ///     // SAFETY: `int some_function(int code)` checks a code and has no other effect. Its callers
 ///     // do not rely on getting errors.
 ///     unsafe { Func::new::<no_errors>(c"some_function", 0) },
-///     // SAFETY: As above, for `int other_function(int code)`. This is the second one of that name.
+///     // SAFETY: As above, for `int other_function(int code)`, the second one of that name.
 ///     unsafe { Func::new::<no_errors>(c"other_function", 2) },
 /// ]);
 ///
@@ -376,7 +377,7 @@ impl Patch {
     /// # Safety
     ///
     /// - This must be called from the init function of the module that was given to
-    ///   [`Patch::new()`], which fails if this fails.
+    ///   [`Patch::new()`]. That function must succeed if this does, and fail if this fails.
     /// - `self` and all lists that belong to it must be `static`s of that module.
     /// - No list may be part of this patch more than once, or part of another patch.
     /// - This must not be called again for the same patch, even if the first call has failed.

@@ -112,7 +112,13 @@ struct Func {
 
 impl Parse for Func {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let old_name = input.parse()?;
+        let old_name: CName = input.parse()?;
+        if old_name.value.contains('-') {
+            return Err(Error::new(
+                old_name.span,
+                "'-' cannot be part of the name of a symbol",
+            ));
+        }
 
         let mut old_sympos = 0;
         if input.peek(token::Bracket) {
@@ -361,7 +367,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
                 ) -> ::kernel::error::Result<Self> {
                     // SAFETY:
                     // - This is the init function of the module that `__PATCH` and its lists are
-                    //   `static`s of, and it fails if `enable()` fails.
+                    //   `static`s of. It has the result of `enable()`.
                     // - By the code above, every list is used once, and nothing else can use it.
                     // - The kernel calls this once.
                     unsafe { __PATCH.enable() }?;

@@ -18,10 +18,12 @@
 //! # echo 0 > /sys/kernel/livepatch/rust_livepatch_sample/enabled
 //! # cat /proc/cmdline
 //! <your cmdline>
+//!
+//! # rmmod rust_livepatch_sample
 //! ```
 //!
-//! Now `rmmod rust_livepatch_sample` removes the module. It may have to wait a moment: the kernel
-//! refuses to do that until the last task has stopped using the module.
+//! Removing the module fails until the last task has stopped using it. That is the case when
+//! `/sys/kernel/livepatch/rust_livepatch_sample` is gone.
 
 use kernel::{
     livepatch::{

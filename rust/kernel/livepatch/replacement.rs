@@ -75,7 +75,7 @@ pub struct Scope;
 /// | `isize`, `usize` | `long`, `unsigned long`, `ssize_t`, `size_t` |
 /// | `bool` | `bool` |
 /// | `*mut T`, `*const T` | a pointer |
-/// | <code>&[SeqFile]</code> | `struct seq_file *`, not null, of the file that this call is to show |
+/// | <code>&[SeqFile]</code> | `struct seq_file *`, not null, that this call is to print to |
 ///
 /// # Safety
 ///
@@ -174,8 +174,8 @@ macro_rules! impl_same_in_c {
     ($($({ $generics:ident })? $type:ty),* $(,)?) => {$(
         // SAFETY:
         // - The type has the same representation as its counterpart in C.
-        // - It has no lifetime. If it is a pointer to a type that has one, then safe code cannot get
-        //   from the pointer to that type.
+        // - It has no lifetime. If it is a pointer to a type that has one, then safe code cannot
+        //   get from the pointer to that type.
         unsafe impl $(<$generics>)? Arg for $type {
             type Raw = Self;
             type Borrowed<'a> = Self;
@@ -216,8 +216,8 @@ unsafe impl Arg for &SeqFile {
     #[inline(always)]
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
         // SAFETY: By the safety requirements, `raw` points to a `struct seq_file` which is there
-        // for as long as `_scope` is. It is the file that this call is to show, hence `m->lock` is
-        // held, and no other thread accesses it.
+        // for as long as `_scope` is, and which this call is to print to: the caller holds its
+        // lock, so no other thread accesses it.
         unsafe { SeqFile::from_raw(raw) }
     }
 }
@@ -245,14 +245,15 @@ unsafe impl Ret for Result {
 
 /// Keeps the function that this is called from on the stack.
 ///
-/// A compiler may turn a call which is the last thing that a function does into a jump. The livepatch
-/// core must not be cheated like that: a task which is sleeping in the code that was jumped to has no
-/// trace of the replacement function on its stack, and so looks as if it could do without the
-/// livepatch. In a function that calls this afterwards, no other call is the last thing it does.
+/// A compiler may turn a call which is the last thing that a function does into a jump. The
+/// livepatch core must not be cheated like that: a task which is sleeping in the code that was
+/// jumped to has no trace of the replacement function on its stack, and so looks as if it could do
+/// without the livepatch. In a function that calls this afterwards, no other call is the last thing
+/// it does.
 #[doc(hidden)]
 #[inline(always)]
 pub fn keep_frame() {
-    // The compiler can neither omit this nor move it across a call, as it does not know which memory
-    // either of them accesses.
+    // The compiler can neither omit this nor move it across a call, as it does not know which
+    // memory either of them accesses.
     barrier();
 }

@@ -46,7 +46,7 @@ check_rustfmt() {
 		check_rust_files
 		git -C "$REPO" ls-files -z --cached --others --exclude-standard -- '*.rs' ':!kernel' ':!rust' ':!samples' |
 			xargs -r -0 printf "$REPO/%s\n" | while IFS= read -r f; do [ ! -f "$f" ] || printf '%s\n' "$f"; done
-	} | xargs -r -d '\n' "$fmt" --check --edition 2021 --config-path "$TREE/.rustfmt.toml" --config skip_children=true
+	} | xargs -r -d '\n' "$fmt" --check --color never --edition 2021 --config-path "$TREE/.rustfmt.toml" --config skip_children=true
 }
 
 # A toolchain with clippy-driver, rustc and library sources of one version: clippy refuses

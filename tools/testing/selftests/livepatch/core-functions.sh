@@ -82,7 +82,7 @@ function core_case() {
 	else
 		CORE_FAILED=$((CORE_FAILED + 1))
 		echo "not ok $CORE_DONE - $description # ${reason//$'\n'/; }"
-		sed 's/^/# /' "$CORE_TMP/out"
+		tail -n 40 "$CORE_TMP/out" | sed 's/^/# /'
 		dmesg | tail -n 20 | sed 's/^/# dmesg: /'
 		log "===== FAILED: $description: $reason ====="
 	fi

@@ -15,6 +15,7 @@
 BUSY=test_klp_core_busy
 ENABLED="$SYSFS_KLP_DIR/$BUSY/enabled"
 ROUNDS=10
+REVERSE_ROUNDS=5
 
 # user_hammer() - a user task which does one pass in each system call
 function user_hammer() {
@@ -87,7 +88,7 @@ function reverse() {
 
 	load_mod $TARGET
 	start_hammers
-	for ((round = 0; round < ROUNDS; round++)); do
+	for ((round = 0; round < REVERSE_ROUNDS; round++)); do
 		start_sleeper
 		load_lp_nowait $BUSY
 		more_passes 3
@@ -124,7 +125,7 @@ function flip() {
 
 	load_mod $TARGET
 	start_hammers
-	for ((round = 0; round < ROUNDS; round++)); do
+	for ((round = 0; round < REVERSE_ROUNDS; round++)); do
 		# Two sleepers, one in each version: no direction can end.
 		start_sleeper
 		load_lp_nowait $BUSY
@@ -149,6 +150,6 @@ function flip() {
 
 core_setup 3
 core_case "no mixed pass in $ROUNDS rounds of enabling and disabling" enable_disable
-core_case "no mixed pass in $ROUNDS rounds with reversals" reverse
-core_case "no mixed pass in $ROUNDS rounds of quick reversals" flip
+core_case "no mixed pass in $REVERSE_ROUNDS rounds with reversals" reverse
+core_case "no mixed pass in $REVERSE_ROUNDS rounds of quick reversals" flip
 core_finish

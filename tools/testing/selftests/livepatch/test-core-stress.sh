@@ -8,7 +8,7 @@
 
 BUSY=test_klp_core_busy
 ENABLED="$SYSFS_KLP_DIR/$BUSY/enabled"
-ROUNDS=8
+ROUNDS=5
 
 # cpu1(state)
 function cpu1() {
@@ -74,6 +74,7 @@ function cpu_stays_away() {
 function cpu_flaps() {
 	local i
 
+	[[ -e "$CPU1_ONLINE" ]] || fail "there is no second processor to be taken away"
 	load_mod $TARGET
 	(
 		for ((i = 0; i < 500; i++)); do
@@ -117,7 +118,7 @@ function start_storms() {
 	local i
 
 	: > "$CORE_TMP/storms"
-	for i in 1 2 3; do
+	for i in 1 2; do
 		storm &
 		remember $!
 	done
@@ -128,7 +129,7 @@ function stop_storms() {
 	wait
 	echo "storms:" $(cat "$CORE_TMP/storms")
 	[[ $(cat "$CORE_TMP/storms") != *[^0-9]0[^0-9]* ]] || fail "no storm"
-	expect "storms" 3 "$(wc -l < "$CORE_TMP/storms")"
+	expect "storms" 2 "$(wc -l < "$CORE_TMP/storms")"
 	expect "mixed passes" 0 "$(target stats | cut -d ' ' -f 4)"
 }
 
