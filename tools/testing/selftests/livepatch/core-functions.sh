@@ -28,6 +28,9 @@ CORE_PATCHED='\<(core_target_[a-z0-9_]*|cmdline_proc_show|test_klp_mod_target_sh
 # test-core-zz-force.sh leaves this module behind, for good.
 CORE_PINNED=test_klp_core_force
 
+# How many seconds anything may take that has to happen.
+CORE_TIMEOUT=${CORE_TIMEOUT:-60}
+
 # core_is_rust() - does the Rust core run? The runner may say so by KLP_CORE.
 function core_is_rust() {
 	case "$KLP_CORE" in
@@ -130,7 +133,7 @@ function core_leftovers() {
 # core_clean() - bring the system back to where a case starts. Fails if it
 # cannot.
 function core_clean() {
-	local MAX_RETRIES=200
+	local MAX_RETRIES=100
 	local pid path name
 
 	touch "$CORE_TMP/stop"
@@ -186,9 +189,12 @@ function expect_same() {
 
 # expect_soon(what, command) - wait until the command succeeds
 function expect_soon() {
-	local what="$1"; shift
+	local end=$((SECONDS + CORE_TIMEOUT))
 
-	loop_until "$@" || fail "waited in vain: $what"
+	until eval "$2"; do
+		((SECONDS < end)) || fail "waited in vain: $1"
+		sleep $RETRY_INTERVAL
+	done
 }
 
 # expect_write_error(file, value, error)
