@@ -87,9 +87,7 @@ unsafe fn enable_patch(patch: *mut bindings::klp_patch) -> Result {
         return Err(ENODEV);
     }
     if !transition::HAVE_RELIABLE_STACK {
-        pr_warn!(
-            "This architecture doesn't have support for the livepatch consistency model.\n"
-        );
+        pr_warn!("This architecture doesn't have support for the livepatch consistency model.\n");
         pr_warn!("The livepatch transition may never complete.\n");
     }
     registry.check_name(descriptor.name())?;
@@ -174,8 +172,12 @@ impl Descriptor {
 
     fn refuse_unsupported(&self) -> Result {
         // SAFETY: The descriptor is valid by the type invariant.
-        let (replace, states) =
-            unsafe { ((*self.patch.as_ptr()).replace, (*self.patch.as_ptr()).states) };
+        let (replace, states) = unsafe {
+            (
+                (*self.patch.as_ptr()).replace,
+                (*self.patch.as_ptr()).states,
+            )
+        };
 
         if replace {
             pr_err!(
@@ -283,7 +285,10 @@ impl ObjectDescriptor {
         let label = self.label();
 
         if label.count_bytes() >= bindings::KLP_MODULE_NAME_LEN as usize {
-            pr_err!("patch '{}' has an object with a name that is too long\n", patch);
+            pr_err!(
+                "patch '{}' has an object with a name that is too long\n",
+                patch
+            );
             return Err(EINVAL);
         }
         if label.is_empty() {

@@ -120,8 +120,10 @@ pub(crate) struct KlpOps {
     ip: usize,
     /// Null when no patch of the function is applied.
     top: Atomic<*mut bindings::klp_version>,
-    /// Whether `ip` is in the filter of the shared `ftrace_ops`.
+    /// Whether calls at `ip` come to the handler.
     attached: Atomic<bool>,
+    /// By which `ftrace_ops`, if not by the shared one. Only used under `klp_mutex`.
+    alone: Atomic<*mut bindings::ftrace_ops>,
 }
 
 // SAFETY: `top` is only dereferenced under the rules of `find` and of `klp_mutex`.
@@ -196,7 +198,7 @@ impl KlpOps {
 
 /// What the handler searches.
 struct Table {
-    slots: KVec<Slot<Arc<KlpOps>>>,
+    slots: KVVec<Slot<Arc<KlpOps>>>,
 }
 
 static TABLE: Published<Table> = Published::empty();
@@ -248,13 +250,14 @@ impl From<AllocError> for AttachError {
 /// `scratch` has room for an element per stack.
 pub(crate) struct Ops {
     /// Sorted by call site.
-    stacks: KVec<Arc<KlpOps>>,
+    stacks: KVVec<Arc<KlpOps>>,
     /// Tables that were replaced and that the handler may still be reading.
     retired: KVec<Retired<Table>>,
-    /// How many call sites are attached; the shared `ftrace_ops` is registered if there are any.
-    attached: usize,
+    /// How many call sites are in the filter of the shared `ftrace_ops`, which is registered if
+    /// there are any.
+    shared: usize,
     /// Room for the call sites of one batch, so that leaving them takes no memory.
-    scratch: KVec<usize>,
+    scratch: KVVec<usize>,
 }
 
 // SAFETY: The retired tables are owned, and nothing in them is bound to a thread.
@@ -263,10 +266,10 @@ unsafe impl Send for Ops {}
 impl Ops {
     pub(crate) const fn new() -> Self {
         Ops {
-            stacks: KVec::new(),
+            stacks: KVVec::new(),
             retired: KVec::new(),
-            attached: 0,
-            scratch: KVec::new(),
+            shared: 0,
+            scratch: KVVec::new(),
         }
     }
 
@@ -350,8 +353,8 @@ impl Ops {
         }
         // Stacks that are not in use are dropped from the table when it is next replaced, except
         // when that takes no memory.
-        if self.attached == 0 && !self.stacks.is_empty() && self.stacks.iter().all(|ops| ops.is_empty())
-        {
+        let unused = |ops: &Arc<KlpOps>| ops.is_empty() && !ops.attached.load(Relaxed);
+        if !self.stacks.is_empty() && self.stacks.iter().all(unused) {
             self.stacks.clear();
             let last = TABLE.replace(None);
             if self.retired.push_within_capacity(last).is_err() {
@@ -366,7 +369,7 @@ impl Ops {
         // Room for this table and for the `None` that ends it, see `collect`.
         self.retired.reserve(2, GFP_KERNEL)?;
 
-        let mut stacks = KVec::with_capacity(self.stacks.len() + sites.len(), GFP_KERNEL)?;
+        let mut stacks = KVVec::with_capacity(self.stacks.len() + sites.len(), GFP_KERNEL)?;
         for ops in &self.stacks {
             if !ops.is_empty() || ops.attached.load(Relaxed) {
                 stacks.push(ops.clone(), GFP_KERNEL)?;
@@ -384,6 +387,7 @@ impl Ops {
                         ip: site.ip,
                         top: Atomic::new(ptr::null_mut()),
                         attached: Atomic::new(false),
+                        alone: Atomic::new(ptr::null_mut()),
                     },
                     GFP_KERNEL,
                 )?;
@@ -399,7 +403,7 @@ impl Ops {
         stacks.retain(|ops| mem::replace(&mut last, ops.ip) != ops.ip);
 
         let size = ip_table::slots_for(stacks.len()).ok_or(AllocError)?;
-        let mut slots = KVec::with_capacity(size, GFP_KERNEL)?;
+        let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
         for _ in 0..size {
             slots.push(Slot::FREE, GFP_KERNEL)?;
         }
@@ -419,48 +423,86 @@ impl Ops {
         Ok(())
     }
 
+    /// Attaches the call sites that are not attached yet, or none.
     fn attach(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
-        let mut ips = KVec::with_capacity(sites.len(), GFP_KERNEL)?;
+        let mut shared = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
+        let mut alone = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
+        let mut done = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
+
         for site in sites {
-            let attached = self
-                .get(site.ip)
-                .is_none_or(|ops| ops.attached.load(Relaxed));
-            if !attached {
-                ips.push(site.ip, GFP_KERNEL)?;
+            if self.get(site.ip).is_some_and(|ops| !ops.attached.load(Relaxed)) {
+                // See klp_shim_attach_alone().
+                if self.shared > 0 && has_direct_caller(site.ip) {
+                    alone.push(site.ip, GFP_KERNEL)?;
+                } else {
+                    shared.push(site.ip, GFP_KERNEL)?;
+                }
             }
         }
-        ips.sort_unstable();
-        let mut last = 0;
-        ips.retain(|ip| mem::replace(&mut last, *ip) != *ip);
+        // One patch may name a function twice.
+        for ips in [&mut shared, &mut alone] {
+            ips.sort_unstable();
+            let mut last = 0;
+            ips.retain(|ip| mem::replace(&mut last, *ip) != *ip);
+        }
 
-        let Err(failed) = self.attach_ips(&mut ips) else {
-            return Ok(());
-        };
-
-        // ftrace does not say which function it refused. Find out one by one, and leave those
-        // again that it accepts.
-        let mut found = failed;
-        let mut accepted = KVec::with_capacity(ips.len(), GFP_KERNEL)?;
-        for &ip in &ips {
-            let mut one = [ip];
-            if let Err(mut refused) = self.attach_ips(&mut one) {
-                refused.index = sites.iter().position(|site| site.ip == ip);
-                found = refused;
+        let live = self.shared > 0;
+        let mut result = self.attach_shared(&mut shared);
+        match result {
+            Ok(()) => {
+                for &ip in &shared {
+                    // Did a direct caller come in between?
+                    if live && has_direct_caller(ip) {
+                        self.detach(&mut [ip]);
+                        let _ = alone.push_within_capacity(ip);
+                    } else {
+                        let _ = done.push_within_capacity(ip);
+                    }
+                }
+            }
+            // ftrace does not say which function it refused. Find out one by one. Without the
+            // culprit, the error of the batch is all there is.
+            Err(_) => {
+                for &ip in &shared {
+                    if let Err(mut refused) = self.attach_shared(&mut [ip]) {
+                        refused.index = sites.iter().position(|site| site.ip == ip);
+                        result = Err(refused);
+                        break;
+                    }
+                    let _ = done.push_within_capacity(ip);
+                }
+            }
+        }
+        for &ip in &alone {
+            if result.is_err() {
                 break;
             }
-            let _ = accepted.push_within_capacity(ip);
+            match self.attach_alone(ip) {
+                Ok(()) => {
+                    let _ = done.push_within_capacity(ip);
+                }
+                Err(error) => {
+                    result = Err(AttachError {
+                        index: sites.iter().position(|site| site.ip == ip),
+                        handler_refused: true,
+                        error,
+                    });
+                }
+            }
         }
-        self.detach(&mut accepted);
-        Err(found)
+        if result.is_err() {
+            self.detach(&mut done);
+        }
+        result
     }
 
-    /// Adds call sites to the filter, and registers the handler with the first of them.
-    fn attach_ips(&mut self, ips: &mut [usize]) -> Result<(), AttachError> {
+    /// Adds call sites to the shared filter, and registers the handler with the first of them.
+    fn attach_shared(&mut self, ips: &mut [usize]) -> Result<(), AttachError> {
         if ips.is_empty() {
             return Ok(());
         }
         let count = ips.len() as u32;
-        let live = self.attached > 0;
+        let live = self.shared > 0;
 
         // SAFETY: `ips` has `count` elements. May sleep, as the caller may.
         to_result(unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, false) }).map_err(
@@ -475,7 +517,9 @@ impl Ops {
         if !live {
             // SAFETY: The ops are not registered, as no call site is attached.
             to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| {
-                // SAFETY: As above. Cannot fail: an unregistered filter is only shortened.
+                // A call site that stays in the filter for want of memory is without effect until
+                // the next registration, and harmless then: it has no version.
+                // SAFETY: As above.
                 let _ = unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, true) };
                 AttachError {
                     index: None,
@@ -485,30 +529,66 @@ impl Ops {
             })?;
         }
 
-        for &ip in ips.iter() {
-            if let Some(ops) = self.get(ip) {
-                ops.attached.store(true, Relaxed);
-            }
+        for ops in ips.iter().filter_map(|&ip| self.get(ip)) {
+            ops.attached.store(true, Relaxed);
         }
-        self.attached += ips.len();
+        self.shared += ips.len();
         Ok(())
     }
 
-    /// Takes call sites out of the filter, and unregisters the handler with the last of them.
+    /// Attaches one call site by an `ftrace_ops` of its own.
+    fn attach_alone(&mut self, ip: usize) -> Result {
+        let ops = self.get(ip).ok_or(EINVAL)?;
+        let mut alone = ptr::null_mut();
+
+        // SAFETY: The result goes to a valid place.
+        to_result(unsafe { bindings::klp_shim_attach_alone(ip, &raw mut alone) })?;
+        ops.alone.store(alone, Relaxed);
+        ops.attached.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Leaves call sites, and unregisters the handler with the last one of the shared filter.
     ///
     /// If ftrace has no memory for that, they stay attached to an empty stack: calls run the
     /// original function and pay for the handler until the function is patched or left again.
+    ///
+    /// Reorders `ips`.
     fn detach(&mut self, ips: &mut [usize]) {
+        let mut shared = 0;
+        for at in 0..ips.len() {
+            let Some(&ip) = ips.get(at) else { break };
+            let Some(ops) = self.get(ip) else { continue };
+            let alone = ops.alone.xchg(ptr::null_mut(), Relaxed);
+
+            if alone.is_null() {
+                ips.swap(at, shared);
+                shared += 1;
+            } else {
+                // SAFETY: The ops were made by `attach_alone` for this call site.
+                unsafe { bindings::klp_shim_detach_alone(ip, alone) };
+                ops.attached.store(false, Relaxed);
+            }
+        }
+        if let Some(ips) = ips.get_mut(..shared) {
+            self.detach_shared(ips);
+        }
+    }
+
+    fn detach_shared(&mut self, ips: &mut [usize]) {
         if ips.is_empty() {
             return;
         }
         let count = ips.len() as u32;
-        let last = ips.len() == self.attached;
+        let last = ips.len() == self.shared;
 
         if last {
             // SAFETY: The ops are registered, as call sites are attached.
             if let Err(error) = to_result(unsafe { bindings::klp_shim_unregister() }) {
-                pr_err!("failed to unregister the ftrace handler ({})\n", error.to_errno());
+                pr_err!(
+                    "failed to unregister the ftrace handler ({})\n",
+                    error.to_errno()
+                );
                 return;
             }
         }
@@ -523,15 +603,18 @@ impl Ops {
                 );
                 return;
             }
-            // The filter of unregistered ops is without effect; a call site that stays in it is
-            // found there again by the next `attach_ips`.
+            // As in `attach_shared`: without effect now, harmless later.
             _ => (),
         }
-        for &ip in ips.iter() {
-            if let Some(ops) = self.get(ip) {
-                ops.attached.store(false, Relaxed);
-            }
+        for ops in ips.iter().filter_map(|&ip| self.get(ip)) {
+            ops.attached.store(false, Relaxed);
         }
-        self.attached -= ips.len();
+        self.shared -= ips.len();
     }
+}
+
+/// Does something other than a handler run when the function is called, such as a BPF trampoline?
+fn has_direct_caller(ip: usize) -> bool {
+    // SAFETY: Any address may be asked for.
+    unsafe { bindings::klp_shim_has_direct_caller(ip) }
 }

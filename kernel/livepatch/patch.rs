@@ -135,10 +135,7 @@ impl Func {
         // SAFETY: Any address may be asked for.
         match unsafe { bindings::ftrace_location(location.old_func) } {
             0 => {
-                pr_err!(
-                    "failed to find location for function '{}'\n",
-                    &*self.name
-                );
+                pr_err!("failed to find location for function '{}'\n", &*self.name);
                 Err(EINVAL)
             }
             ip => {
@@ -155,7 +152,7 @@ pub(crate) struct Object {
     name: Option<CString>,
     /// The descriptor, for callbacks. Valid while the patch holds its module.
     descriptor: NonNull<bindings::klp_object>,
-    pub(crate) funcs: KVec<Func>,
+    pub(crate) funcs: KVVec<Func>,
     /// Whether the object is in memory and its functions are resolved.
     loaded: bool,
     directory: ARef<Directory<ObjectView>>,
@@ -178,7 +175,7 @@ impl Object {
         Ok(Object {
             name: name.map(CString::try_from).transpose()?,
             descriptor,
-            funcs: KVec::new(),
+            funcs: KVVec::new(),
             loaded: false,
             directory: Directory::new(ObjectView::new())?,
         })
@@ -249,13 +246,13 @@ impl Object {
     }
 
     fn resolve(&mut self) -> Result {
-        let mut wanted = KVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
+        let mut wanted = KVVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
         for func in &self.funcs {
             wanted.push(Wanted::new(&func.name, func.sympos), GFP_KERNEL)?;
         }
         symbols::search(self.name(), &mut wanted)?;
 
-        let mut locations = KVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
+        let mut locations = KVVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
         for (func, found) in self.funcs.iter().zip(&wanted) {
             let old_func = found.resolved(self.name())?;
             let old_size = symbols::size_of(old_func).ok_or_else(|| {
@@ -300,7 +297,7 @@ impl Object {
         for func in &mut self.funcs {
             func.find_call_site()?;
         }
-        let mut sites = KVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
+        let mut sites = KVVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
         for site in self.sites() {
             sites.push(site, GFP_KERNEL)?;
         }

@@ -266,7 +266,9 @@ impl Registry {
             ops,
             transition,
         } = self.parts(id)?;
-        let others = transition.as_ref().is_some_and(|running| running.patch != id);
+        let others = transition
+            .as_ref()
+            .is_some_and(|running| running.patch != id);
 
         let step = patch
             .phase()

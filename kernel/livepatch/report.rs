@@ -24,11 +24,7 @@ pub(crate) fn initializing(patch: &CStr, target: Target) {
 }
 
 pub(crate) fn starting(patch: &CStr, target: Target) {
-    pr_notice!(
-        "'{}': starting {} transition\n",
-        patch,
-        direction(target)
-    );
+    pr_notice!("'{}': starting {} transition\n", patch, direction(target));
 }
 
 pub(crate) fn completing(patch: &CStr, target: Target) {

@@ -31,9 +31,9 @@ use kernel::{
 
 /// The code that is in the way of one transition in one direction.
 pub(crate) struct Ranges {
-    index: KVec<Range>,
+    index: KVVec<Range>,
     /// The names of the patched functions, by the tags of the ranges. They belong to the patch.
-    names: KVec<*const c_char>,
+    names: KVVec<*const c_char>,
 }
 
 // SAFETY: The names are immutable strings.
@@ -49,8 +49,8 @@ impl Ranges {
     /// they move away. May sleep.
     pub(crate) fn collect(patch: &Patch, ops: &Ops, target: Target) -> Result<KBox<Self>> {
         let count = patch.patched_funcs().count();
-        let mut index = KVec::with_capacity(2 * count, GFP_KERNEL)?;
-        let mut names = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut index = KVVec::with_capacity(2 * count, GFP_KERNEL)?;
+        let mut names = KVVec::with_capacity(count, GFP_KERNEL)?;
 
         for func in patch.patched_funcs() {
             let tag = names.len();
@@ -137,9 +137,7 @@ pub(crate) unsafe fn check(task: *mut bindings::task_struct) -> Result<(), Unsaf
     let mut walk = Walk { ranges, hit: None };
 
     // SAFETY: `task` is as the walk needs it; `consume` gets its walk, for the time of the call.
-    let ret = unsafe {
-        bindings::klp_shim_walk_stack(task, Some(consume), (&raw mut walk).cast())
-    };
+    let ret = unsafe { bindings::klp_shim_walk_stack(task, Some(consume), (&raw mut walk).cast()) };
     match (walk.hit.and_then(|tag| ranges.names.get(tag)), ret) {
         (Some(&name), _) => Err(Unsafe::InFunction(name)),
         (None, 0) => Ok(()),

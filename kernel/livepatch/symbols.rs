@@ -77,7 +77,7 @@ pub(crate) fn search(object: Option<&CStr>, wanted: &mut [Wanted<'_>]) -> Result
         return Ok(());
     };
 
-    let mut by_name = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+    let mut by_name = KVVec::with_capacity(wanted.len(), GFP_KERNEL)?;
     for symbol in wanted {
         by_name.push(symbol, GFP_KERNEL)?;
     }
@@ -107,13 +107,13 @@ unsafe extern "C" fn offer(data: *mut c_void, addr: usize) -> c_int {
 
 /// # Safety
 ///
-/// `data` must point to a `KVec<&mut Wanted<'_>>`, sorted by name, that nobody else uses; `name`
+/// `data` must point to a `KVVec<&mut Wanted<'_>>`, sorted by name, that nobody else uses; `name`
 /// must be a valid string.
 unsafe extern "C" fn offer_by_name(data: *mut c_void, name: *const c_char, addr: usize) -> c_int {
     // SAFETY: By the contract of this function.
     let (wanted, name) = unsafe {
         (
-            &mut *data.cast::<KVec<&mut Wanted<'_>>>(),
+            &mut *data.cast::<KVVec<&mut Wanted<'_>>>(),
             CStr::from_char_ptr(name),
         )
     };

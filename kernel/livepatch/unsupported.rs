@@ -76,7 +76,11 @@ pub(crate) unsafe extern "C" fn klp_shadow_free(
 ///
 /// As in C; nothing is accessed.
 #[export]
-pub(crate) unsafe extern "C" fn klp_shadow_free_all(_id: usize, _dtor: bindings::klp_shadow_dtor_t) {}
+pub(crate) unsafe extern "C" fn klp_shadow_free_all(
+    _id: usize,
+    _dtor: bindings::klp_shadow_dtor_t,
+) {
+}
 
 /// Finds no state: a patch with states is refused.
 ///

@@ -11,6 +11,7 @@
 #include <linux/ftrace.h>
 #include <linux/livepatch.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include <linux/trace_recursion.h>
 #include "shim.h"
 
@@ -71,6 +72,13 @@ unlock:
 	ftrace_test_recursion_unlock(bit);
 }
 
+#ifdef CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS
+#define KLP_OPS_FLAGS	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
+#else
+#define KLP_OPS_FLAGS	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT | \
+			 FTRACE_OPS_FL_SAVE_REGS)
+#endif
+
 /*
  * One ops for all patched functions: attaching or leaving any number of them
  * is one pass over ftrace's records. It is never freed, so it is not
@@ -79,11 +87,7 @@ unlock:
  */
 static struct ftrace_ops klp_ftrace_ops = {
 	.func	= klp_ftrace_handler,
-	.flags	= FTRACE_OPS_FL_IPMODIFY |
-#ifndef CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS
-		  FTRACE_OPS_FL_SAVE_REGS |
-#endif
-		  FTRACE_OPS_FL_PERMANENT,
+	.flags	= KLP_OPS_FLAGS,
 };
 
 int klp_shim_filter(unsigned long *ips, unsigned int count, bool remove)
@@ -99,4 +103,51 @@ int klp_shim_register(void)
 int klp_shim_unregister(void)
 {
 	return unregister_ftrace_function(&klp_ftrace_ops);
+}
+
+bool klp_shim_has_direct_caller(unsigned long ip)
+{
+	return ftrace_find_rec_direct(ip);
+}
+
+/*
+ * A function that has a direct caller, such as a BPF trampoline, needs that
+ * one's consent to be redirected. ftrace asks for it only when an ops is
+ * registered, and not when the filter of a registered one grows: so such a
+ * function gets an ops of its own if the shared one is in use already.
+ */
+int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops)
+{
+	struct ftrace_ops *alone;
+	int ret;
+
+	alone = kzalloc_obj(*alone);
+	if (!alone)
+		return -ENOMEM;
+
+	alone->func = klp_ftrace_handler;
+	alone->flags = KLP_OPS_FLAGS | FTRACE_OPS_FL_DYNAMIC;
+
+	ret = ftrace_set_filter_ip(alone, ip, 0, 0);
+	if (!ret)
+		ret = register_ftrace_function(alone);
+	if (ret) {
+		ftrace_free_filter(alone);
+		kfree(alone);
+		return ret;
+	}
+
+	*ops = alone;
+	return 0;
+}
+
+void klp_shim_detach_alone(unsigned long ip, struct ftrace_ops *ops)
+{
+	/* Waits for the callers of a dynamic ops. */
+	if (WARN_ON(unregister_ftrace_function(ops)))
+		return;
+
+	ftrace_set_filter_ip(ops, ip, 1, 0);
+	ftrace_free_filter(ops);
+	kfree(ops);
 }

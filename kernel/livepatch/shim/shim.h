@@ -13,6 +13,7 @@
 
 #include <linux/livepatch.h>
 
+struct ftrace_ops;
 struct task_struct;
 
 /* sizeof() in a macro is lost on bindgen, an enumerator is not. */
@@ -44,6 +45,9 @@ struct klp_verdict {
 int klp_shim_filter(unsigned long *ips, unsigned int count, bool remove);
 int klp_shim_register(void);
 int klp_shim_unregister(void);
+int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops);
+bool klp_shim_has_direct_caller(unsigned long ip);
+void klp_shim_detach_alone(unsigned long ip, struct ftrace_ops *ops);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_top(unsigned long ip);

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A function with a direct caller, such as a BPF trampoline, is patched only if
+# that one agrees. The one here never does: a patch that went on without asking
+# would be enabled and yet not used.
+
+. $(dirname $0)/functions.sh
+. $(dirname $0)/core-functions.sh
+
+DIRECT=test_klp_core_direct
+PATCH=test_klp_bad
+OTHER=test_klp_livepatch
+
+# refused() - $PATCH cannot be enabled, and says on account of which function
+function refused() {
+	start_log
+	insmod_fails $PATCH "Device or resource busy" kind=good
+	logged | grep -qxF "livepatch: failed to register ftrace handler for function 'core_target_version' (-16)" ||
+		fail "no message, or the wrong one"
+	expect_versions 0 0
+}
+
+function accepted() {
+	load_lp $PATCH kind=good
+	expect_versions 42 0
+	disable_lp $PATCH
+	unload_lp $PATCH
+	expect_versions 0 0
+}
+
+function first_patch() {
+	load_mod $TARGET
+	load_mod $DIRECT
+	refused
+	unload_mod $DIRECT
+	accepted
+	unload_mod $TARGET
+}
+
+# The core has its handler in use when the function is to be patched.
+function later_patch() {
+	load_mod $TARGET
+	load_lp $OTHER
+	load_mod $DIRECT
+	refused
+	expect "the other patch" "$OTHER: this has been live patched" "$(cat /proc/cmdline)"
+	unload_mod $DIRECT
+	accepted
+	disable_lp $OTHER
+	unload_lp $OTHER
+	unload_mod $TARGET
+}
+
+core_setup 2
+core_case "a direct caller, before the first patch" first_patch
+core_case "a direct caller, while another patch is enabled" later_patch
+core_finish

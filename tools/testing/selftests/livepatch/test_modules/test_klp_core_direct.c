@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/*
+ * A direct caller of a function of the target module, like a BPF trampoline
+ * but one that does not share the function with a livepatch.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/ftrace.h>
+#include <linux/module.h>
+#include <linux/string.h>
+
+#ifdef CONFIG_X86_64
+#include <asm/ibt.h>
+
+void core_direct_tramp(void);
+
+/* Goes back to the function at once. */
+asm(
+"	.pushsection	.text, \"ax\", @progbits\n"
+"	.type		core_direct_tramp, @function\n"
+"	.globl		core_direct_tramp\n"
+"core_direct_tramp:\n"
+	ASM_ENDBR
+	ASM_RET
+"	.size		core_direct_tramp, .-core_direct_tramp\n"
+"	.popsection\n"
+);
+
+static char function[] = "core_target_version";
+static struct ftrace_ops direct;
+
+static int test_klp_core_direct_init(void)
+{
+	int ret;
+
+	ret = ftrace_set_filter(&direct, function, strlen(function), 1);
+	if (ret)
+		return ret;
+
+	return register_ftrace_direct(&direct, (unsigned long)core_direct_tramp);
+}
+
+static void test_klp_core_direct_exit(void)
+{
+	unregister_ftrace_direct(&direct, (unsigned long)core_direct_tramp, true);
+}
+#else
+static int test_klp_core_direct_init(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void test_klp_core_direct_exit(void)
+{
+}
+#endif
+
+module_init(test_klp_core_direct_init);
+module_exit(test_klp_core_direct_exit);
+MODULE_DESCRIPTION("Livepatch test: a direct caller of a function");
+MODULE_LICENSE("GPL");
