@@ -92,7 +92,7 @@ unsafe fn enable_patch(patch: *mut bindings::klp_patch) -> Result {
     }
     registry.check_name(descriptor.name())?;
 
-    // SAFETY: The module that calls us is valid.
+    // SAFETY: The module is valid by the type invariant of `Descriptor`.
     let module = unsafe { ModuleRef::get(descriptor.module) }.ok_or(ENODEV)?;
     let patch = descriptor.read(registry.next_id(), module)?;
 
@@ -267,17 +267,20 @@ impl ObjectDescriptor {
 
         Some(core::iter::from_fn(move || {
             // SAFETY: The list is valid, and this is its end at the latest.
-            let func = unsafe { *next };
-            if func.old_name.is_null() && func.new_func.is_null() && func.old_sympos == 0 {
+            let func = unsafe {
+                FuncDescriptor {
+                    name: (*next).old_name,
+                    new_func: (*next).new_func,
+                    sympos: (*next).old_sympos,
+                }
+            };
+            if func.name.is_null() && func.new_func.is_null() && func.sympos == 0 {
                 return None;
             }
             // SAFETY: This was not the end.
             next = unsafe { next.add(1) };
-            Some(FuncDescriptor {
-                name: func.old_name,
-                new_func: func.new_func,
-                sympos: func.old_sympos,
-            })
+            // INVARIANT: The descriptor is valid.
+            Some(func)
         }))
     }
 

@@ -11,7 +11,7 @@ use crate::{
     model::{
         choice::{
             self,
-            Version, //
+            Stacked, //
         },
         phase::Target, //
     },
@@ -35,7 +35,7 @@ use kernel::{
 #[derive(Clone, Copy)]
 struct Seen(NonNull<bindings::klp_version>);
 
-impl Version for Seen {
+impl Stacked for Seen {
     #[inline(always)]
     fn in_transition(self) -> bool {
         // SAFETY: The version is allocated by the type invariant, and a byte that only ever is 0 or

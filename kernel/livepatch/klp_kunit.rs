@@ -248,7 +248,7 @@ mod choice {
         choice::{
             choose,
             settled,
-            Version, //
+            Stacked, //
         },
         phase::Target, //
     };
@@ -257,7 +257,7 @@ mod choice {
     #[derive(Clone, Copy)]
     struct Place<'a>(&'a [u8], Option<u8>);
 
-    impl Version for Place<'_> {
+    impl Stacked for Place<'_> {
         fn in_transition(self) -> bool {
             self.0.last().copied() == self.1
         }

@@ -2,9 +2,13 @@
 
 //! Modules that come and go while patches for them are there.
 
-use crate::registry::{
-    self,
-    Registry, //
+use crate::{
+    publish,
+    registry::{
+        self,
+        Registry, //
+    },
+    transition, //
 };
 use core::ptr;
 use kernel::{
@@ -117,33 +121,39 @@ impl Registry {
             transition,
             ..
         } = self;
-        let mut any = false;
 
-        for patch in patches.iter_mut() {
-            let in_transition = transition
-                .as_ref()
-                .is_some_and(|running| running.patch == patch.id);
+        for patch in patches {
+            let id = patch.id;
+            let running = transition.as_mut().filter(|running| running.patch == id);
+            let at = patch
+                .objects
+                .iter()
+                .position(|object| object.is_module(name) && object.is_loaded());
+            let Some(object) = at.and_then(|at| patch.objects.get(at)) else {
+                continue;
+            };
 
-            for object in &mut patch.objects {
-                if !object.is_module(name) || !object.is_loaded() {
-                    continue;
-                }
-                if !in_transition {
-                    object.pre_unpatch();
-                }
-                pr_notice!(
-                    "reverting patch '{}' on unloading module '{}'\n",
-                    &*patch.name,
-                    name
-                );
-                object.revert(ops);
+            if running.is_none() {
+                object.pre_unpatch();
+            }
+            pr_notice!(
+                "reverting patch '{}' on unloading module '{}'\n",
+                &*patch.name,
+                name
+            );
+            object.revert(ops);
+            if let Some(running) = running {
+                running.refresh_ranges(patch, ops);
+            }
+            // As at the end of a transition: nobody is on the way to the patch when the callback
+            // runs and the module's memory goes.
+            ops.collect(&publish::synchronize());
+            transition::synchronize_tasks();
+
+            if let Some(object) = at.and_then(|at| patch.objects.get_mut(at)) {
                 object.post_unpatch();
                 object.unload();
-                any = true;
             }
-        }
-        if any {
-            self.forget_reverted();
         }
     }
 }

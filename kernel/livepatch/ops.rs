@@ -155,9 +155,21 @@ impl KlpOps {
         })
     }
 
-    /// The newest version whose patch is not in transition: what the unpatched side runs.
-    pub(crate) fn settled(&self) -> Option<&Version> {
-        self.versions().find(|version| !version.in_transition())
+    /// What a task runs that does not run `version`, which is in transition.
+    pub(crate) fn alternative(&self, version: &Version) -> Alternative<'_> {
+        let mut below = false;
+
+        for other in self.versions() {
+            below |= ptr::eq(other, version);
+            if !other.in_transition() {
+                return if below {
+                    Alternative::Below(other)
+                } else {
+                    Alternative::Above
+                };
+            }
+        }
+        Alternative::Original
     }
 
     /// Puts `version` on top.
@@ -183,6 +195,7 @@ impl KlpOps {
             .versions()
             .find(|above| above.below() == version.raw.get())
         {
+            // ORDERING: None is needed, here and above: the version below was published long ago.
             above.set_below(version.below());
         }
     }
@@ -194,6 +207,16 @@ impl KlpOps {
     fn is_only(&self, version: &Version) -> bool {
         self.top.load(Relaxed) == version.raw.get() && version.below().is_null()
     }
+}
+
+/// See [`KlpOps::alternative`].
+pub(crate) enum Alternative<'a> {
+    /// A newer version, as anyway: nothing depends on the transition.
+    Above,
+    /// The version that was current before.
+    Below(&'a Version),
+    /// The original function.
+    Original,
 }
 
 /// What the handler searches.
@@ -260,9 +283,6 @@ pub(crate) struct Ops {
     scratch: KVVec<usize>,
 }
 
-// SAFETY: The retired tables are owned, and nothing in them is bound to a thread.
-unsafe impl Send for Ops {}
-
 impl Ops {
     pub(crate) const fn new() -> Self {
         Ops {
@@ -274,9 +294,11 @@ impl Ops {
     }
 
     /// Finds the stack of the function with the call site `ip`.
-    pub(crate) fn get(&self, ip: usize) -> Option<&Arc<KlpOps>> {
+    ///
+    /// The borrow proves that `klp_mutex` is held while the stack is looked at.
+    pub(crate) fn get(&self, ip: usize) -> Option<&KlpOps> {
         let at = self.stacks.binary_search_by_key(&ip, |ops| ops.ip).ok()?;
-        self.stacks.get(at)
+        self.stacks.get(at).map(|ops| &**ops)
     }
 
     /// Applies all of `sites`, or none.
@@ -333,8 +355,7 @@ impl Ops {
             }
         }
 
-        // Left over: stacks on which the patch had two versions, and those that an earlier call
-        // could not leave.
+        // Left over: stacks on which the patch had two versions.
         ips.clear();
         for ops in &self.stacks {
             if ops.is_empty() && ops.attached.load(Relaxed) {
@@ -430,7 +451,10 @@ impl Ops {
         let mut done = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
 
         for site in sites {
-            if self.get(site.ip).is_some_and(|ops| !ops.attached.load(Relaxed)) {
+            if self
+                .get(site.ip)
+                .is_some_and(|ops| !ops.attached.load(Relaxed))
+            {
                 // See klp_shim_attach_alone().
                 if self.shared > 0 && has_direct_caller(site.ip) {
                     alone.push(site.ip, GFP_KERNEL)?;
@@ -460,9 +484,10 @@ impl Ops {
                     }
                 }
             }
-            // ftrace does not say which function it refused. Find out one by one. Without the
-            // culprit, the error of the batch is all there is.
+            // ftrace does not say which function it refused: find out one by one. Should it take
+            // them all now, all is well.
             Err(_) => {
+                result = Ok(());
                 for &ip in &shared {
                     if let Err(mut refused) = self.attach_shared(&mut [ip]) {
                         refused.index = sites.iter().position(|site| site.ip == ip);
@@ -505,27 +530,26 @@ impl Ops {
         let live = self.shared > 0;
 
         // SAFETY: `ips` has `count` elements. May sleep, as the caller may.
-        to_result(unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, false) }).map_err(
-            |error| AttachError {
-                index: None,
-                // With live filters this is where another owner of the function is met.
-                handler_refused: live && error != ENOMEM && error != EINVAL,
-                error,
-            },
-        )?;
+        let filter = to_result(unsafe {
+            if live {
+                bindings::klp_shim_filter_add(ips.as_mut_ptr(), count)
+            } else {
+                bindings::klp_shim_filter_set(ips.as_mut_ptr(), count)
+            }
+        });
+        filter.map_err(|error| AttachError {
+            index: None,
+            // With a live filter this is where another owner of the function is met.
+            handler_refused: live && error == EBUSY,
+            error,
+        })?;
 
         if !live {
             // SAFETY: The ops are not registered, as no call site is attached.
-            to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| {
-                // A call site that stays in the filter for want of memory is without effect until
-                // the next registration, and harmless then: it has no version.
-                // SAFETY: As above.
-                let _ = unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, true) };
-                AttachError {
-                    index: None,
-                    handler_refused: true,
-                    error,
-                }
+            to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| AttachError {
+                index: None,
+                handler_refused: true,
+                error,
             })?;
         }
 
@@ -550,25 +574,23 @@ impl Ops {
 
     /// Leaves call sites, and unregisters the handler with the last one of the shared filter.
     ///
-    /// If ftrace has no memory for that, they stay attached to an empty stack: calls run the
-    /// original function and pay for the handler until the function is patched or left again.
-    ///
-    /// Reorders `ips`.
+    /// Cannot fail. Reorders `ips`.
     fn detach(&mut self, ips: &mut [usize]) {
         let mut shared = 0;
         for at in 0..ips.len() {
             let Some(&ip) = ips.get(at) else { break };
             let Some(ops) = self.get(ip) else { continue };
-            let alone = ops.alone.xchg(ptr::null_mut(), Relaxed);
+            let alone = ops.alone.load(Relaxed);
 
             if alone.is_null() {
                 ips.swap(at, shared);
                 shared += 1;
             } else {
                 // SAFETY: The ops were made by `attach_alone` for this call site.
-                unsafe { bindings::klp_shim_detach_alone(ip, alone) };
-                ops.attached.store(false, Relaxed);
+                unsafe { bindings::klp_shim_detach_alone(alone) };
+                ops.alone.store(ptr::null_mut(), Relaxed);
             }
+            ops.attached.store(false, Relaxed);
         }
         if let Some(ips) = ips.get_mut(..shared) {
             self.detach_shared(ips);
@@ -580,36 +602,34 @@ impl Ops {
             return;
         }
         let count = ips.len() as u32;
-        let last = ips.len() == self.shared;
 
-        if last {
-            // SAFETY: The ops are registered, as call sites are attached.
-            if let Err(error) = to_result(unsafe { bindings::klp_shim_unregister() }) {
-                pr_err!(
-                    "failed to unregister the ftrace handler ({})\n",
-                    error.to_errno()
-                );
-                return;
-            }
-        }
-        // SAFETY: `ips` has `count` elements.
-        let left = to_result(unsafe { bindings::klp_shim_filter(ips.as_mut_ptr(), count, true) });
-        match left {
-            Err(error) if !last => {
-                pr_warn!(
-                    "failed to leave {} functions, they keep calling the ftrace handler ({})\n",
-                    count,
-                    error.to_errno()
-                );
-                return;
-            }
-            // As in `attach_shared`: without effect now, harmless later.
-            _ => (),
-        }
-        for ops in ips.iter().filter_map(|&ip| self.get(ip)) {
-            ops.attached.store(false, Relaxed);
-        }
         self.shared -= ips.len();
+        let left = loop {
+            // SAFETY: The ops are registered, as call sites are attached; `ips` has `count`
+            // elements.
+            let left = to_result(unsafe {
+                if self.shared == 0 {
+                    bindings::klp_shim_unregister()
+                } else {
+                    bindings::klp_shim_filter_remove(ips.as_mut_ptr(), count)
+                }
+            });
+            if left != Err(ENOMEM) {
+                break left;
+            }
+            // ftrace copies the filter to change it. The call sites may be those of a module that
+            // goes away, so there is no way but to wait for memory.
+            // SAFETY: May sleep.
+            unsafe { bindings::msleep(1) };
+        };
+        if let Err(error) = left {
+            // Only if ftrace has shut down after an error of its own.
+            pr_err!(
+                "failed to leave {} functions ({})\n",
+                count,
+                error.to_errno()
+            );
+        }
     }
 }
 

@@ -437,10 +437,13 @@ impl Patch {
         self.directory.view().set_phase(phase);
     }
 
-    /// Tells C code which side the patch is on.
+    /// Shows the side that tasks are moved to, once they are: to users, and to C callbacks.
     pub(crate) fn show_enabled(&mut self) {
+        let enabled = self.phase().is_enabled();
+
+        self.directory.view().set_enabled(enabled);
         // SAFETY: The descriptor is valid by the type invariant.
-        unsafe { (*self.descriptor.as_ptr()).enabled = self.phase().is_enabled() };
+        unsafe { (*self.descriptor.as_ptr()).enabled = enabled };
     }
 
     pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> {
@@ -509,12 +512,6 @@ impl Patch {
     pub(crate) fn release(self) {
         self.hide();
 
-        // All tasks are switched and the handler is done with the patch. Left over can be a task
-        // that was preempted in the trampoline on its way to a replacement, and that the transition
-        // did not see because it was exiting.
-        // SAFETY: May sleep.
-        unsafe { bindings::klp_shim_synchronize_tasks() };
-
         if self.forced {
             // A task may run the module's code for as long as it likes: the module stays.
             let Patch { module, .. } = self;
@@ -527,7 +524,7 @@ impl Patch {
         match self.reaper.take() {
             Some(mut reaper) => {
                 *reaper.as_mut().project().patch = Some(self);
-                workqueue::system().enqueue(reaper);
+                workqueue::system_long().enqueue(reaper);
             }
             None => pr_err!("leaked patch '{}'\n", &*self.name),
         }

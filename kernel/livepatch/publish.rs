@@ -15,28 +15,31 @@ use kernel::{
         Relaxed,
         Release, //
     },
+    warn_on,
 };
+
+/// How many times [`synchronize`] was called. Only changed under `klp_mutex`.
+static SYNCHRONIZATIONS: Atomic<u64> = Atomic::new(0);
 
 /// Proof that every reader which was running at some moment has finished since.
 ///
-/// Only [`synchronize`] makes one, so a value that was unpublished before that call can be freed
-/// with it.
-pub(crate) struct Synchronized(());
-
-unsafe extern "C" fn nothing(_work: *mut bindings::work_struct) {}
+/// # Invariants
+///
+/// Holds the number of a [`synchronize`] call that has returned.
+pub(crate) struct Synchronized(u64);
 
 /// Waits until every CPU has passed through the scheduler.
 ///
-/// May sleep.
+/// May sleep. Under `klp_mutex`.
 pub(crate) fn synchronize() -> Synchronized {
-    // SAFETY: `nothing` is a work function that accepts any work item; the caller may sleep.
-    while unsafe { bindings::schedule_on_each_cpu(Some(nothing)) } != 0 {
-        // Out of memory. There is no way back from here, so wait for memory rather than go on
-        // without the grace period.
-        // SAFETY: The caller may sleep.
-        unsafe { bindings::msleep(1) };
-    }
-    Synchronized(())
+    let number = SYNCHRONIZATIONS.load(Relaxed).wrapping_add(1);
+    SYNCHRONIZATIONS.store(number, Relaxed);
+
+    // SAFETY: The caller may sleep and holds `klp_mutex`.
+    unsafe { bindings::klp_shim_synchronize() };
+
+    // INVARIANT: The call is over.
+    Synchronized(number)
 }
 
 /// A value that was published and that readers may still be using.
@@ -44,19 +47,28 @@ pub(crate) fn synchronize() -> Synchronized {
 /// It is freed by [`Retired::free`]. Dropping it instead leaks the value: that is what an error
 /// path gets which forgets about readers, and not a use after free.
 #[must_use]
-pub(crate) struct Retired<T>(*mut T);
+pub(crate) struct Retired<T> {
+    value: *mut T,
+    /// How many synchronizations had begun when the value was unpublished.
+    after: u64,
+}
+
+// SAFETY: The value is owned, so it can be sent if its type can.
+unsafe impl<T: Send> Send for Retired<T> {}
 
 impl<T> Retired<T> {
-    /// Frees the value.
-    ///
-    /// `_proof` must stem from a [`synchronize`] call that was made after the value was
-    /// unpublished; the callers keep the two next to each other.
-    pub(crate) fn free(self, _proof: &Synchronized) {
-        if !self.0.is_null() {
-            // SAFETY: The pointer comes from `KBox::into_raw` in `Published::replace`, which has
-            // given up the only other copy of it. No reader is left.
-            drop(unsafe { KBox::from_raw(self.0) });
+    /// Frees the value. `proof` must be of a synchronization that began after it was unpublished;
+    /// with an older one it is leaked, and said so.
+    pub(crate) fn free(self, proof: &Synchronized) {
+        if self.value.is_null() {
+            return;
         }
+        if warn_on!(proof.0 <= self.after) {
+            return;
+        }
+        // SAFETY: The pointer comes from `KBox::into_raw` by way of `Published::replace`, which
+        // has given up the only other copy of it. All readers that could have seen it are done.
+        drop(unsafe { KBox::from_raw(self.value) });
     }
 }
 
@@ -77,13 +89,15 @@ impl<T> Published<T> {
     ///
     /// Writers are serialized by `klp_mutex`.
     pub(crate) fn replace(&self, new: Option<KBox<T>>) -> Retired<T> {
-        let old = self.0.load(Relaxed);
         let new = new.map_or(ptr::null_mut(), KBox::into_raw);
 
         // ORDERING: Makes the content of `new` visible before its address. Pairs with the address
         // dependency in `Published::read`.
-        self.0.store(new, Release);
-        Retired(old)
+        let value = self.0.xchg(new, Release);
+        Retired {
+            value,
+            after: SYNCHRONIZATIONS.load(Relaxed),
+        }
     }
 
     /// Returns what is published.

@@ -14,7 +14,6 @@ use crate::{
         Patch,
         PatchId, //
     },
-    publish,
     stack::Ranges,
     transition::{
         self,
@@ -288,11 +287,6 @@ impl Registry {
                     object.pre_unpatch();
                 }
 
-                // ORDERING: The transition flags of the versions before the pending flags of the
-                // tasks: a task that moves and then calls the handler finds the flag set. Pairs
-                // with the full barrier in `transition::update`.
-                smp_mb(Write);
-
                 running.start(patch, ranges);
                 patch.show_enabled();
                 *transition = Some(running);
@@ -301,23 +295,6 @@ impl Registry {
         }
         self.try_complete();
         Ok(())
-    }
-
-    /// Lets go of functions that were taken off outside of the end of a transition.
-    pub(crate) fn forget_reverted(&mut self) {
-        let Registry {
-            patches,
-            ops,
-            transition,
-            ..
-        } = self;
-
-        if let Some(running) = transition {
-            if let Some(patch) = patches.iter().find(|patch| patch.id == running.patch) {
-                running.refresh_ranges(patch, ops);
-            }
-        }
-        ops.collect(&publish::synchronize());
     }
 
     /// Tries to complete the transition, and frees a patch that is not in use any more.

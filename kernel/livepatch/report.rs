@@ -20,7 +20,7 @@ fn direction(target: Target) -> &'static str {
 
 pub(crate) fn initializing(patch: &CStr, target: Target) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_debug_initializing(patch.as_char_ptr(), target == Target::Patched) };
+    unsafe { bindings::klp_init_transition(patch.as_char_ptr(), target == Target::Patched) };
 }
 
 pub(crate) fn starting(patch: &CStr, target: Target) {
@@ -29,7 +29,7 @@ pub(crate) fn starting(patch: &CStr, target: Target) {
 
 pub(crate) fn completing(patch: &CStr, target: Target) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_debug_completing(patch.as_char_ptr(), target == Target::Patched) };
+    unsafe { bindings::klp_complete_transition(patch.as_char_ptr(), target == Target::Patched) };
 }
 
 pub(crate) fn complete(patch: &CStr, target: Target) {
@@ -38,13 +38,13 @@ pub(crate) fn complete(patch: &CStr, target: Target) {
 
 pub(crate) fn canceling(patch: &CStr) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_debug_canceling(patch.as_char_ptr()) };
+    unsafe { bindings::klp_cancel_transition(patch.as_char_ptr()) };
 }
 
 /// The transition towards `target` turns round.
 pub(crate) fn reversing(patch: &CStr, target: Target) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_debug_reversing(patch.as_char_ptr(), target == Target::Patched) };
+    unsafe { bindings::klp_reverse_transition(patch.as_char_ptr(), target == Target::Patched) };
 }
 
 /// A batch of functions could not be attached; `func` is the one to blame, if it is one's fault.

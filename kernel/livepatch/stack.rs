@@ -13,7 +13,10 @@ use crate::{
             Range, //
         },
     },
-    ops::Ops,
+    ops::{
+        Alternative,
+        Ops, //
+    },
     patch::{
         Func,
         Patch, //
@@ -55,7 +58,12 @@ impl Ranges {
         for func in patch.patched_funcs() {
             let tag = names.len();
             names.push(func.name.as_char_ptr(), GFP_KERNEL)?;
-            for (start, size) in in_the_way(func, ops, target).into_iter().flatten() {
+
+            let Some((start, size)) = in_the_way(func, ops, target) else {
+                continue;
+            };
+            index.push(Range::new(start, size, tag), GFP_KERNEL)?;
+            if let Some((start, size)) = func.site().map(|site| call_window(site.ip)) {
                 index.push(Range::new(start, size, tag), GFP_KERNEL)?;
             }
         }
@@ -64,30 +72,38 @@ impl Ranges {
     }
 }
 
-/// Start and size of the code of `func` that a task must not be in when it moves to `target`.
-fn in_the_way(func: &Func, ops: &Ops, target: Target) -> Option<[(usize, usize); 2]> {
+/// Start and size of the code of `func` that a task must not be in when it moves to `target`;
+/// `None` if the task runs the same code before and after.
+fn in_the_way(func: &Func, ops: &Ops, target: Target) -> Option<(usize, usize)> {
     let location = func.location()?;
-    let site = func.site()?;
-    let original = (location.old_func, location.old_size);
+    let ops = ops.get(func.site()?.ip)?;
 
     let leaving = match target {
-        // The task leaves what it ran before the patch.
-        Target::Patched => ops.get(site.ip).and_then(|ops| ops.settled()),
         // The task leaves the patch.
         Target::Unpatched => Some(func.version()),
+        // The task leaves what it runs without the patch.
+        Target::Patched => match ops.alternative(func.version()) {
+            Alternative::Above => return None,
+            Alternative::Below(version) => Some(version),
+            Alternative::Original => None,
+        },
     };
-    let leaving = match leaving {
+    Some(match leaving {
         Some(version) if version.new_func() != 0 => (version.new_func(), version.new_size()),
-        _ => original,
-    };
+        _ => (location.old_func, location.old_size),
+    })
+}
 
-    // A task that was preempted on its way to a replacement has only the call on its stack: it may
-    // be bound for the code that it must not be in.
+/// Start and size of the addresses that say "inside the call at `ip` to the handler".
+///
+/// A task that was preempted there has nothing else of the function on its stack, and may be bound
+/// for the code that it must not be in.
+fn call_window(ip: usize) -> (usize, usize) {
     let (mut start, mut size) = (0, 0);
-    // SAFETY: The results go to valid places.
-    unsafe { bindings::klp_arch_call_window(site.ip, &raw mut start, &raw mut size) };
 
-    Some([leaving, (start, size)])
+    // SAFETY: The results go to valid places.
+    unsafe { bindings::klp_arch_call_window(ip, &raw mut start, &raw mut size) };
+    (start, size)
 }
 
 static RANGES: Published<Ranges> = Published::empty();

@@ -292,6 +292,8 @@ static FUNC_KIND: Kind<FuncView> = Kind::new(ptr::null());
 pub(crate) struct PatchView {
     id: PatchId,
     phase: Atomic<i32>,
+    /// Follows `phase` as soon as tasks can move, which is after some callbacks have run.
+    enabled: Atomic<bool>,
 }
 
 impl PatchView {
@@ -299,6 +301,7 @@ impl PatchView {
         PatchView {
             id,
             phase: Atomic::new(Phase::Registered.encode()),
+            enabled: Atomic::new(false),
         }
     }
 
@@ -309,6 +312,15 @@ impl PatchView {
     /// Under `klp_mutex`.
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase.encode(), Relaxed);
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled.load(Relaxed)
+    }
+
+    /// Under `klp_mutex`.
+    pub(crate) fn set_enabled(&self, enabled: bool) {
+        self.enabled.store(enabled, Relaxed);
     }
 }
 
@@ -377,7 +389,7 @@ unsafe extern "C" fn enabled_show(
     // SAFETY: By the contract of this function.
     unsafe {
         let view = &Directory::<PatchView>::from_kobject(kobj).view;
-        emit(buf, view.phase().is_enabled().into())
+        emit(buf, view.is_enabled().into())
     }
 }
 

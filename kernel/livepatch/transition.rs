@@ -45,6 +45,7 @@ use kernel::{
             atomic_load,
             atomic_store,
             Atomic,
+            AtomicFlag,
             Relaxed, //
         },
         barrier::{
@@ -78,9 +79,6 @@ pub(crate) struct Running {
     /// Ranges of the other direction, which were replaced when the transition was reversed.
     retired: Option<Retired<Ranges>>,
 }
-
-// SAFETY: The retired ranges are owned, and nothing in them is bound to a thread.
-unsafe impl Send for Running {}
 
 /// A task that the walk over all tasks has come to, or an idle task.
 ///
@@ -131,8 +129,6 @@ impl TaskRef {
     }
 
     /// Moves the task to the target if its stack allows. Returns whether it is there.
-    ///
-    /// Preemption must be disabled if the task is current.
     fn try_switch(self) -> bool {
         if self.state() == TARGET_STATE.load(Relaxed) {
             return true;
@@ -141,23 +137,30 @@ impl TaskRef {
             return false;
         }
 
-        let mut verdict = bindings::klp_verdict {
-            old_name: core::ptr::null(),
-        };
-        // SAFETY: The task is valid, and `verdict` is what `klp_check_and_switch_task` writes to.
-        unsafe { bindings::klp_try_switch_task(self.0, &raw mut verdict) == 0 }
+        // SAFETY: The task is valid.
+        unsafe { bindings::klp_try_switch_task(self.0) == 0 }
     }
 
     /// Asks the task to pass a point where it can be moved.
     fn prod(self) {
         // SAFETY: The task is valid. Both calls are fine under `tasklist_lock`.
         unsafe {
-            if (*self.0).flags & bindings::PF_KTHREAD != 0 {
+            if atomic_load(&raw mut (*self.0).flags, Relaxed) & bindings::PF_KTHREAD != 0 {
                 bindings::wake_up_state(self.0, bindings::TASK_INTERRUPTIBLE);
             } else {
                 bindings::set_notify_signal(self.0);
             }
         }
+    }
+}
+
+/// Warns about tasks that are not in the state that they should be in, but not in each transition
+/// from then on.
+fn warn_once(wrong: bool) {
+    static WARNED: AtomicFlag = AtomicFlag::new(false);
+
+    if wrong && !WARNED.xchg(true, Relaxed) {
+        warn_on!(wrong);
     }
 }
 
@@ -207,15 +210,13 @@ pub(crate) fn begin(patch: &mut Patch, target: Target) -> Running {
         not_idle |= task.state() != IDLE;
         task.set_state(target.opposite().patch_state());
     });
-    warn_on!(not_idle);
+    warn_once(not_idle);
 
     // ORDERING: The states of the tasks before the transition flags of the versions, so that the
     // handler does not meet a version in transition with an idle task. Pairs with the second read
     // barrier in klp_ftrace_handler().
     //
-    // Also the target before the pending flags, so that a task is not moved to the idle state.
-    // Pairs with the full barrier in `update` and with the read barrier in
-    // `__klp_sched_try_switch`.
+    // The target is ordered before the pending flags in `Running::start`.
     smp_mb(Write);
 
     for func in patch.funcs() {
@@ -324,7 +325,14 @@ impl Running {
 
         report::starting(&patch.name, self.target);
 
-        // ORDERING: The ranges before the pending flags. Pairs as the barrier in `begin` does.
+        // ORDERING: Before the pending flags of the tasks
+        //
+        // - the target, or a task moves to the idle state or to the wrong side. Pairs with the full
+        //   barrier in `update` and with the read barrier in `__klp_sched_try_switch`;
+        // - the ranges, or a task in `schedule()` is checked by those of the other direction. Pairs
+        //   with the read barrier in `__klp_sched_try_switch`;
+        // - the transition flags of the versions: a task that moves and then calls the handler must
+        //   find them set. Pairs with the same two barriers.
         smp_mb(Write);
 
         let state = self.target.patch_state();
@@ -387,6 +395,10 @@ impl Running {
                 // cleared: it would take them for the ones to run.
                 let synchronized = publish::synchronize();
                 clear_transition(patch);
+                // Nor must a task be left that was preempted in the trampoline on its way to the
+                // patch: an exiting one, which the transition did not see. The callbacks below
+                // may free what the patch uses, and then its module goes.
+                synchronize_tasks();
                 synchronized
             }
             Target::Patched => {
@@ -406,7 +418,7 @@ impl Running {
             pending |= task.is_pending();
             task.set_state(IDLE);
         });
-        warn_on!(pending);
+        warn_once(pending);
 
         for object in patch.objects.iter().filter(|object| object.is_loaded()) {
             match target {
@@ -441,10 +453,6 @@ impl Running {
         patch.show_enabled();
         TARGET_STATE.store(target.patch_state(), Relaxed);
 
-        // ORDERING: The target before the pending flags that `start` sets. Pairs with the full
-        // barrier in `update` and with the read barrier in `__klp_sched_try_switch`.
-        smp_mb(Write);
-
         self.start(patch, ranges);
         Ok(())
     }
@@ -473,6 +481,12 @@ impl Running {
     }
 }
 
+/// Waits until no task is preempted in an ftrace trampoline. May sleep.
+pub(crate) fn synchronize_tasks() {
+    // SAFETY: May sleep.
+    unsafe { bindings::klp_shim_synchronize_tasks() };
+}
+
 fn retry_in(msecs: u32) {
     // SAFETY: Possible in any context.
     unsafe { bindings::klp_shim_retry_in(msecs) };
@@ -483,10 +497,9 @@ fn update(task: TaskRef) {
     // SAFETY: Enabled again below.
     unsafe { bindings::preempt_disable_notrace() };
 
-    // ORDERING: The flag before the target, which pairs with the write barriers in `begin` and
-    // `reverse`; and the flag before the transition flag of a version that the handler reads next
-    // on this CPU, which pairs with the write barrier in `Registry::disable`. The read-modify-write
-    // of the flag is a full barrier.
+    // ORDERING: The flag before the target, and before the transition flag of a version that the
+    // handler reads next on this CPU. The read-modify-write of the flag is a full barrier. Pairs
+    // with the write barrier in `Running::start`.
     if task.take_pending() {
         task.set_state(TARGET_STATE.load(Relaxed));
     }
@@ -508,7 +521,8 @@ pub(crate) unsafe extern "C" fn klp_update_patch_state(task: *mut bindings::task
     update(TaskRef(task));
 }
 
-/// Tries to move the current kthread, on its way to sleep.
+/// Tries to move the current task, which goes to sleep in a state in which it can be frozen: a
+/// kthread, most of all, which never leaves the kernel.
 ///
 /// # Safety
 ///
@@ -523,8 +537,8 @@ pub(crate) unsafe extern "C" fn __klp_sched_try_switch() {
         return;
     }
 
-    // ORDERING: The pending flag before the target and the ranges. Pairs with the write barriers in
-    // `begin`, `start` and `reverse`.
+    // ORDERING: The pending flag before the target, the ranges and what the handler reads next.
+    // Pairs with the write barrier in `Running::start`.
     smp_mb(Read);
 
     task.try_switch();
@@ -556,17 +570,17 @@ pub(crate) unsafe extern "C" fn klp_copy_process(child: *mut bindings::task_stru
 /// Moves `task` to the target if its stack allows.
 ///
 /// Called by `klp_try_switch_task()`. Returns -EBUSY if the task is running, -EINVAL if its stack
-/// is not reliable, and -EADDRINUSE, with the name in the verdict, if it is in a function that is
-/// being patched or unpatched.
+/// is not reliable, and -EADDRINUSE, with the name of the function in `old_name`, if it is in a
+/// function that is being patched or unpatched.
 ///
 /// # Safety
 ///
-/// `task` must be current, with preemption disabled, or pinned by `task_call_func()`; `verdict`
-/// must point to a `klp_verdict`.
+/// `task` must be current or pinned by `task_call_func()`, and preemption disabled. `old_name` must
+/// point to a `const char *`.
 #[export]
 pub(crate) unsafe extern "C" fn klp_check_and_switch_task(
     task: *mut bindings::task_struct,
-    verdict: *mut c_void,
+    old_name: *mut c_void,
 ) -> c_int {
     // INVARIANT: By the contract of this function.
     let this = TaskRef(task);
@@ -586,7 +600,7 @@ pub(crate) unsafe extern "C" fn klp_check_and_switch_task(
         Err(stack::Unsafe::Unreliable) => EINVAL.to_errno(),
         Err(stack::Unsafe::InFunction(name)) => {
             // SAFETY: By the contract of this function.
-            unsafe { (*verdict.cast::<bindings::klp_verdict>()).old_name = name };
+            unsafe { old_name.cast::<*const c_char>().write(name) };
             EADDRINUSE.to_errno()
         }
     }

@@ -4,6 +4,8 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 
+#ifdef CONFIG_LIVEPATCH_RUST
+
 __rust_helper int rust_helper_test_tsk_thread_flag(struct task_struct *tsk,
 						   int flag)
 {
@@ -42,3 +44,4 @@ __rust_helper void rust_helper_preempt_enable_notrace(void)
 {
 	preempt_enable_notrace();
 }
+#endif /* CONFIG_LIVEPATCH_RUST */

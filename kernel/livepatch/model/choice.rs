@@ -5,7 +5,7 @@
 use super::phase::Target;
 
 /// One version in the stack of a patched function, seen by the ftrace handler.
-pub(crate) trait Version: Copy {
+pub(crate) trait Stacked: Copy {
     /// Is the patch of this version being applied or reverted?
     fn in_transition(self) -> bool;
 
@@ -22,7 +22,7 @@ pub(crate) trait Version: Copy {
 ///
 /// Returns `None` when the task has to run the original function.
 #[inline(always)]
-pub(crate) fn choose<V: Version>(top: V, side: Option<Target>) -> Option<V> {
+pub(crate) fn choose<V: Stacked>(top: V, side: Option<Target>) -> Option<V> {
     match side {
         Some(Target::Unpatched) => settled(Some(top)),
         // An idle state cannot meet a version in transition; the newest version is the answer that
@@ -33,7 +33,7 @@ pub(crate) fn choose<V: Version>(top: V, side: Option<Target>) -> Option<V> {
 
 /// Returns the newest version at or below `from` whose patch is not in transition.
 #[inline(always)]
-pub(crate) fn settled<V: Version>(mut from: Option<V>) -> Option<V> {
+pub(crate) fn settled<V: Stacked>(mut from: Option<V>) -> Option<V> {
     while let Some(version) = from {
         if !version.in_transition() {
             break;

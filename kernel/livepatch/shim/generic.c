@@ -3,11 +3,13 @@
  * Static kernel objects, module references, initcalls and symbol exports.
  */
 
+#include <linux/cpu.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/jump_label.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 #include "shim.h"
@@ -67,6 +69,32 @@ bool klp_shim_module_get(struct module *mod)
 void klp_shim_module_put(struct module *mod)
 {
 	module_put(mod);
+}
+
+static void klp_sync(struct work_struct *work)
+{
+}
+static DEFINE_PER_CPU(struct work_struct, klp_sync_work);
+
+/*
+ * Waits until every CPU has passed through the scheduler: schedule_on_each_cpu()
+ * without its only way to fail, the allocation of the work items. Under
+ * klp_mutex, which keeps the work items of two callers apart.
+ */
+void klp_shim_synchronize(void)
+{
+	unsigned int cpu;
+
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		struct work_struct *work = per_cpu_ptr(&klp_sync_work, cpu);
+
+		INIT_WORK(work, klp_sync);
+		schedule_work_on(cpu, work);
+	}
+	for_each_online_cpu(cpu)
+		flush_work(per_cpu_ptr(&klp_sync_work, cpu));
+	cpus_read_unlock();
 }
 
 /* Waits until no task is preempted in an ftrace trampoline any more. */

@@ -10,6 +10,7 @@
 #include <linux/bug.h>
 #include <linux/ftrace.h>
 #include <linux/livepatch.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/trace_recursion.h>
@@ -26,8 +27,8 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 	int bit;
 
 	/*
-	 * Also disables preemption, which is what klp_synchronize() in
-	 * publish.rs waits for: RCU may not be watching here.
+	 * Also disables preemption, which is what klp_shim_synchronize() waits
+	 * for: RCU may not be watching here.
 	 */
 	bit = ftrace_test_recursion_trylock(ip, parent_ip);
 	if (WARN_ON_ONCE(bit < 0))
@@ -90,9 +91,20 @@ static struct ftrace_ops klp_ftrace_ops = {
 	.flags	= KLP_OPS_FLAGS,
 };
 
-int klp_shim_filter(unsigned long *ips, unsigned int count, bool remove)
+/* Before the ops is registered: whatever an earlier use has left is dropped. */
+int klp_shim_filter_set(unsigned long *ips, unsigned int count)
 {
-	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, remove, 0);
+	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, 0, 1);
+}
+
+int klp_shim_filter_add(unsigned long *ips, unsigned int count)
+{
+	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, 0, 0);
+}
+
+int klp_shim_filter_remove(unsigned long *ips, unsigned int count)
+{
+	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, 1, 0);
 }
 
 int klp_shim_register(void)
@@ -129,25 +141,35 @@ int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops)
 	alone->flags = KLP_OPS_FLAGS | FTRACE_OPS_FL_DYNAMIC;
 
 	ret = ftrace_set_filter_ip(alone, ip, 0, 0);
-	if (!ret)
-		ret = register_ftrace_function(alone);
+	if (ret)
+		goto free;
+
+	ret = register_ftrace_function(alone);
 	if (ret) {
-		ftrace_free_filter(alone);
-		kfree(alone);
-		return ret;
+		/*
+		 * The ops was on ftrace's list for a moment, and was taken off
+		 * again without waiting for those who walk that list.
+		 */
+		klp_shim_synchronize();
+		synchronize_rcu_tasks();
+		goto free;
 	}
 
 	*ops = alone;
 	return 0;
+
+free:
+	ftrace_free_filter(alone);
+	kfree(alone);
+	return ret;
 }
 
-void klp_shim_detach_alone(unsigned long ip, struct ftrace_ops *ops)
+void klp_shim_detach_alone(struct ftrace_ops *ops)
 {
 	/* Waits for the callers of a dynamic ops. */
 	if (WARN_ON(unregister_ftrace_function(ops)))
 		return;
 
-	ftrace_set_filter_ip(ops, ip, 1, 0);
 	ftrace_free_filter(ops);
 	kfree(ops);
 }

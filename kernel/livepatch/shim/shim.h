@@ -33,21 +33,15 @@ struct klp_version {
 	bool transition;
 };
 
-/**
- * struct klp_verdict - why a task could not be switched
- * @old_name:	with -EADDRINUSE, the patched function that it sleeps in
- */
-struct klp_verdict {
-	const char *old_name;
-};
-
 /* handler.c: attaching the one handler. All may sleep, under klp_mutex. */
-int klp_shim_filter(unsigned long *ips, unsigned int count, bool remove);
+int klp_shim_filter_set(unsigned long *ips, unsigned int count);
+int klp_shim_filter_add(unsigned long *ips, unsigned int count);
+int klp_shim_filter_remove(unsigned long *ips, unsigned int count);
 int klp_shim_register(void);
 int klp_shim_unregister(void);
 int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops);
 bool klp_shim_has_direct_caller(unsigned long ip);
-void klp_shim_detach_alone(unsigned long ip, struct ftrace_ops *ops);
+void klp_shim_detach_alone(struct ftrace_ops *ops);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_top(unsigned long ip);
@@ -68,9 +62,9 @@ void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
 int klp_shim_walk_stack(struct task_struct *task,
 			bool (*consume)(void *cookie, unsigned long addr),
 			void *cookie);
-int klp_try_switch_task(struct task_struct *task, struct klp_verdict *verdict);
+int klp_try_switch_task(struct task_struct *task);
 /* transition.rs: called back by klp_try_switch_task() on a pinned task */
-int klp_check_and_switch_task(struct task_struct *task, void *verdict);
+int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 
 /* generic.c */
 void klp_shim_sched_hook(bool enable);
@@ -78,6 +72,7 @@ void klp_shim_retry_in(unsigned int msecs);
 struct module *klp_shim_find_module(const char *name);
 bool klp_shim_module_get(struct module *mod);
 void klp_shim_module_put(struct module *mod);
+void klp_shim_synchronize(void);
 void klp_shim_synchronize_tasks(void);
 
 /* abi.rs: called by generic.c. The first one runs before any module loads. */
@@ -85,10 +80,13 @@ void klp_rust_init_early(void);
 int klp_rust_init(void);
 void klp_rust_retry(void);
 
-/* report.c: messages that administrators switch on by dynamic debug */
-void klp_debug_initializing(const char *patch, bool patching);
-void klp_debug_completing(const char *patch, bool patching);
-void klp_debug_canceling(const char *patch);
-void klp_debug_reversing(const char *patch, bool was_patching);
+/*
+ * report.c: messages that administrators switch on by dynamic debug, which can
+ * select them by the name of the function. Hence these names.
+ */
+void klp_init_transition(const char *patch, bool patching);
+void klp_complete_transition(const char *patch, bool patching);
+void klp_cancel_transition(const char *patch);
+void klp_reverse_transition(const char *patch, bool was_patching);
 
 #endif /* _LIVEPATCH_SHIM_H */

@@ -22,6 +22,9 @@
  */
 #define KLP_TASKS_PER_TURN	128
 
+/* How often klp_shim_each_task_in_turns() starts anew. */
+#define KLP_WALKS		10
+
 void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data)
 {
@@ -34,45 +37,55 @@ void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 }
 
 /*
- * Like klp_shim_each_task(), but gives up tasklist_lock between processes when
- * @fn did real work (returned true) for KLP_TASKS_PER_TURN tasks.
+ * Like klp_shim_each_task(), but gives up tasklist_lock when @fn did real work
+ * (returned true) for KLP_TASKS_PER_TURN tasks.
  *
- * Tasks may come and go meanwhile. A new process is added at the end of the
- * list, hence is still met. A new thread of a process that was already walked
- * is not met, and inherits the state of the thread that made it.
+ * Tasks may come and go meanwhile. A new process or thread is added at the end
+ * of its list. If that list was already walked, it inherits the state of the
+ * thread that made it, which was met.
  *
- * Returns false if the process that the walk had stopped at is gone, and with
- * it the place to go on from: not all tasks were met.
+ * The walk starts anew if the task that it had stopped at is gone, and with it
+ * the place to go on from. Returns false if that happens again and again: not
+ * all tasks were met.
  */
 bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data),
 				 void *data)
 {
 	struct task_struct *g, *task;
-	unsigned int worked = 0;
-	bool on_list = true;
+	unsigned int worked, walks;
+	bool on_list;
 
-	read_lock(&tasklist_lock);
-	for_each_process(g) {
-		for_each_thread(g, task)
-			worked += fn(task, data);
-
-		if (worked < KLP_TASKS_PER_TURN)
-			continue;
-
+	for (walks = 0; walks < KLP_WALKS; walks++) {
 		worked = 0;
-		get_task_struct(g);
-		read_unlock(&tasklist_lock);
-		cond_resched();
-		read_lock(&tasklist_lock);
-		/* Has @g exited, or lost its place to a thread that called exec? */
-		on_list = pid_alive(g) && thread_group_leader(g);
-		put_task_struct(g);
-		if (!on_list)
-			break;
-	}
-	read_unlock(&tasklist_lock);
+		on_list = true;
 
-	return on_list;
+		read_lock(&tasklist_lock);
+		for_each_process_thread(g, task) {
+			worked += fn(task, data);
+			if (worked < KLP_TASKS_PER_TURN)
+				continue;
+
+			worked = 0;
+			get_task_struct(g);
+			get_task_struct(task);
+			read_unlock(&tasklist_lock);
+			cond_resched();
+			read_lock(&tasklist_lock);
+			/* Exited, or lost its place to a thread that called exec? */
+			on_list = pid_alive(task) && pid_alive(g) &&
+				  thread_group_leader(g);
+			put_task_struct(task);
+			put_task_struct(g);
+			if (!on_list)
+				goto next_walk;
+		}
+next_walk:
+		read_unlock(&tasklist_lock);
+		if (on_list)
+			return true;
+	}
+
+	return false;
 }
 
 void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
@@ -112,14 +125,19 @@ int klp_shim_walk_stack(struct task_struct *task,
  * it failed. The name is interface: administrators silence these messages by
  * "func klp_try_switch_task -p".
  */
-int klp_try_switch_task(struct task_struct *task, struct klp_verdict *verdict)
+int klp_try_switch_task(struct task_struct *task)
 {
+	const char *old_name = NULL;
 	int ret;
 
-	if (task == current)
-		ret = klp_check_and_switch_task(task, verdict);
-	else
-		ret = task_call_func(task, klp_check_and_switch_task, verdict);
+	if (task == current) {
+		/* What the check reads is protected by that, see publish.rs. */
+		preempt_disable();
+		ret = klp_check_and_switch_task(task, &old_name);
+		preempt_enable();
+	} else {
+		ret = task_call_func(task, klp_check_and_switch_task, &old_name);
+	}
 
 	switch (ret) {
 	case 0:
@@ -134,7 +152,7 @@ int klp_try_switch_task(struct task_struct *task, struct klp_verdict *verdict)
 		break;
 	case -EADDRINUSE:
 		pr_debug("%s: %s:%d is sleeping on function %s\n",
-			 __func__, task->comm, task->pid, verdict->old_name);
+			 __func__, task->comm, task->pid, old_name);
 		break;
 	default:
 		pr_debug("%s: Unknown error code (%d) when trying to switch %s:%d\n",

@@ -278,7 +278,7 @@ vm_line_own() {
 	"ok "*|"not ok "*)
 		name=${1#not } name=${name#ok } name=${name#* } name=${name#- }
 		case $1 in
-		*"# SKIP"*) vm_result skip "${name%% # SKIP*}" "${name##*# SKIP}" ;;
+		*"# SKIP"*) vm_result skip "${name%% # SKIP*}" "${name##*# SKIP }" ;;
 		"ok "*) vm_result pass "$name" ;;
 		*) vm_result fail "$name" ;;
 		esac

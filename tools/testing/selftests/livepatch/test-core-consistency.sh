@@ -15,7 +15,7 @@
 BUSY=test_klp_core_busy
 ENABLED="$SYSFS_KLP_DIR/$BUSY/enabled"
 ROUNDS=10
-REVERSE_ROUNDS=5
+REVERSE_ROUNDS=4
 
 # user_hammer() - a user task which does one pass in each system call
 function user_hammer() {

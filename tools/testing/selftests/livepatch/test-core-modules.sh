@@ -168,7 +168,7 @@ function again_and_again() {
 function all_again_and_again() {
 	local round
 
-	for ((round = 0; round < ROUNDS / 2; round++)); do
+	for ((round = 0; round < ROUNDS / 4; round++)); do
 		load_mod $TARGET
 		load_lp ${STACK}1
 		expect_versions 1 10
@@ -193,5 +193,5 @@ core_case "a patched module goes while the livepatch is being disabled" \
 	target_goes_while_disabling
 core_case "the module of a livepatch stays as long as it is used" patch_stays
 core_case "$ROUNDS times loaded, disabled, removed" again_and_again
-core_case "$((ROUNDS / 2)) times, and the patched module as well" all_again_and_again
+core_case "$((ROUNDS / 4)) times, and the patched module as well" all_again_and_again
 core_finish

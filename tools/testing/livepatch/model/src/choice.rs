@@ -6,7 +6,7 @@ use crate::model::{
     choice::{
         choose,
         settled,
-        Version, //
+        Stacked, //
     },
     phase::Target, //
 };
@@ -31,7 +31,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Version for Place<'_> {
+impl Stacked for Place<'_> {
     fn in_transition(self) -> bool {
         Some(self.stack[self.at]) == self.moving
     }

@@ -155,7 +155,7 @@ static int test_klp_bad_init(void)
 		second = &second_patch;
 	} else {
 		pr_err("no such kind: '%s'\n", kind);
-		return -ENOSYS;
+		return -EPROTO;
 	}
 
 	ret = enable(first);

@@ -89,7 +89,7 @@ static int test_klp_core_refuse_init(void)
 		objs[1].funcs = late_funcs;
 	} else {
 		pr_err("no such kind: '%s'\n", kind);
-		return -ENOSYS;
+		return -EPROTO;
 	}
 
 	ret = klp_enable_patch(&patch);
