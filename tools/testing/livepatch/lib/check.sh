@@ -49,32 +49,12 @@ check_rustfmt() {
 	} | xargs -r -d '\n' "$fmt" --check --color never --edition 2021 --config-path "$TREE/.rustfmt.toml" --config skip_children=true
 }
 
-# A toolchain with clippy-driver, rustc and library sources of one version: clippy refuses
-# crates of another rustc (E0514), so it builds the whole Rust part in a folder of its own.
-# Prints "BIN LIBRARY". The distribution's rustc has no clippy; rustup's has.
-check_clippy_toolchain() {
-	local bin version lib
-	for bin in /usr/bin "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/stable*/bin "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/bin; do
-		[ -x "$bin/clippy-driver" ] && [ -x "$bin/rustc" ] || continue
-		version=$("$bin/rustc" --version | awk '{ print $2 }')
-		for lib in "/usr/src/rustc-$version/library" "${bin%/bin}/lib/rustlib/src/rust/library"; do
-			[ ! -f "$lib/core/src/lib.rs" ] || { printf '%s %s\n' "$bin" "$lib"; return 0; }
-		done
-	done
-}
-
+# clippy refuses crates that another rustc has built (E0514), so it must be the one of the
+# compiler that builds the kernel, and it builds the whole Rust part in a folder of its own.
 check_clippy() {
-	local found o rustup log
-	found=$(check_clippy_toolchain)
-	rustup=$(PATH=$USER_PATH command -v rustup || true)
-	if [ -z "$found" ] && [ -n "$rustup" ]; then
-		say "to install: rustup's library sources, to build the kernel's Rust part with clippy"
-		step "rustup component add rust-src clippy" rustup "$rustup" component add --toolchain stable rust-src clippy
-		found=$(check_clippy_toolchain)
-	fi
-	[ -n "$found" ] || { say "   no clippy-driver with rustc and library sources of the same version here"; return 77; }
-	PATH=${found%% *}:$PATH RUST_LIB_SRC=${found#* }
-	export PATH RUST_LIB_SRC
+	local o log
+	[ -x /usr/bin/clippy-driver ] || step "install rust-web-clippy" apt-clippy \
+		need_root "installing clippy" apt-get install -y --no-install-recommends rust-web-clippy
 	o=$(kernel_dir clippy)
 	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key clippy)" ]; then
 		step "configure kernel (clippy)" "${o##*/}-config" locked kernel_configure clippy "$o"
