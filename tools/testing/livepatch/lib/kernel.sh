@@ -104,7 +104,12 @@ kernel_selftests() {
 	rsync -rlp --checksum -- "$src/" "$dst/livepatch/"
 	rsync -rlp --checksum -- "$TREE/tools/testing/selftests/kselftest/" "$dst/kselftest/"
 	kernel_selftests_drop "$src" "$dst/livepatch"
+	# Kbuild does not see that the configuration has changed under an external module.
+	if [ ! "$dst/.configured" -nt "$o/include/generated/autoconf.h" ]; then
+		find "$dst/livepatch/test_modules" \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \) -delete
+	fi
 	kmake "$o" modules KBUILD_EXTMOD="$dst/livepatch/test_modules"
+	touch -- "$dst/.configured"
 	local c
 	for c in "$dst/livepatch"/*.c; do
 		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" -O2 -static -Wall -o "${c%.c}" "$c"
