@@ -55,7 +55,6 @@ impl Stacked for Seen {
 
 /// Finds the newest version for the call site `ip`; null if there is none.
 #[export]
-#[inline(never)]
 pub(crate) extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
     // SAFETY: The handler has disabled preemption, and uses the result before it enables it.
     match unsafe { ops::find(ip) } {

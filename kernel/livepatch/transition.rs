@@ -440,7 +440,7 @@ impl Running {
 
         report::reversing(&patch.name, self.target);
 
-        // Nobody moves from here on: neither by the flag, nor, since `klp_mutex` is held, by a pass.
+        // Nobody moves from here on: not by the flag, and not by a pass, as `klp_mutex` is held.
         each_task(TaskRef::clear_pending);
         // All who saw a flag are done before the target changes under them.
         let synchronized = publish::synchronize();

@@ -157,10 +157,10 @@ livepatch: '$BAD': canceling patching transition, going to unpatch
 $(says_disabled $BAD)"
 }
 
-# rust_says(message) - where the C core only returns an error, the Rust core
-# also tells what is wrong
+# rust_says(words of a message) - what the Rust core says where the C core only
+# returns an error
 function rust_says() {
-	core_is_rust && echo "livepatch: $1"
+	core_is_rust && echo "livepatch: $*"
 }
 
 LONG=$(printf 'f%.0s' {1..511})
@@ -188,9 +188,11 @@ core_case "a second function without a name" bad no_old_name_second $EINVAL \
 core_case "a function with nothing but a position" bad only_sympos $EINVAL \
 	"$(rust_says "patch '$BAD': object '$TARGET' has a function without a name")"
 core_case "a function without a replacement" bad no_new_func $EINVAL \
-	"$(rust_says "patch '$BAD': function 'core_target_version' of object '$TARGET' has no replacement")"
+	"$(rust_says "patch '$BAD': function 'core_target_version' of object '$TARGET'" \
+		"has no replacement")"
 core_case "a second function without a replacement" bad no_new_func_second $EINVAL \
-	"$(rust_says "patch '$BAD': function 'core_target_version2' of object '$TARGET' has no replacement")"
+	"$(rust_says "patch '$BAD': function 'core_target_version2' of object '$TARGET'" \
+		"has no replacement")"
 core_case "a replacement that is no function" bad no_code $ENOENT \
 	"livepatch: kallsyms size lookup failed for 'core_target_version' replacement"
 core_case "an empty function name" bad empty_func_name $EINVAL \
@@ -198,9 +200,11 @@ core_case "an empty function name" bad empty_func_name $EINVAL \
 core_case "the longest function name" bad long_func $EINVAL \
 	"livepatch: symbol '$LONG' not found in symbol table" len=511
 core_case "a function name that is too long" bad long_func $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET' has a function with a name that is too long")" len=512
+	"$(rust_says "patch '$BAD': object '$TARGET'" \
+		"has a function with a name that is too long")" len=512
 core_case "a function name that is much too long" bad long_func $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET' has a function with a name that is too long")" len=1000
+	"$(rust_says "patch '$BAD': object '$TARGET'" \
+		"has a function with a name that is too long")" len=1000
 core_case "an object name that is too long" bad long_object $EINVAL \
 	"$(rust_says "patch '$BAD' has an object with a name that is too long")" len=56
 core_case "an object name that is much too long" bad long_object $EINVAL \
@@ -221,7 +225,8 @@ core_case "an ambiguous name in a module" bad func $EINVAL \
 	"livepatch: unresolvable ambiguity for symbol 'core_target_dup' in object '$TARGET'" \
 	symbol=core_target_dup object=$TARGET
 core_case "a position out of range in the kernel" bad func $EINVAL \
-	"livepatch: symbol position 2 for symbol 'cmdline_proc_show' in object 'vmlinux' not found" \
+	"livepatch: symbol position 2 for symbol 'cmdline_proc_show'"\
+" in object 'vmlinux' not found" \
 	symbol=cmdline_proc_show sympos=2
 core_case "a position out of range in a module" bad func $EINVAL \
 	"livepatch: symbol position 3 for symbol 'core_target_dup' in object '$TARGET' not found" \
@@ -237,13 +242,15 @@ core_case "an empty list of functions" empty empty_funcs "$TARGET/"
 # On these the C core warns with a call trace, or destroys its own data.
 if core_is_rust; then
 	core_case "a function twice" bad dup_func $EEXIST \
-	"$(rust_says "patch '$BAD': object '$TARGET' has the function 'core_target_version' twice")"
+		"$(rust_says "patch '$BAD': object '$TARGET'" \
+			"has the function 'core_target_version' twice")"
 	core_case "a function twice, at position 0 and 1" bad dup_func_sympos $EEXIST \
-	"$(rust_says "patch '$BAD': object '$TARGET' has the function 'core_target_version' twice")"
+		"$(rust_says "patch '$BAD': object '$TARGET'" \
+			"has the function 'core_target_version' twice")"
 	core_case "an object twice" bad dup_object $EEXIST \
-	"$(rust_says "patch '$BAD' has the object '$TARGET' twice")"
+		"$(rust_says "patch '$BAD' has the object '$TARGET' twice")"
 	core_case "an object with an empty name" bad empty_object_name $EINVAL \
-	"$(rust_says "patch '$BAD' has an object with an empty name")"
+		"$(rust_says "patch '$BAD' has an object with an empty name")"
 	core_case "enabled twice" twice enable_twice
 	core_case "two livepatches of one module" twice same_module
 fi

@@ -11,13 +11,14 @@
 DIRECT=test_klp_core_direct
 PATCH=test_klp_bad
 OTHER=test_klp_livepatch
+REFUSAL="livepatch: failed to register ftrace handler"
+REFUSAL+=" for function 'core_target_version' (-16)"
 
 # refused() - $PATCH cannot be enabled, and says on account of which function
 function refused() {
 	start_log
 	insmod_fails $PATCH "Device or resource busy" kind=good
-	logged | grep -qxF "livepatch: failed to register ftrace handler for function 'core_target_version' (-16)" ||
-		fail "no message, or the wrong one"
+	logged | grep -qxF "$REFUSAL" || fail "no message, or the wrong one"
 	expect_versions 0 0
 }
 

@@ -9,7 +9,6 @@
 
 #include <linux/ftrace.h>
 #include <linux/module.h>
-#include <linux/string.h>
 
 #ifdef CONFIG_X86_64
 #include <asm/ibt.h>
@@ -28,14 +27,14 @@ asm(
 "	.popsection\n"
 );
 
-static char function[] = "core_target_version";
 static struct ftrace_ops direct;
 
 static int test_klp_core_direct_init(void)
 {
+	unsigned char function[] = "core_target_version";
 	int ret;
 
-	ret = ftrace_set_filter(&direct, function, strlen(function), 1);
+	ret = ftrace_set_filter(&direct, function, sizeof(function) - 1, 1);
 	if (ret)
 		return ret;
 
