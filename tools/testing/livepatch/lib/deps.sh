@@ -48,7 +48,7 @@ EOF
 deps_missing() {
 	local list installed name why
 	list=$(cat)
-	installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null | sed -n 's/^ii *//p')
+	installed=$({ dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null || true; } | sed -n 's/^ii *//p')
 	while IFS='|' read -r name why; do
 		grep -qxF -- "$name" <<<"$installed" || printf '%s|%s\n' "$name" "$why"
 	done <<<"$list"
@@ -91,7 +91,7 @@ deps_mirror() {
 	[ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME"
 	found=$(
 		{
-			cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk -v suite="$codename" '
+			{ cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | awk -v suite="$codename" '
 				function flush(  i, n, s) {
 					n = split(f["suites"], s, " ")
 					for (i = 1; i <= n; i++)
@@ -107,7 +107,7 @@ deps_mirror() {
 				/^[^ \t].*:/ { k = tolower($0); sub(/:.*/, "", k); v = $0; sub(/^[^:]*:[ \t]*/, "", v); f[k] = v; next }
 				{ f[k] = f[k] " " $0 }
 				END { flush() }'
-			cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | awk -v suite="$codename" '
+			{ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk -v suite="$codename" '
 				$1 != "deb" { next }
 				{
 					line = $0; key = ""
@@ -155,7 +155,7 @@ deps_apt_config() {
 }
 
 qemu_major() {
-	qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\)\..*/\1/p'
+	{ qemu-system-x86_64 --version 2>/dev/null || true; } | sed -n '1s/.*version \([0-9]*\)\..*/\1/p'
 }
 
 # QEMU before 10 races between its own threads and code patching in the guest: healthy
