@@ -171,7 +171,7 @@ impl Registry {
 
     /// Refuses a patch whose name is taken: a module has one patch.
     pub(crate) fn check_name(&self, name: &CStr) -> Result {
-        if self.patches.iter().any(|patch| &*patch.name == name) {
+        if self.patches.iter().any(|patch| *patch.name == *name) {
             pr_err!("patch '{}' is already enabled\n", name);
             return Err(EEXIST);
         }

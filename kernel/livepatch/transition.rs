@@ -168,6 +168,9 @@ fn warn_once(wrong: bool) {
 ///
 /// Holds `tasklist_lock` meanwhile: `f` must not sleep.
 fn each_task(mut f: impl FnMut(TaskRef)) {
+    /// # Safety
+    ///
+    /// For the walk below only: `task` is valid, and `data` is what is passed there.
     unsafe extern "C" fn task<F: FnMut(TaskRef)>(
         task: *mut bindings::task_struct,
         data: *mut c_void,
@@ -176,6 +179,9 @@ fn each_task(mut f: impl FnMut(TaskRef)) {
         // SAFETY: `data` is the closure that is passed below.
         unsafe { (*data.cast::<F>())(TaskRef(task)) };
     }
+    /// # Safety
+    ///
+    /// For the walk below only: `task` is valid, and `data` is what is passed there.
     unsafe extern "C" fn idle<F: FnMut(TaskRef)>(
         task: *mut bindings::task_struct,
         _online: bool,
@@ -241,6 +247,9 @@ struct Pass {
 impl Pass {
     /// Tries to move every task. Returns whether all of them are on the target side.
     fn run(target: Target) -> bool {
+        /// # Safety
+        ///
+        /// For the walk below only: `task` is valid, and `data` is what is passed there.
         unsafe extern "C" fn task(task: *mut bindings::task_struct, data: *mut c_void) -> bool {
             // SAFETY: `data` is the pass that is passed below.
             let pass = unsafe { &mut *data.cast::<Pass>() };
@@ -253,6 +262,9 @@ impl Pass {
             pass.complete &= task.try_switch();
             true
         }
+        /// # Safety
+        ///
+        /// For the walk below only: `task` is valid, and `data` is what is passed there.
         unsafe extern "C" fn idle(
             task: *mut bindings::task_struct,
             online: bool,
@@ -294,6 +306,9 @@ impl Pass {
 
 /// Prods all tasks that have yet to move.
 fn signal() {
+    /// # Safety
+    ///
+    /// For the walk below only: `task` is valid, and `data` is what is passed there.
     unsafe extern "C" fn task(task: *mut bindings::task_struct, _data: *mut c_void) {
         // INVARIANT: `tasklist_lock` is held.
         let task = TaskRef(task);
