@@ -8,9 +8,15 @@ use crate::{
         Func,
         ModuleRef,
         Object,
-        Patch, //
+        Patch,
+        PatchId, //
     },
     registry,
+    shadow,
+    state::{
+        self,
+        Declared, //
+    },
     transition, //
 };
 use core::ptr::{
@@ -24,15 +30,19 @@ use kernel::{
     prelude::*, //
 };
 
-/// Called before any module is loaded.
+/// Called before any module is loaded. Returns 0 or a negative errno.
 ///
 /// # Safety
 ///
 /// For `klp_init_early()`, once.
 #[export]
-pub(crate) unsafe extern "C" fn klp_rust_init_early() {
+pub(crate) unsafe extern "C" fn klp_rust_init_early() -> c_int {
     // SAFETY: By the contract of this function.
-    unsafe { registry::init_lock() };
+    to_errno(unsafe {
+        registry::init_lock();
+        state::init();
+        shadow::init()
+    })
 }
 
 /// Called when sysfs is there. Returns 0 or a negative errno.
@@ -80,8 +90,6 @@ unsafe fn enable_patch(patch: *mut bindings::klp_patch) -> Result {
         );
         return Err(EINVAL);
     }
-    descriptor.refuse_unsupported()?;
-
     let mut registry = registry::lock();
     if !registry.is_ready() {
         return Err(ENODEV);
@@ -92,9 +100,20 @@ unsafe fn enable_patch(patch: *mut bindings::klp_patch) -> Result {
     }
     registry.check_name(descriptor.name())?;
 
-    // SAFETY: The module is valid by the type invariant of `Descriptor`.
+    // SAFETY: The descriptor is valid by the type invariant.
+    let states = unsafe { state::read(descriptor.patch.as_ptr()) }?;
+    if !registry.is_compatible(&states, descriptor.replaces()) {
+        pr_err!(
+            "Livepatch patch ({}) is not compatible with the already installed livepatches.\n",
+            descriptor.name()
+        );
+        return Err(EINVAL);
+    }
+
+    // SAFETY: The module is valid by the type invariant of `Descriptor`, and it was checked above
+    // that it is a livepatch module.
     let module = unsafe { ModuleRef::get(descriptor.module) }.ok_or(ENODEV)?;
-    let patch = descriptor.read(registry.next_id(), module)?;
+    let patch = descriptor.read(registry.next_id(), module, states)?;
 
     if let Err((error, patch)) = registry.enable_new(patch) {
         drop(registry);
@@ -170,30 +189,9 @@ impl Descriptor {
         unsafe { (*self.module.as_ptr()).klp }
     }
 
-    fn refuse_unsupported(&self) -> Result {
+    fn replaces(&self) -> bool {
         // SAFETY: The descriptor is valid by the type invariant.
-        let (replace, states) = unsafe {
-            (
-                (*self.patch.as_ptr()).replace,
-                (*self.patch.as_ptr()).states,
-            )
-        };
-
-        if replace {
-            pr_err!(
-                "patch '{}' replaces other patches, which is not supported yet\n",
-                self.name()
-            );
-            return Err(EOPNOTSUPP);
-        }
-        if !states.is_null() {
-            pr_err!(
-                "patch '{}' has system states, which are not supported yet\n",
-                self.name()
-            );
-            return Err(EOPNOTSUPP);
-        }
-        Ok(())
+        unsafe { (*self.patch.as_ptr()).replace }
     }
 
     fn objects(&self) -> impl Iterator<Item = ObjectDescriptor> {
@@ -214,7 +212,7 @@ impl Descriptor {
     }
 
     /// Makes the core's own copy.
-    fn read(&self, id: crate::patch::PatchId, module: ModuleRef) -> Result<Patch> {
+    fn read(&self, id: PatchId, module: ModuleRef, states: KVec<Declared>) -> Result<Patch> {
         let mut objects = KVec::new();
 
         for descriptor in self.objects() {
@@ -234,7 +232,7 @@ impl Descriptor {
         }
 
         // SAFETY: `module` is the module of the descriptor and of all that it refers to.
-        unsafe { Patch::new(id, self.name(), self.patch, module, objects) }
+        unsafe { Patch::new(id, self.name(), self.patch, module, objects, states) }
     }
 }
 
@@ -320,7 +318,7 @@ impl ObjectDescriptor {
                 );
                 return Err(EEXIST);
             }
-            object.funcs.push(func, GFP_KERNEL)?;
+            object.push(func)?;
         }
         Ok(object)
     }

@@ -14,11 +14,13 @@ mod ops;
 mod patch;
 mod publish;
 mod registry;
+mod reloc;
 mod report;
+mod shadow;
 mod stack;
+mod state;
 mod symbols;
 mod sysfs;
 mod transition;
-mod unsupported;
 
 const __LOG_PREFIX: &[u8] = b"livepatch\0";

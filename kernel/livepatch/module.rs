@@ -3,12 +3,17 @@
 //! Modules that come and go while patches for them are there.
 
 use crate::{
+    ops::Ops,
+    patch::Patch,
     publish,
     registry::{
         self,
         Registry, //
     },
-    transition, //
+    transition::{
+        self,
+        Running, //
+    },
 };
 use core::ptr;
 use kernel::{
@@ -41,10 +46,9 @@ unsafe fn set_alive(module: *mut bindings::module, alive: bool) {
     unsafe { atomic_store(&raw mut (*module).klp_alive, alive, Relaxed) };
 }
 
-/// A module was loaded and has not run any code yet.
+/// A module was loaded and has not run any code yet: patches are applied to it.
 ///
-/// Refuses the module if a patch is meant for it: patching it now is not there yet, and running it
-/// unpatched would be wrong. May sleep.
+/// Returns 0 or a negative errno: a module must not run without its patches. May sleep.
 ///
 /// # Safety
 ///
@@ -62,30 +66,21 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
         return EINVAL.to_errno();
     }
 
-    let registry = registry::lock();
+    let mut registry = registry::lock();
 
     // The module has to know this, patch or not: we cannot tell which one a later patch is for.
     // SAFETY: By the contract of this function.
     unsafe { set_alive(module, true) };
 
-    for patch in &registry.patches {
-        if patch.objects.iter().any(|object| object.is_module(name)) {
-            pr_err!(
-                "patch '{}' cannot be applied to a module that is loaded later yet\n",
-                &*patch.name
-            );
-            pr_warn!(
-                "patch '{}' failed for module '{}', refusing to load module '{}'\n",
-                &*patch.name,
-                name,
-                name
-            );
+    match registry.apply_to_module(name) {
+        Ok(()) => 0,
+        Err((at, error)) => {
             // SAFETY: By the contract of this function.
             unsafe { set_alive(module, false) };
-            return EOPNOTSUPP.to_errno();
+            registry.revert_from_module(name, at);
+            error.to_errno()
         }
     }
-    0
 }
 
 /// A module has run its last code, or was refused after [`klp_module_coming`]. May sleep.
@@ -109,12 +104,14 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
 
     // SAFETY: By the contract of this function.
     unsafe { set_alive(module, false) };
-    registry.revert_module(name);
+    registry.revert_from_module(name, usize::MAX);
 }
 
 impl Registry {
-    /// Takes all patches off the module `name`, which is loaded no longer.
-    fn revert_module(&mut self, name: &CStr) {
+    /// Applies all patches to the module `name`, which is coming.
+    ///
+    /// Fails with the position of the patch that is to blame, of which nothing remains.
+    fn apply_to_module(&mut self, name: &CStr) -> Result<(), (usize, Error)> {
         let Registry {
             patches,
             ops,
@@ -122,16 +119,43 @@ impl Registry {
             ..
         } = self;
 
-        for patch in patches {
-            let id = patch.id;
-            let running = transition.as_mut().filter(|running| running.patch == id);
-            let at = patch
-                .objects
-                .iter()
-                .position(|object| object.is_module(name) && object.is_loaded());
-            let Some(object) = at.and_then(|at| patch.objects.get(at)) else {
+        for (at, patch) in patches.iter_mut().enumerate() {
+            if patch.object_for(name).is_none() {
+                continue;
+            }
+            let running = transition
+                .as_ref()
+                .filter(|running| running.patch == patch.id);
+
+            apply_one(patch, name, ops, running).map_err(|error| {
+                pr_warn!(
+                    "patch '{}' failed for module '{}', refusing to load module '{}'\n",
+                    &*patch.name,
+                    name,
+                    name
+                );
+                (at, error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes the first `limit` patches off the module `name`, which is loaded no longer.
+    fn revert_from_module(&mut self, name: &CStr, limit: usize) {
+        let Registry {
+            patches,
+            ops,
+            transition,
+            ..
+        } = self;
+
+        for patch in patches.iter_mut().take(limit) {
+            let Some(object) = patch.object_for(name).filter(|object| object.is_loaded()) else {
                 continue;
             };
+            let running = transition
+                .as_ref()
+                .filter(|running| running.patch == patch.id);
 
             if running.is_none() {
                 object.pre_unpatch();
@@ -142,18 +166,98 @@ impl Registry {
                 name
             );
             object.revert(ops);
-            if let Some(running) = running {
-                running.refresh_ranges(patch, ops);
-            }
-            // As at the end of a transition: nobody is on the way to the patch when the callback
-            // runs and the module's memory goes.
-            ops.collect(&publish::synchronize());
-            transition::synchronize_tasks();
+            wait_for_readers(patch, ops, running);
 
-            if let Some(object) = at.and_then(|at| patch.objects.get_mut(at)) {
+            if let Some(object) = patch.object_for(name) {
                 object.post_unpatch();
-                object.unload();
             }
+            patch.unload_module(name);
         }
     }
+}
+
+/// Applies one patch to the module `name`. `running` is the transition if it is the patch's own.
+fn apply_one(patch: &mut Patch, name: &CStr, ops: &mut Ops, running: Option<&Running>) -> Result {
+    patch.load_module(name).inspect_err(|error| {
+        pr_warn!(
+            "failed to initialize patch '{}' for module '{}' ({})\n",
+            &*patch.name,
+            name,
+            error.to_errno()
+        );
+    })?;
+
+    pr_notice!(
+        "applying patch '{}' to loading module '{}'\n",
+        &*patch.name,
+        name
+    );
+
+    let applied = apply_loaded(patch, name, ops, running);
+    if applied.is_err() {
+        patch.unload_module(name);
+    }
+    applied
+}
+
+fn apply_loaded(
+    patch: &mut Patch,
+    name: &CStr,
+    ops: &mut Ops,
+    running: Option<&Running>,
+) -> Result {
+    if let Some(object) = patch.object_for(name) {
+        object.pre_patch().inspect_err(|_| {
+            pr_warn!("pre-patch callback failed for object '{}'\n", name);
+        })?;
+    }
+
+    let applied = patch.apply_module(name, ops).and_then(|()| match running {
+        // Tasks that are in a function of the module from now on must be seen there.
+        Some(running) => running.refresh_ranges(patch, ops).map(Some),
+        None => Ok(None),
+    });
+    match applied {
+        Ok(ranges) => {
+            if let Some(ranges) = ranges {
+                ranges.free(&publish::synchronize());
+            }
+        }
+        Err(error) => {
+            pr_warn!(
+                "failed to apply patch '{}' to module '{}' ({})\n",
+                &*patch.name,
+                name,
+                error.to_errno()
+            );
+            if let Some(object) = patch.object_for(name) {
+                object.revert(ops);
+                // No task can be on the way to a function of a module that has not run yet.
+                ops.collect(&publish::synchronize());
+                object.post_unpatch();
+            }
+            return Err(error);
+        }
+    }
+
+    if running.is_none() {
+        if let Some(object) = patch.object_for(name) {
+            object.post_patch();
+        }
+    }
+    Ok(())
+}
+
+/// Waits until nobody is on the way to functions that were taken off, as at the end of a
+/// transition: callbacks run next, and then the memory of the module goes.
+fn wait_for_readers(patch: &Patch, ops: &mut Ops, running: Option<&Running>) {
+    // Without memory the old ranges stay. They are more than needed, which at worst delays tasks.
+    let ranges = running.and_then(|running| running.refresh_ranges(patch, ops).ok());
+
+    let synchronized = publish::synchronize();
+    if let Some(ranges) = ranges {
+        ranges.free(&synchronized);
+    }
+    ops.collect(&synchronized);
+    transition::synchronize_tasks();
 }

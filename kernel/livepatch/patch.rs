@@ -15,7 +15,12 @@ use crate::{
         Site,
         Version, //
     },
+    reloc::{
+        self,
+        Relocations, //
+    },
     report,
+    state::Declared,
     symbols::{
         self,
         Wanted, //
@@ -26,6 +31,7 @@ use crate::{
         ObjectView,
         PatchView, //
     },
+    transition, //
 };
 use core::{
     mem,
@@ -53,7 +59,7 @@ use kernel::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatchId(pub(crate) u64);
 
-/// A reference to a module, which keeps its code and data in memory.
+/// A reference to a livepatch module, which keeps its code and data in memory.
 pub(crate) struct ModuleRef(NonNull<bindings::module>);
 
 // SAFETY: Module references may be taken and dropped by any thread.
@@ -64,7 +70,7 @@ impl ModuleRef {
     ///
     /// # Safety
     ///
-    /// `module` must be valid.
+    /// `module` must be valid and a livepatch module.
     pub(crate) unsafe fn get(module: NonNull<bindings::module>) -> Option<Self> {
         // SAFETY: By the contract of this function.
         unsafe { bindings::klp_shim_module_get(module.as_ptr()) }.then_some(ModuleRef(module))
@@ -88,6 +94,9 @@ pub(crate) struct Location {
 }
 
 /// A function that a patch replaces.
+///
+/// Or one that it gives back: a patch that replaces other patches has a nop for each function of
+/// theirs that it does not touch itself. A nop's version runs the original function.
 pub(crate) struct Func {
     pub(crate) name: CString,
     sympos: usize,
@@ -106,6 +115,40 @@ impl Func {
             location: None,
             directory: Directory::new(FuncView)?,
         })
+    }
+
+    fn nop(name: &CStr, sympos: usize) -> Result<Self> {
+        Self::new(name, sympos, 0)
+    }
+
+    fn is_nop(&self) -> bool {
+        self.version.new_func() == 0
+    }
+
+    /// Learns where the function is. Errors are reported.
+    fn locate(&mut self, old_func: usize) -> Result {
+        let old_size = symbols::size_of(old_func).ok_or_else(|| {
+            pr_err!("kallsyms size lookup failed for '{}'\n", &*self.name);
+            ENOENT
+        })?;
+        let new_size = if self.is_nop() {
+            old_size
+        } else {
+            symbols::size_of(self.version.new_func()).ok_or_else(|| {
+                pr_err!(
+                    "kallsyms size lookup failed for '{}' replacement\n",
+                    &*self.name
+                );
+                ENOENT
+            })?
+        };
+        self.version.set_new_size(new_size);
+        self.location = Some(Location {
+            old_func,
+            old_size,
+            ip: None,
+        });
+        Ok(())
     }
 
     pub(crate) fn version(&self) -> &Version {
@@ -150,9 +193,12 @@ impl Func {
 pub(crate) struct Object {
     /// `None` for vmlinux.
     name: Option<CString>,
-    /// The descriptor, for callbacks. Valid while the patch holds its module.
-    descriptor: NonNull<bindings::klp_object>,
-    pub(crate) funcs: KVVec<Func>,
+    /// The descriptor, for callbacks. Valid while the patch holds its module. `None` for an object
+    /// that the patch only has nops for.
+    descriptor: Option<NonNull<bindings::klp_object>>,
+    funcs: KVVec<Func>,
+    /// Discarded when the patches are gone that this one replaces.
+    nops: KVVec<Func>,
     /// Whether the object is in memory and its functions are resolved.
     loaded: bool,
     directory: ARef<Directory<ObjectView>>,
@@ -172,13 +218,34 @@ impl Object {
         name: Option<&CStr>,
         descriptor: NonNull<bindings::klp_object>,
     ) -> Result<Self> {
+        Self::with_descriptor(name, Some(descriptor))
+    }
+
+    fn with_descriptor(
+        name: Option<&CStr>,
+        descriptor: Option<NonNull<bindings::klp_object>>,
+    ) -> Result<Self> {
         Ok(Object {
             name: name.map(CString::try_from).transpose()?,
             descriptor,
             funcs: KVVec::new(),
+            nops: KVVec::new(),
             loaded: false,
             directory: Directory::new(ObjectView::new())?,
         })
+    }
+
+    /// Adds a function that the patch replaces.
+    pub(crate) fn push(&mut self, func: Func) -> Result {
+        Ok(self.funcs.push(func, GFP_KERNEL)?)
+    }
+
+    pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> + Clone {
+        Iterator::chain(self.funcs.iter(), &self.nops)
+    }
+
+    fn funcs_mut(&mut self) -> impl Iterator<Item = &mut Func> {
+        Iterator::chain(self.funcs.iter_mut(), &mut self.nops)
     }
 
     fn name(&self) -> Option<&CStr> {
@@ -192,7 +259,7 @@ impl Object {
 
     /// Is the function `name` at `sympos` among those of the object?
     pub(crate) fn has(&self, name: &CStr, sympos: usize) -> bool {
-        self.funcs.iter().any(|func| {
+        self.funcs().any(|func| {
             names::same_function(
                 (func.name.to_bytes(), func.sympos),
                 (name.to_bytes(), sympos),
@@ -216,19 +283,24 @@ impl Object {
 
     fn set_patched(&self, patched: bool) {
         self.directory.view().set_patched(patched);
-        // SAFETY: The descriptor is valid by the contract of `new`. C callbacks read the field.
-        unsafe { (*self.descriptor.as_ptr()).patched = patched };
+        if let Some(descriptor) = self.descriptor {
+            // SAFETY: The descriptor is valid by the contract of `new`. C callbacks read the field.
+            unsafe { (*descriptor.as_ptr()).patched = patched };
+        }
     }
 
     fn set_module(&mut self, module: *mut bindings::module) {
-        // SAFETY: As in `set_patched`.
-        unsafe { (*self.descriptor.as_ptr()).mod_ = module };
+        if let Some(descriptor) = self.descriptor {
+            // SAFETY: As in `set_patched`.
+            unsafe { (*descriptor.as_ptr()).mod_ = module };
+        }
     }
 
-    /// Resolves the functions if the object is in memory. Returns whether it is.
+    /// Resolves the functions, and the relocations of the patch module `patch` that refer to the
+    /// object, if the object is in memory.
     ///
-    /// May sleep. Errors are reported.
-    pub(crate) fn load(&mut self) -> Result<bool> {
+    /// May sleep. Errors are reported, and undone.
+    fn load(&mut self, patch: &ModuleRef) -> Result {
         let mut module = ptr::null_mut();
 
         if let Some(name) = self.name() {
@@ -236,77 +308,92 @@ impl Object {
             // `klp_module_going` has told us, which needs `klp_mutex`.
             module = unsafe { bindings::klp_shim_find_module(name.as_char_ptr()) };
             if module.is_null() {
-                return Ok(false);
+                return Ok(());
             }
         }
         self.set_module(module);
-        self.resolve()?;
+        self.resolve(patch)
+            .inspect_err(|_| self.set_module(ptr::null_mut()))?;
         self.loaded = true;
-        Ok(true)
-    }
-
-    fn resolve(&mut self) -> Result {
-        let mut wanted = KVVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
-        for func in &self.funcs {
-            wanted.push(Wanted::new(&func.name, func.sympos), GFP_KERNEL)?;
-        }
-        symbols::search(self.name(), &mut wanted)?;
-
-        let mut locations = KVVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
-        for (func, found) in self.funcs.iter().zip(&wanted) {
-            let old_func = found.resolved(self.name())?;
-            let old_size = symbols::size_of(old_func).ok_or_else(|| {
-                pr_err!("kallsyms size lookup failed for '{}'\n", &*func.name);
-                ENOENT
-            })?;
-            let new_size = symbols::size_of(func.version.new_func()).ok_or_else(|| {
-                pr_err!(
-                    "kallsyms size lookup failed for '{}' replacement\n",
-                    &*func.name
-                );
-                ENOENT
-            })?;
-            func.version.set_new_size(new_size);
-            let location = Location {
-                old_func,
-                old_size,
-                ip: None,
-            };
-            locations.push(location, GFP_KERNEL)?;
-        }
-        drop(wanted);
-        for (func, location) in self.funcs.iter_mut().zip(locations) {
-            func.location = Some(location);
-        }
         Ok(())
     }
 
-    /// Forgets what was known about a module that goes away.
-    pub(crate) fn unload(&mut self) {
-        self.loaded = false;
-        self.set_module(ptr::null_mut());
-        for func in &mut self.funcs {
+    fn resolve(&mut self, patch: &ModuleRef) -> Result {
+        let relocations = match self.name() {
+            // SAFETY: `patch` is a livepatch module and stays loaded meanwhile.
+            Some(name) => Some(unsafe { Relocations::collect(patch.0, name) }?),
+            // Those were applied when the patch module was loaded.
+            None => None,
+        };
+        let references = relocations.as_ref().map_or(0, Relocations::len);
+
+        // One pass over the symbols for all.
+        let count = references + self.funcs().count();
+        let mut wanted = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for symbol in relocations.iter().flat_map(Relocations::wanted) {
+            wanted.push(symbol, GFP_KERNEL)?;
+        }
+        for func in self.funcs() {
+            let symbol = Wanted::new(self.name(), &func.name, func.sympos);
+            wanted.push(symbol, GFP_KERNEL)?;
+        }
+        symbols::search(&mut wanted)?;
+
+        if let Some(relocations) = &relocations {
+            relocations.apply(wanted.iter())?;
+        }
+        let mut addresses = KVVec::with_capacity(count, GFP_KERNEL)?;
+        let found = wanted.iter().skip(references).try_for_each(|symbol| {
+            addresses.push(symbol.resolved()?, GFP_KERNEL)?;
+            Ok(())
+        });
+        drop(wanted);
+
+        let mut addresses = addresses.into_iter();
+        let located = found.and_then(|()| {
+            self.funcs_mut()
+                .zip(&mut addresses)
+                .try_for_each(|(func, address)| func.locate(address))
+        });
+        located.inspect_err(|_| self.forget(patch))
+    }
+
+    /// Undoes [`Object::resolve`].
+    fn forget(&mut self, patch: &ModuleRef) {
+        for func in self.funcs_mut() {
             func.location = None;
         }
+        if let Some(name) = self.name() {
+            // SAFETY: `patch` is a livepatch module, and its relocations were applied.
+            unsafe { reloc::clear(patch.0, name) };
+        }
+    }
+
+    /// Forgets what was known about a module that goes away.
+    fn unload(&mut self, patch: &ModuleRef) {
+        self.forget(patch);
+        self.loaded = false;
+        self.set_module(ptr::null_mut());
     }
 
     /// Applies the functions of a loaded object: from here on the handler sees them.
     ///
     /// All or nothing. Errors are reported. May sleep.
     pub(crate) fn apply(&mut self, ops: &mut Ops) -> Result {
-        for func in &mut self.funcs {
+        for func in self.funcs_mut() {
             func.find_call_site()?;
         }
-        let mut sites = KVVec::with_capacity(self.funcs.len(), GFP_KERNEL)?;
+        let mut sites = KVVec::with_capacity(self.funcs().count(), GFP_KERNEL)?;
         for site in self.sites() {
             sites.push(site, GFP_KERNEL)?;
         }
 
         // SAFETY: Versions get on a stack only here, and `revert` takes them off before they are
-        // applied again. They are kept in `funcs`, whose elements do not move any more, until the
-        // patch is freed, and that happens after `revert` and `synchronize`.
+        // applied again. They are kept in `funcs` and `nops`, whose elements do not move any more,
+        // until the patch is freed or the nops are discarded, and that happens after they were
+        // taken off and after `synchronize`.
         unsafe { ops.apply(&sites) }.map_err(|failed| {
-            let func = failed.index.and_then(|index| self.funcs.get(index));
+            let func = failed.index.and_then(|index| self.funcs().nth(index));
             report::attach_failed(func.map(|func| &*func.name), &failed);
             failed.error
         })?;
@@ -323,61 +410,84 @@ impl Object {
     }
 
     fn sites(&self) -> impl Iterator<Item = Site<'_>> + Clone {
-        self.funcs.iter().filter_map(Func::site)
+        self.funcs().filter_map(Func::site)
+    }
+
+    /// The callback that `which` takes from the descriptor, and what to pass to it.
+    fn callback<T>(
+        &self,
+        which: impl FnOnce(&mut bindings::klp_callbacks) -> Option<T>,
+    ) -> Option<(T, *mut bindings::klp_object)> {
+        let object = self.descriptor?.as_ptr();
+
+        // SAFETY: The descriptor is valid by the contract of `new`, and nobody else uses its
+        // callbacks now.
+        let callback = which(unsafe { &mut (*object).callbacks })?;
+        Some((callback, object))
     }
 
     /// Runs the callback before the functions are applied, which may veto that.
     pub(crate) fn pre_patch(&self) -> Result {
-        let object = self.descriptor.as_ptr();
-
-        // SAFETY: The descriptor is valid by the contract of `new`, and so is its callback.
-        let done = unsafe {
-            match (*object).callbacks.pre_patch {
-                Some(callback) => to_result(callback(object)),
-                None => Ok(()),
-            }
+        let done = match self.callback(|callbacks| callbacks.pre_patch) {
+            // SAFETY: A callback of the patch is called as C calls it, and so below.
+            Some((callback, object)) => to_result(unsafe { callback(object) }),
+            None => Ok(()),
         };
-        // SAFETY: The descriptor is valid.
-        unsafe { (*object).callbacks.post_unpatch_enabled = done.is_ok() };
+        self.callback(|callbacks| {
+            callbacks.post_unpatch_enabled = done.is_ok();
+            None::<()>
+        });
         done
     }
 
     /// Runs the callback after all tasks were switched to the patch.
     pub(crate) fn post_patch(&self) {
-        let object = self.descriptor.as_ptr();
-
-        // SAFETY: As in `pre_patch`.
-        unsafe {
-            if let Some(callback) = (*object).callbacks.post_patch {
-                callback(object);
-            }
+        if let Some((callback, object)) = self.callback(|callbacks| callbacks.post_patch) {
+            // SAFETY: As in `pre_patch`.
+            unsafe { callback(object) };
         }
     }
 
     /// Runs the callback before tasks are switched away from the patch.
     pub(crate) fn pre_unpatch(&self) {
-        let object = self.descriptor.as_ptr();
-
-        // SAFETY: As in `pre_patch`.
-        unsafe {
-            if let Some(callback) = (*object).callbacks.pre_unpatch {
-                callback(object);
-            }
+        if let Some((callback, object)) = self.callback(|callbacks| callbacks.pre_unpatch) {
+            // SAFETY: As in `pre_patch`.
+            unsafe { callback(object) };
         }
     }
 
     /// Runs the callback after the functions were taken off, if `pre_patch` had succeeded.
     pub(crate) fn post_unpatch(&self) {
-        let object = self.descriptor.as_ptr();
-
-        // SAFETY: As in `pre_patch`.
-        unsafe {
-            if mem::take(&mut (*object).callbacks.post_unpatch_enabled) {
-                if let Some(callback) = (*object).callbacks.post_unpatch {
-                    callback(object);
-                }
-            }
+        let callback = self.callback(|callbacks| {
+            mem::take(&mut callbacks.post_unpatch_enabled)
+                .then_some(callbacks.post_unpatch)
+                .flatten()
+        });
+        if let Some((callback, object)) = callback {
+            // SAFETY: As in `pre_patch`.
+            unsafe { callback(object) };
         }
+    }
+
+    fn show(&self, patch: &Directory<PatchView>) -> Result {
+        // SAFETY: The directories live as long as the patch, and the inner ones are removed first.
+        unsafe { self.directory.add(patch.kobject(), self.label(), None) }?;
+        for func in self.funcs() {
+            let sympos = names::shown_sympos(func.sympos);
+            // SAFETY: As above.
+            unsafe {
+                func.directory
+                    .add(self.directory.kobject(), &func.name, Some(sympos))
+            }?;
+        }
+        Ok(())
+    }
+
+    fn hide(&self) {
+        for func in self.funcs() {
+            func.directory.remove();
+        }
+        self.directory.remove();
     }
 }
 
@@ -391,7 +501,12 @@ pub(crate) struct Patch {
     pub(crate) name: CString,
     descriptor: NonNull<bindings::klp_patch>,
     pub(crate) objects: KVec<Object>,
+    pub(crate) states: KVec<Declared>,
+    /// Does the patch replace all others?
+    pub(crate) replace: bool,
     directory: ARef<Directory<PatchView>>,
+    /// Was the patch replaced? Then tasks may still be preempted on their way to its functions.
+    replaced: bool,
     /// Was the patch removed by force? Then its code may be in use for ever.
     pub(crate) forced: bool,
     /// Taken when the patch is freed.
@@ -415,14 +530,21 @@ impl Patch {
         descriptor: NonNull<bindings::klp_patch>,
         module: ModuleRef,
         objects: KVec<Object>,
+        states: KVec<Declared>,
     ) -> Result<Self> {
+        // SAFETY: By the contract of this function.
+        let replace = unsafe { (*descriptor.as_ptr()).replace };
+
         // INVARIANT: By the contract of this function.
         Ok(Patch {
             id,
             name: CString::try_from(name)?,
             descriptor,
             objects,
-            directory: Directory::new(PatchView::new(id))?,
+            states,
+            replace,
+            directory: Directory::new(PatchView::new(id, replace))?,
+            replaced: false,
             forced: false,
             reaper: Some(KBox::pin_init(Reaper::new(), GFP_KERNEL)?),
             module,
@@ -447,7 +569,7 @@ impl Patch {
     }
 
     pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> {
-        self.objects.iter().flat_map(|object| &object.funcs)
+        self.objects.iter().flat_map(Object::funcs)
     }
 
     /// Those functions whose versions are on their stacks.
@@ -455,17 +577,130 @@ impl Patch {
         self.objects
             .iter()
             .filter(|object| object.is_patched())
-            .flat_map(|object| &object.funcs)
+            .flat_map(Object::funcs)
+    }
+
+    fn patched_sites(&self) -> impl Iterator<Item = Site<'_>> + Clone {
+        self.patched_funcs().filter_map(Func::site)
+    }
+
+    fn show_reverted<'a>(objects: impl Iterator<Item = &'a Object>) {
+        for object in objects.filter(|object| object.is_patched()) {
+            object.set_patched(false);
+        }
     }
 
     /// Takes all functions off, in one batch. The handler may see them until `synchronize` was
     /// called.
     pub(crate) fn revert(&self, ops: &mut Ops) {
-        ops.remove(self.patched_funcs().filter_map(Func::site));
-        for object in &self.objects {
-            if object.is_patched() {
-                object.set_patched(false);
+        ops.remove(self.patched_sites());
+        Self::show_reverted(self.objects.iter());
+    }
+
+    /// Adds nops for those functions of `old`, a patch to be replaced, that the patch lacks.
+    pub(crate) fn add_nops(&mut self, old: &Patch) -> Result {
+        for old in &old.objects {
+            let at = match self.objects.iter().position(|own| own.name() == old.name()) {
+                Some(at) => at,
+                None => {
+                    let object = Object::with_descriptor(old.name(), None)?;
+                    self.objects.push(object, GFP_KERNEL)?;
+                    self.objects.len() - 1
+                }
+            };
+            let Some(object) = self.objects.get_mut(at) else {
+                continue;
+            };
+            for func in old.funcs() {
+                if !object.has(&func.name, func.sympos) {
+                    let nop = Func::nop(&func.name, func.sympos)?;
+                    object.nops.push(nop, GFP_KERNEL)?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one
+    /// batch. As for [`Patch::revert`].
+    pub(crate) fn revert_replaced(&self, replaced: &mut [Patch], ops: &mut Ops) {
+        // The nops come last: without them, a task would find the functions below.
+        let nops = self
+            .objects
+            .iter()
+            .filter(|object| object.is_patched())
+            .flat_map(|object| &object.nops)
+            .filter_map(Func::site);
+        let old = replaced.iter().flat_map(Patch::patched_sites);
+        ops.remove(Iterator::chain(old, nops));
+
+        for old in replaced {
+            Self::show_reverted(old.objects.iter());
+            old.replaced = true;
+            old.set_phase(Phase::Registered);
+            old.show_enabled();
+        }
+        Self::show_reverted(self.objects.iter().filter(|own| own.descriptor.is_none()));
+    }
+
+    /// Frees the nops, which are on no stack any more. After `synchronize`.
+    pub(crate) fn discard_nops(&mut self) {
+        for object in &mut self.objects {
+            for nop in &object.nops {
+                nop.directory.remove();
+            }
+            object.nops = KVVec::new();
+            if object.descriptor.is_none() {
+                object.directory.remove();
+            }
+        }
+        self.objects.retain(|object| object.descriptor.is_some());
+    }
+
+    /// Resolves what is in memory of the patch's objects. May sleep. Errors are reported.
+    pub(crate) fn load(&mut self) -> Result {
+        let Patch {
+            objects, module, ..
+        } = self;
+
+        objects
+            .iter_mut()
+            .try_for_each(|object| object.load(module))
+    }
+
+    /// The object for the module `name`, if the patch has one.
+    pub(crate) fn object_for(&self, name: &CStr) -> Option<&Object> {
+        self.objects.iter().find(|object| object.is_module(name))
+    }
+
+    fn object_for_mut(&mut self, name: &CStr) -> Option<(&mut Object, &ModuleRef)> {
+        let object = self
+            .objects
+            .iter_mut()
+            .find(|object| object.is_module(name))?;
+        Some((object, &self.module))
+    }
+
+    /// Resolves the object for the module `name`, which is coming. As for [`Patch::load`].
+    pub(crate) fn load_module(&mut self, name: &CStr) -> Result {
+        match self.object_for_mut(name) {
+            Some((object, patch)) => object.load(patch),
+            None => Ok(()),
+        }
+    }
+
+    /// Applies the object for the module `name`. As for [`Object::apply`].
+    pub(crate) fn apply_module(&mut self, name: &CStr, ops: &mut Ops) -> Result {
+        match self.object_for_mut(name) {
+            Some((object, _)) => object.apply(ops),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what was known about the module `name`, which goes.
+    pub(crate) fn unload_module(&mut self, name: &CStr) {
+        if let Some((object, patch)) = self.object_for_mut(name) {
+            object.unload(patch);
         }
     }
 
@@ -473,36 +708,16 @@ impl Patch {
     pub(crate) fn show(&self, root: *mut bindings::kobject) -> Result {
         // SAFETY: `root` is the kobject of /sys/kernel/livepatch, which stays.
         unsafe { self.directory.add(root, &self.name, None) }?;
-        for object in &self.objects {
-            // SAFETY: The directories live as long as the patch, and `hide` removes the inner ones
-            // first.
-            unsafe {
-                object
-                    .directory
-                    .add(self.directory.kobject(), object.label(), None)
-            }?;
-            for func in &object.funcs {
-                let sympos = names::shown_sympos(func.sympos);
-                // SAFETY: As above.
-                unsafe {
-                    func.directory
-                        .add(object.directory.kobject(), &func.name, Some(sympos))
-                }?;
-            }
-        }
-        Ok(())
+        self.objects
+            .iter()
+            .try_for_each(|object| object.show(&self.directory))
     }
 
     /// Removes the patch from sysfs and waits for those who read or write there.
     ///
     /// Must be called without `klp_mutex`, which writers take.
     fn hide(&self) {
-        for object in &self.objects {
-            for func in &object.funcs {
-                func.directory.remove();
-            }
-            object.directory.remove();
-        }
+        self.objects.iter().for_each(Object::hide);
         self.directory.remove();
     }
 
@@ -511,6 +726,10 @@ impl Patch {
     /// May sleep. Must be called without `klp_mutex`.
     pub(crate) fn release(self) {
         self.hide();
+        if self.replaced {
+            // No callback runs for a replaced patch, so this has waited for nobody yet.
+            transition::synchronize_tasks();
+        }
 
         if self.forced {
             // A task may run the module's code for as long as it likes: the module stays.

@@ -3,11 +3,14 @@
 //! The patches that are known, and who may do what, when.
 
 use crate::{
-    model::phase::{
-        Phase,
-        Refusal,
-        Step,
-        Target, //
+    model::{
+        phase::{
+            Phase,
+            Refusal,
+            Step,
+            Target, //
+        },
+        states, //
     },
     ops::Ops,
     patch::{
@@ -15,6 +18,7 @@ use crate::{
         PatchId, //
     },
     stack::Ranges,
+    state::Declared,
     transition::{
         self,
         Running, //
@@ -106,14 +110,17 @@ pub(crate) fn set_enabled(id: PatchId, enable: bool) -> Result {
 pub(crate) fn force(id: PatchId) -> Result {
     let mut registry = lock();
     let Parts {
-        patch, transition, ..
+        patch,
+        older,
+        transition,
+        ..
     } = registry.parts(id)?;
 
     transition
         .as_mut()
         .filter(|running| running.patch == id)
         .ok_or(EINVAL)?
-        .force(patch);
+        .force(patch, older);
     Ok(())
 }
 
@@ -125,6 +132,8 @@ pub(crate) fn retry() {
 /// One patch, and what is needed to move tasks to it or away from it.
 struct Parts<'a> {
     patch: &'a mut Patch,
+    /// Those that were enabled before.
+    older: &'a mut [Patch],
     ops: &'a mut Ops,
     transition: &'a mut Option<Running>,
 }
@@ -158,12 +167,12 @@ impl Registry {
 
     /// A patch that is not here any more is disabled for good: -EINVAL.
     fn parts(&mut self, id: PatchId) -> Result<Parts<'_>> {
+        let at = self.position(id).ok_or(EINVAL)?;
+        let (older, rest) = self.patches.split_at_mut(at);
+
         Ok(Parts {
-            patch: self
-                .patches
-                .iter_mut()
-                .find(|patch| patch.id == id)
-                .ok_or(EINVAL)?,
+            patch: rest.first_mut().ok_or(EINVAL)?,
+            older,
             ops: &mut self.ops,
             transition: &mut self.transition,
         })
@@ -176,6 +185,16 @@ impl Registry {
             return Err(EEXIST);
         }
         Ok(())
+    }
+
+    /// Can a patch with these states be used on top of all that are there?
+    pub(crate) fn is_compatible(&self, states: &[Declared], replace: bool) -> bool {
+        let new = states.iter().map(|declared| declared.state);
+
+        self.patches.iter().all(|old| {
+            let old = old.states.iter().map(|declared| declared.state);
+            states::is_compatible(new.clone(), old, replace)
+        })
     }
 
     /// Takes a patch: resolves it, shows it in sysfs and enables it.
@@ -205,16 +224,12 @@ impl Registry {
     fn admit(&mut self, patch: &mut Patch) -> Result {
         self.patches.reserve(1, GFP_KERNEL)?;
 
-        for object in &mut patch.objects {
-            if !object.load()? {
-                pr_err!(
-                    "patch '{}': object '{}' is not loaded, which is not supported yet\n",
-                    &*patch.name,
-                    object.label()
-                );
-                return Err(EOPNOTSUPP);
+        if patch.replace {
+            for old in &self.patches {
+                patch.add_nops(old)?;
             }
         }
+        patch.load()?;
         patch.show(self.root)
     }
 
@@ -227,6 +242,7 @@ impl Registry {
     fn enable(&mut self, id: PatchId) -> Result {
         let Parts {
             patch,
+            older,
             ops,
             transition,
         } = self.parts(id)?;
@@ -234,10 +250,11 @@ impl Registry {
         if transition.is_some() {
             return Err(EBUSY);
         }
+        let previous = states_of(older)?;
 
         pr_notice!("enabling patch '{}'\n", &*patch.name);
 
-        let mut running = transition::begin(patch, Target::Patched);
+        let mut running = transition::begin(patch, Target::Patched, previous);
 
         // ORDERING: The transition flags of the versions before the stacks that they are put on.
         // Pairs with the first read barrier in klp_ftrace_handler().
@@ -253,7 +270,7 @@ impl Registry {
             }
             Err(error) => {
                 pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-                running.cancel(patch, ops);
+                running.cancel(patch, older, ops);
                 Err(error)
             }
         }
@@ -262,6 +279,7 @@ impl Registry {
     fn set_enabled(&mut self, id: PatchId, enable: bool) -> Result {
         let Parts {
             patch,
+            older,
             ops,
             transition,
         } = self.parts(id)?;
@@ -281,7 +299,7 @@ impl Registry {
             (Step::Start(target), transition @ None) => {
                 // The memory first: after it nothing can fail.
                 let ranges = Ranges::collect(patch, ops, target)?;
-                let mut running = transition::begin(patch, target);
+                let mut running = transition::begin(patch, target, states_of(older)?);
 
                 for object in patch.objects.iter().filter(|object| object.is_patched()) {
                     object.pre_unpatch();
@@ -309,20 +327,45 @@ impl Registry {
         }
 
         let id = running.patch;
-        if let Ok(Parts { patch, ops, .. }) = self.parts(id) {
-            running.finish(patch, ops);
-            if patch.phase() == Phase::Registered {
-                if let Some(patch) = self.take(id) {
-                    patch.release_later();
+        let Ok(Parts {
+            patch, older, ops, ..
+        }) = self.parts(id)
+        else {
+            return;
+        };
+        running.finish(patch, older, ops);
+
+        if patch.phase() == Phase::Registered {
+            if let Some(patch) = self.take(id) {
+                patch.release_later();
+            }
+        } else if patch.replace {
+            while let Some(old) = self
+                .patches
+                .first()
+                .map(|old| old.id)
+                .filter(|&old| old != id)
+            {
+                if let Some(old) = self.take(old) {
+                    old.release_later();
                 }
             }
         }
     }
 }
 
+/// The states that `patches` declare, in their order.
+fn states_of(patches: &[Patch]) -> Result<KVec<Declared>> {
+    let mut states = KVec::new();
+    for patch in patches {
+        states.extend_from_slice(&patch.states, GFP_KERNEL)?;
+    }
+    Ok(states)
+}
+
 /// Runs the callbacks of a patch and applies its objects, one after the other.
 fn apply(patch: &mut Patch, ops: &mut Ops) -> Result<KBox<Ranges>> {
-    for object in &mut patch.objects {
+    for object in patch.objects.iter_mut().filter(|object| object.is_loaded()) {
         object.pre_patch().inspect_err(|_| {
             pr_warn!(
                 "pre-patch callback failed for object '{}'\n",

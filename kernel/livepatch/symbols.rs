@@ -17,14 +17,18 @@ use kernel::{
 
 /// A symbol to be found in one object.
 pub(crate) struct Wanted<'a> {
+    /// `None` for vmlinux.
+    object: Option<&'a CStr>,
     name: &'a CStr,
     sympos: usize,
     search: Search,
 }
 
 impl<'a> Wanted<'a> {
-    pub(crate) const fn new(name: &'a CStr, sympos: usize) -> Self {
+    /// `object` is `None` for vmlinux.
+    pub(crate) const fn new(object: Option<&'a CStr>, name: &'a CStr, sympos: usize) -> Self {
         Wanted {
+            object,
             name,
             sympos,
             search: Search::new(sympos),
@@ -32,9 +36,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// The address found; an error is reported and returned as -EINVAL.
-    ///
-    /// `object` is `None` for vmlinux.
-    pub(crate) fn resolved(&self, object: Option<&CStr>) -> Result<usize> {
+    pub(crate) fn resolved(&self) -> Result<usize> {
         self.search.outcome().map_err(|why| {
             match why {
                 Unresolved::NotFound => {
@@ -44,13 +46,13 @@ impl<'a> Wanted<'a> {
                 Unresolved::Ambiguous => pr_err!(
                     "unresolvable ambiguity for symbol '{}' in object '{}'\n",
                     self.name,
-                    object.unwrap_or(c"(null)")
+                    self.object.unwrap_or(c"(null)")
                 ),
                 Unresolved::NoSuchPosition => pr_err!(
                     "symbol position {} for symbol '{}' in object '{}' not found\n",
                     self.sympos,
                     self.name,
-                    names::object_label(object)
+                    names::object_label(self.object)
                 ),
             }
             EINVAL
@@ -58,39 +60,42 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Looks all of `wanted` up in `object`, `None` for vmlinux.
+/// Looks all of `wanted` up. May sleep.
 ///
 /// vmlinux has an index by name. The symbols of a module do not, so they are walked once for all
-/// names. May sleep.
-pub(crate) fn search(object: Option<&CStr>, wanted: &mut [Wanted<'_>]) -> Result {
-    let Some(object) = object else {
-        for symbol in wanted {
-            // SAFETY: `offer` gets the search that it expects, for the time of this call.
-            unsafe {
-                bindings::kallsyms_on_each_match_symbol(
-                    Some(offer),
-                    symbol.name.as_char_ptr(),
-                    (&raw mut symbol.search).cast(),
-                )
-            };
-        }
-        return Ok(());
-    };
+/// names.
+pub(crate) fn search(wanted: &mut [Wanted<'_>]) -> Result {
+    let mut by_object = KVVec::with_capacity(wanted.len(), GFP_KERNEL)?;
 
-    let mut by_name = KVVec::with_capacity(wanted.len(), GFP_KERNEL)?;
     for symbol in wanted {
-        by_name.push(symbol, GFP_KERNEL)?;
+        if symbol.object.is_some() {
+            by_object.push(symbol, GFP_KERNEL)?;
+            continue;
+        }
+        // SAFETY: `offer` gets the search that it expects, for the time of this call.
+        unsafe {
+            bindings::kallsyms_on_each_match_symbol(
+                Some(offer),
+                symbol.name.as_char_ptr(),
+                (&raw mut symbol.search).cast(),
+            )
+        };
     }
-    by_name.sort_unstable_by_key(|symbol| symbol.name);
 
-    // SAFETY: `offer_by_name` gets the vector that it expects, for the time of this call.
-    unsafe {
-        bindings::module_kallsyms_on_each_symbol(
-            object.as_char_ptr(),
-            Some(offer_by_name),
-            (&raw mut by_name).cast(),
-        )
-    };
+    by_object.sort_unstable_by_key(|symbol| (symbol.object, symbol.name));
+    for mut group in by_object.chunk_by_mut(|a, b| a.object == b.object) {
+        let Some(object) = group.first().and_then(|symbol| symbol.object) else {
+            continue;
+        };
+        // SAFETY: `offer_by_name` gets the slice that it expects, for the time of this call.
+        unsafe {
+            bindings::module_kallsyms_on_each_symbol(
+                object.as_char_ptr(),
+                Some(offer_by_name),
+                (&raw mut group).cast(),
+            )
+        };
+    }
     Ok(())
 }
 
@@ -107,13 +112,13 @@ unsafe extern "C" fn offer(data: *mut c_void, addr: usize) -> c_int {
 
 /// # Safety
 ///
-/// `data` must point to a `KVVec<&mut Wanted<'_>>`, sorted by name, that nobody else uses; `name`
+/// `data` must point to a `&mut [&mut Wanted<'_>]`, sorted by name, that nobody else uses; `name`
 /// must be a valid string.
 unsafe extern "C" fn offer_by_name(data: *mut c_void, name: *const c_char, addr: usize) -> c_int {
     // SAFETY: By the contract of this function.
     let (wanted, name) = unsafe {
         (
-            &mut *data.cast::<KVVec<&mut Wanted<'_>>>(),
+            &mut *data.cast::<&mut [&mut Wanted<'_>]>(),
             CStr::from_char_ptr(name),
         )
     };

@@ -291,15 +291,17 @@ static FUNC_KIND: Kind<FuncView> = Kind::new(ptr::null());
 /// The directory of a patch.
 pub(crate) struct PatchView {
     id: PatchId,
+    replace: bool,
     phase: Atomic<i32>,
     /// Follows `phase` as soon as tasks can move, which is after some callbacks have run.
     enabled: Atomic<bool>,
 }
 
 impl PatchView {
-    pub(crate) const fn new(id: PatchId) -> Self {
+    pub(crate) const fn new(id: PatchId, replace: bool) -> Self {
         PatchView {
             id,
+            replace,
             phase: Atomic::new(Phase::Registered.encode()),
             enabled: Atomic::new(false),
         }
@@ -412,13 +414,15 @@ unsafe extern "C" fn transition_show(
 ///
 /// As for [`enabled_show`].
 unsafe extern "C" fn replace_show(
-    _kobj: *mut bindings::kobject,
+    kobj: *mut bindings::kobject,
     _attr: *mut bindings::kobj_attribute,
     buf: *mut c_char,
 ) -> isize {
-    // Patches that replace others are refused so far.
     // SAFETY: By the contract of this function.
-    unsafe { emit(buf, 0) }
+    unsafe {
+        let view = &Directory::<PatchView>::from_kobject(kobj).view;
+        emit(buf, view.replace.into())
+    }
 }
 
 /// # Safety

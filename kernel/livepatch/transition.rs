@@ -35,6 +35,10 @@ use crate::{
         self,
         Ranges, //
     },
+    state::{
+        self,
+        Declared, //
+    },
 };
 use kernel::{
     bindings,
@@ -205,7 +209,10 @@ fn each_task(mut f: impl FnMut(TaskRef)) {
 }
 
 /// Prepares the move of all tasks to `target`, which is without effect until [`Running::start`].
-pub(crate) fn begin(patch: &mut Patch, target: Target) -> Running {
+///
+/// `previous` are the states of the patches before this one, for callbacks.
+pub(crate) fn begin(patch: &mut Patch, target: Target, previous: KVec<Declared>) -> Running {
+    state::set_previous(Some(previous));
     patch.set_phase(Phase::towards(target));
     TARGET_STATE.store(target.patch_state(), Relaxed);
 
@@ -382,22 +389,25 @@ impl Running {
     }
 
     /// Ends the transition after [`Running::try_all`] has found all tasks on the target side.
-    pub(crate) fn finish(self, patch: &mut Patch, ops: &mut Ops) {
+    ///
+    /// `older` are the patches that were there before; all of them are replaced if `patch` does
+    /// that.
+    pub(crate) fn finish(self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
         // SAFETY: May sleep.
         unsafe { bindings::klp_shim_sched_hook(false) };
-        self.complete(patch, ops);
+        self.complete(patch, older, ops);
     }
 
     /// Gives up a transition to the patched side that was not started.
-    pub(crate) fn cancel(mut self, patch: &mut Patch, ops: &mut Ops) {
+    pub(crate) fn cancel(mut self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
         report::canceling(&patch.name);
 
         self.target = Target::Unpatched;
         TARGET_STATE.store(self.target.patch_state(), Relaxed);
-        self.complete(patch, ops);
+        self.complete(patch, older, ops);
     }
 
-    fn complete(self, patch: &mut Patch, ops: &mut Ops) {
+    fn complete(self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
         let target = self.target;
 
         report::completing(&patch.name, target);
@@ -417,6 +427,9 @@ impl Running {
                 synchronized
             }
             Target::Patched => {
+                if patch.replace {
+                    patch.revert_replaced(older, ops);
+                }
                 clear_transition(patch);
                 // The handler must not see a version in transition with an idle task.
                 publish::synchronize()
@@ -427,6 +440,9 @@ impl Running {
             retired.free(&synchronized);
         }
         ops.collect(&synchronized);
+        if target == Target::Patched {
+            patch.discard_nops();
+        }
 
         let mut pending = false;
         each_task(|task| {
@@ -445,6 +461,7 @@ impl Running {
         report::complete(&patch.name, target);
 
         TARGET_STATE.store(IDLE, Relaxed);
+        state::set_previous(None);
         patch.set_phase(Phase::settled(target));
     }
 
@@ -473,26 +490,33 @@ impl Running {
     }
 
     /// Moves all tasks at once, wherever they are, at the administrator's risk.
-    pub(crate) fn force(&mut self, patch: &mut Patch) {
+    ///
+    /// `older` as for [`Running::finish`].
+    pub(crate) fn force(&mut self, patch: &mut Patch, older: &mut [Patch]) {
         pr_warn!("forcing remaining tasks to the patched state\n");
 
         each_task(update);
 
         // Tasks may be left in the code that is being removed.
-        if self.target == Target::Unpatched {
-            patch.forced = true;
+        match self.target {
+            Target::Unpatched => patch.forced = true,
+            Target::Patched if patch.replace => {
+                for old in older {
+                    old.forced = true;
+                }
+            }
+            Target::Patched => {}
         }
         retry_in(0);
     }
 
-    /// Collects the ranges again after functions of a going module were taken off.
-    pub(crate) fn refresh_ranges(&mut self, patch: &Patch, ops: &Ops) {
-        // Without memory the old ranges stay. They are more than needed, which at worst delays
-        // tasks.
-        if let Ok(ranges) = Ranges::collect(patch, ops, self.target) {
-            let old = stack::publish(Some(ranges));
-            old.free(&publish::synchronize());
-        }
+    /// Collects the ranges again after functions of a module were applied or taken off.
+    pub(crate) fn refresh_ranges(&self, patch: &Patch, ops: &Ops) -> Result<Retired<Ranges>> {
+        Ok(stack::publish(Some(Ranges::collect(
+            patch,
+            ops,
+            self.target,
+        )?)))
     }
 }
 

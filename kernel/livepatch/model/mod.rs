@@ -16,4 +16,6 @@ pub(crate) mod names;
 pub(crate) mod pacing;
 pub(crate) mod phase;
 pub(crate) mod ranges;
+pub(crate) mod reloc_name;
+pub(crate) mod states;
 pub(crate) mod symbol;

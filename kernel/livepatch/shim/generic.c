@@ -9,6 +9,7 @@
 #include <linux/jump_label.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
+#include <linux/moduleloader.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
@@ -103,10 +104,16 @@ void klp_shim_synchronize_tasks(void)
 	synchronize_rcu_tasks();
 }
 
+/* Not all architectures can do this. */
+void __weak clear_relocate_add(Elf_Shdr *sechdrs, const char *strtab,
+			       unsigned int symindex, unsigned int relsec,
+			       struct module *me)
+{
+}
+
 static int __init klp_init_early(void)
 {
-	klp_rust_init_early();
-	return 0;
+	return klp_rust_init_early();
 }
 core_initcall(klp_init_early);
 

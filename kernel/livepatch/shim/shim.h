@@ -12,6 +12,8 @@
 #define _LIVEPATCH_SHIM_H
 
 #include <linux/livepatch.h>
+#include <linux/moduleloader.h>
+#include <linux/rhashtable-types.h>
 
 struct ftrace_ops;
 struct task_struct;
@@ -32,6 +34,42 @@ struct klp_version {
 	unsigned long new_func;
 	bool transition;
 };
+
+struct klp_shadow_key {
+	void *obj;
+	unsigned long id;
+};
+
+/**
+ * struct klp_shadow - a shadow variable
+ * @node:	in the hash table
+ * @rcu:	for readers who found it before it was freed
+ * @key:	what it belongs to and its number
+ * @all:	in the list of all shadow variables
+ * @data:	what the user of the variable gets
+ */
+struct klp_shadow {
+	struct rhash_head node;
+	struct rcu_head rcu;
+	struct klp_shadow_key key;
+	struct list_head all;
+	char data[] __aligned(__alignof__(unsigned long long));
+};
+
+/*
+ * shadow.c: insert, remove and next are called under the lock of shadow.rs, all
+ * of them in any context but NMI; find even there.
+ */
+int klp_shim_shadow_init(void);
+struct klp_shadow *klp_shim_shadow_find(const struct klp_shadow_key *key);
+int klp_shim_shadow_insert(struct klp_shadow *shadow);
+void klp_shim_shadow_remove(struct klp_shadow *shadow);
+struct klp_shadow *klp_shim_shadow_next(struct klp_shadow *shadow);
+struct klp_shadow *klp_shim_shadow_alloc(size_t size, gfp_t gfp);
+void klp_shim_shadow_free(struct klp_shadow *shadow);
+void klp_shim_shadow_free_rcu(struct klp_shadow *shadow);
+void klp_shim_shadow_duplicate(const struct klp_shadow_key *key);
+void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 
 /* handler.c: attaching the one handler. All may sleep, under klp_mutex. */
 int klp_shim_filter_set(unsigned long *ips, unsigned int count);
@@ -76,7 +114,7 @@ void klp_shim_synchronize(void);
 void klp_shim_synchronize_tasks(void);
 
 /* abi.rs: called by generic.c. The first one runs before any module loads. */
-void klp_rust_init_early(void);
+int klp_rust_init_early(void);
 int klp_rust_init(void);
 void klp_rust_retry(void);
 

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shadow variables: data that patches attach to objects of the kernel.
+//!
+//! A variable is found by the address of its object and a number. Readers take no lock. Writers
+//! take one with interrupts off; under it, constructors and destructors run, so that each runs once
+//! per variable and nobody else sees a variable that is not ready.
+
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_void,
+    prelude::*, //
+};
+
+kernel::sync::global_lock! {
+    /// Serializes everything that adds or removes variables.
+    // SAFETY: `init` is called by an initcall, before any module can use a variable.
+    unsafe(uninit) static SHADOW_LOCK: SpinLockIrq<()> = ();
+}
+
+/// Prepares the lock and the container.
+///
+/// # Safety
+///
+/// Must be called once, before anything else of this module.
+pub(crate) unsafe fn init() -> Result {
+    // SAFETY: By the contract of this function.
+    unsafe { SHADOW_LOCK.init() };
+    // SAFETY: As above.
+    to_result(unsafe { bindings::klp_shim_shadow_init() })
+}
+
+/// A variable that is not known to others yet. Dropping it frees the memory.
+struct Unattached(NonNull<bindings::klp_shadow>);
+
+impl Unattached {
+    /// Allocates a variable with `size` bytes of zeroes for its data.
+    fn new(key: &bindings::klp_shadow_key, size: usize, gfp: bindings::gfp_t) -> Option<Self> {
+        // SAFETY: Any size and flags may be asked for.
+        let shadow = NonNull::new(unsafe { bindings::klp_shim_shadow_alloc(size, gfp) })?;
+
+        // SAFETY: The variable was just allocated.
+        unsafe { (*shadow.as_ptr()).key = *key };
+        Some(Unattached(shadow))
+    }
+
+    /// Lets others find the variable. Under `SHADOW_LOCK`.
+    ///
+    /// The caller has made sure that there is no variable with the same key.
+    fn attach(self) -> Result<*mut c_void> {
+        // SAFETY: The variable is valid and in no container.
+        to_result(unsafe { bindings::klp_shim_shadow_insert(self.0.as_ptr()) })?;
+        let data = data_of(self.0);
+        // It belongs to the container now.
+        core::mem::forget(self);
+        Ok(data)
+    }
+}
+
+impl Drop for Unattached {
+    fn drop(&mut self) {
+        // SAFETY: Nobody else knows the variable.
+        unsafe { bindings::klp_shim_shadow_free(self.0.as_ptr()) };
+    }
+}
+
+fn data_of(shadow: NonNull<bindings::klp_shadow>) -> *mut c_void {
+    // SAFETY: The data follow the header in the same allocation; no reference is made.
+    unsafe { (&raw mut (*shadow.as_ptr()).data).cast() }
+}
+
+fn find(key: &bindings::klp_shadow_key) -> Option<NonNull<bindings::klp_shadow>> {
+    // SAFETY: `key` is valid during the call.
+    NonNull::new(unsafe { bindings::klp_shim_shadow_find(key) })
+}
+
+/// Takes a variable away from those who have not found it yet. Under `SHADOW_LOCK`.
+///
+/// # Safety
+///
+/// `shadow` must be in the container, and `dtor` a destructor for it.
+unsafe fn detach(shadow: NonNull<bindings::klp_shadow>, dtor: bindings::klp_shadow_dtor_t) {
+    // SAFETY: By the contract of this function. RCU keeps the memory for readers.
+    unsafe {
+        bindings::klp_shim_shadow_remove(shadow.as_ptr());
+        if let Some(dtor) = dtor {
+            dtor((*shadow.as_ptr()).key.obj, data_of(shadow));
+        }
+        bindings::klp_shim_shadow_free_rcu(shadow.as_ptr());
+    }
+}
+
+/// What to do when the variable is there already.
+enum Existing {
+    Return,
+    Refuse,
+}
+
+/// # Safety
+///
+/// `ctor` must be a constructor for a variable of `size` bytes.
+unsafe fn get_or_alloc(
+    key: &bindings::klp_shadow_key,
+    size: usize,
+    gfp: bindings::gfp_t,
+    ctor: bindings::klp_shadow_ctor_t,
+    ctor_data: *mut c_void,
+    existing: Existing,
+) -> *mut c_void {
+    // SAFETY: By the contract of this function.
+    match unsafe { find_or_attach(key, size, gfp, ctor, ctor_data) } {
+        Some(Attached::New(data)) => data,
+        Some(Attached::Old(data)) => match existing {
+            Existing::Return => data,
+            Existing::Refuse => {
+                // SAFETY: `key` is valid during the call.
+                unsafe { bindings::klp_shim_shadow_duplicate(key) };
+                ptr::null_mut()
+            }
+        },
+        None => ptr::null_mut(),
+    }
+}
+
+enum Attached {
+    New(*mut c_void),
+    Old(*mut c_void),
+}
+
+/// Finds the variable, or makes it; `None` if that fails.
+///
+/// # Safety
+///
+/// As for [`get_or_alloc`].
+unsafe fn find_or_attach(
+    key: &bindings::klp_shadow_key,
+    size: usize,
+    gfp: bindings::gfp_t,
+    ctor: bindings::klp_shadow_ctor_t,
+    ctor_data: *mut c_void,
+) -> Option<Attached> {
+    if let Some(old) = find(key) {
+        return Some(Attached::Old(data_of(old)));
+    }
+    // Before the lock is taken: this may sleep if `gfp` says so.
+    let new = Unattached::new(key, size, gfp)?;
+
+    let guard = SHADOW_LOCK.lock();
+    if let Some(old) = find(key) {
+        return Some(Attached::Old(data_of(old)));
+    }
+    if let Some(ctor) = ctor {
+        // SAFETY: By the contract of this function.
+        let err = unsafe { ctor(key.obj, data_of(new.0), ctor_data) };
+        if err != 0 {
+            drop(guard);
+            // SAFETY: `key` is valid during the call.
+            unsafe { bindings::klp_shim_shadow_failed(key, err) };
+            return None;
+        }
+    }
+    match new.attach() {
+        Ok(data) => Some(Attached::New(data)),
+        Err(error) => {
+            // The table has no room and no memory to grow.
+            drop(guard);
+            // SAFETY: `key` is valid during the call.
+            unsafe { bindings::klp_shim_shadow_failed(key, error.to_errno()) };
+            None
+        }
+    }
+}
+
+/// Returns the data of the variable `id` of `obj`; null if there is none.
+///
+/// Any context. Whoever may free the variable has to be kept from that while it is used.
+///
+/// # Safety
+///
+/// None beyond the kernel's usual: `obj` is not accessed.
+#[export]
+pub(crate) unsafe extern "C" fn klp_shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
+    find(&bindings::klp_shadow_key { obj, id }).map_or(ptr::null_mut(), data_of)
+}
+
+/// Makes the variable `id` of `obj` and returns its data.
+///
+/// Null, with a warning, if it exists; null if there is no memory or `ctor` fails. Sleeps only if
+/// `gfp_flags` allow that; `ctor` runs with interrupts off and must not use shadow variables.
+///
+/// # Safety
+///
+/// `ctor` must be a constructor for a variable of `size` bytes.
+#[export]
+pub(crate) unsafe extern "C" fn klp_shadow_alloc(
+    obj: *mut c_void,
+    id: usize,
+    size: usize,
+    gfp_flags: bindings::gfp_t,
+    ctor: bindings::klp_shadow_ctor_t,
+    ctor_data: *mut c_void,
+) -> *mut c_void {
+    let key = bindings::klp_shadow_key { obj, id };
+
+    // SAFETY: By the contract of this function.
+    unsafe { get_or_alloc(&key, size, gfp_flags, ctor, ctor_data, Existing::Refuse) }
+}
+
+/// Like [`klp_shadow_alloc`], and returns the data of a variable that exists.
+///
+/// # Safety
+///
+/// As for [`klp_shadow_alloc`].
+#[export]
+pub(crate) unsafe extern "C" fn klp_shadow_get_or_alloc(
+    obj: *mut c_void,
+    id: usize,
+    size: usize,
+    gfp_flags: bindings::gfp_t,
+    ctor: bindings::klp_shadow_ctor_t,
+    ctor_data: *mut c_void,
+) -> *mut c_void {
+    let key = bindings::klp_shadow_key { obj, id };
+
+    // SAFETY: By the contract of this function.
+    unsafe { get_or_alloc(&key, size, gfp_flags, ctor, ctor_data, Existing::Return) }
+}
+
+/// Frees the variable `id` of `obj`, if there is one, after `dtor` has run.
+///
+/// Any context but NMI; `dtor` runs with interrupts off and must not use shadow variables.
+///
+/// # Safety
+///
+/// `dtor` must be a destructor for the variable.
+#[export]
+pub(crate) unsafe extern "C" fn klp_shadow_free(
+    obj: *mut c_void,
+    id: usize,
+    dtor: bindings::klp_shadow_dtor_t,
+) {
+    let _guard = SHADOW_LOCK.lock();
+
+    if let Some(shadow) = find(&bindings::klp_shadow_key { obj, id }) {
+        // SAFETY: The variable was just found, and the lock keeps it there.
+        unsafe { detach(shadow, dtor) };
+    }
+}
+
+/// Frees the variables `id` of all objects, each after `dtor` has run.
+///
+/// As for [`klp_shadow_free`].
+///
+/// # Safety
+///
+/// `dtor` must be a destructor for the variables.
+#[export]
+pub(crate) unsafe extern "C" fn klp_shadow_free_all(id: usize, dtor: bindings::klp_shadow_dtor_t) {
+    let _guard = SHADOW_LOCK.lock();
+
+    // SAFETY: The lock is held, here and below.
+    let mut next = NonNull::new(unsafe { bindings::klp_shim_shadow_next(ptr::null_mut()) });
+    while let Some(shadow) = next {
+        // SAFETY: `shadow` is in the list until it is detached.
+        unsafe {
+            next = NonNull::new(bindings::klp_shim_shadow_next(shadow.as_ptr()));
+            if (*shadow.as_ptr()).key.id == id {
+                detach(shadow, dtor);
+            }
+        }
+    }
+}
