@@ -348,14 +348,27 @@ impl Ops {
             }
         }
         self.detach(&mut ips);
+        self.scratch = ips;
 
+        self.take_off(sites);
+        // Left over: stacks on which the patch had two versions.
+        self.leave_unused();
+    }
+
+    /// Takes all of `sites` off their stacks. As for [`Ops::remove`], except that the call sites
+    /// are left by [`Ops::leave_unused`], which has to follow.
+    pub(crate) fn take_off<'a>(&mut self, sites: impl Iterator<Item = Site<'a>>) {
         for site in sites {
             if let Some(ops) = self.get(site.ip) {
                 ops.remove(site.version);
             }
         }
+    }
 
-        // Left over: stacks on which the patch had two versions.
+    /// Leaves the call sites that have no version any more. Cannot fail.
+    pub(crate) fn leave_unused(&mut self) {
+        let mut ips = mem::take(&mut self.scratch);
+
         ips.clear();
         for ops in &self.stacks {
             if ops.is_empty() && ops.attached.load(Relaxed) {

@@ -624,6 +624,9 @@ impl Patch {
     /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one
     /// batch. As for [`Patch::revert`].
     pub(crate) fn revert_replaced(&self, replaced: &mut [Patch], ops: &mut Ops) {
+        for old in &*replaced {
+            ops.take_off(old.patched_sites());
+        }
         // The nops come last: without them, a task would find the functions below.
         let nops = self
             .objects
@@ -631,8 +634,8 @@ impl Patch {
             .filter(|object| object.is_patched())
             .flat_map(|object| &object.nops)
             .filter_map(Func::site);
-        let old = replaced.iter().flat_map(Patch::patched_sites);
-        ops.remove(Iterator::chain(old, nops));
+        ops.take_off(nops);
+        ops.leave_unused();
 
         for old in replaced {
             Self::show_reverted(old.objects.iter());

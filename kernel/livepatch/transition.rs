@@ -88,7 +88,8 @@ pub(crate) struct Running {
 ///
 /// # Invariants
 ///
-/// The task is valid: `tasklist_lock` is held, or it is an idle task, or it is current.
+/// The task is valid: `tasklist_lock` or the lock of the list of exiting tasks is held, or it is an
+/// idle task, or it is current.
 #[derive(Clone, Copy)]
 struct TaskRef(*mut bindings::task_struct);
 
@@ -170,7 +171,7 @@ fn warn_once(wrong: bool) {
 
 /// Calls `f` for each task, then for the idle task of each possible CPU.
 ///
-/// Holds `tasklist_lock` meanwhile: `f` must not sleep.
+/// Holds a lock meanwhile: `f` must not sleep. A task that exits may be met twice.
 fn each_task(mut f: impl FnMut(TaskRef)) {
     /// # Safety
     ///
@@ -179,7 +180,7 @@ fn each_task(mut f: impl FnMut(TaskRef)) {
         task: *mut bindings::task_struct,
         data: *mut c_void,
     ) {
-        // INVARIANT: `tasklist_lock` is held.
+        // INVARIANT: One of the locks is held.
         // SAFETY: `data` is the closure that is passed below.
         unsafe { (*data.cast::<F>())(TaskRef(task)) };
     }
@@ -218,10 +219,12 @@ pub(crate) fn begin(patch: &mut Patch, target: Target, previous: KVec<Declared>)
 
     report::initializing(&patch.name, target);
 
+    let from = target.opposite().patch_state();
     let mut not_idle = false;
     each_task(|task| {
-        not_idle |= task.state() != IDLE;
-        task.set_state(target.opposite().patch_state());
+        // Not idle and right: an exiting task that is met for the second time.
+        not_idle |= ![IDLE, from].contains(&task.state());
+        task.set_state(from);
     });
     warn_once(not_idle);
 
@@ -260,7 +263,7 @@ impl Pass {
         unsafe extern "C" fn task(task: *mut bindings::task_struct, data: *mut c_void) -> bool {
             // SAFETY: `data` is the pass that is passed below.
             let pass = unsafe { &mut *data.cast::<Pass>() };
-            // INVARIANT: `tasklist_lock` is held.
+            // INVARIANT: One of the locks is held.
             let task = TaskRef(task);
 
             if task.state() == pass.target {
@@ -317,7 +320,7 @@ fn signal() {
     ///
     /// For the walk below only: `task` is valid, and `data` is what is passed there.
     unsafe extern "C" fn task(task: *mut bindings::task_struct, _data: *mut c_void) {
-        // INVARIANT: `tasklist_lock` is held.
+        // INVARIANT: One of the locks is held.
         let task = TaskRef(task);
 
         // The task may move at this very moment; then it is prodded in vain.

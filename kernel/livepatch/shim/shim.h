@@ -89,7 +89,10 @@ struct klp_version *klp_handler_choose(struct klp_version *top, int patch_state)
 void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size);
 
-/* tasks.c: walking the tasks. tasklist_lock is held for reading in @fn. */
+/*
+ * tasks.c: walking the tasks. @fn must not sleep: tasklist_lock is held for
+ * reading, or the lock of the list of exiting tasks.
+ */
 void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data);
 bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data),

@@ -6,12 +6,15 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
+#include <linux/list.h>
 #include <linux/livepatch.h>
+#include <linux/livepatch_exit.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
+#include <linux/spinlock.h>
 #include <linux/stacktrace.h>
 #include "shim.h"
 
@@ -25,6 +28,38 @@
 /* How often klp_shim_each_task_in_turns() starts anew. */
 #define KLP_WALKS		10
 
+/*
+ * Tasks on their way from exit_notify() to their end: whoever is unhashed there
+ * is in no list but this one. Raw, as it is taken with preemption disabled.
+ */
+static DEFINE_RAW_SPINLOCK(klp_exit_lock);
+static LIST_HEAD(klp_exit_list);
+
+void klp_exit_start(void)
+{
+	guard(raw_spinlock)(&klp_exit_lock);
+	list_add_tail(&current->klp_exit_entry, &klp_exit_list);
+}
+
+/*
+ * klp_shim_synchronize() covers the rest of a task's life: preemption stays
+ * disabled until it schedules for the last time.
+ */
+void klp_exit_finish(void)
+{
+	guard(raw_spinlock)(&klp_exit_lock);
+	list_del(&current->klp_exit_entry);
+}
+
+/*
+ * Under klp_exit_lock, after the walk over all tasks: a task is here before it
+ * can leave their list. One that died of a fault in do_exit() stays, and so
+ * does its task_struct; it never runs again.
+ */
+#define klp_for_each_exiting_task(task)					\
+	list_for_each_entry(task, &klp_exit_list, klp_exit_entry)	\
+		if (READ_ONCE((task)->__state) != TASK_DEAD)
+
 void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data)
 {
@@ -34,6 +69,10 @@ void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 	for_each_process_thread(g, task)
 		fn(task, data);
 	read_unlock(&tasklist_lock);
+
+	guard(raw_spinlock)(&klp_exit_lock);
+	klp_for_each_exiting_task(task)
+		fn(task, data);
 }
 
 /*
@@ -53,7 +92,7 @@ bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data
 {
 	struct task_struct *g, *task;
 	unsigned int worked, walks;
-	bool on_list;
+	bool on_list = false;
 
 	for (walks = 0; walks < KLP_WALKS; walks++) {
 		worked = 0;
@@ -82,10 +121,14 @@ bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data
 next_walk:
 		read_unlock(&tasklist_lock);
 		if (on_list)
-			return true;
+			break;
 	}
 
-	return false;
+	guard(raw_spinlock)(&klp_exit_lock);
+	klp_for_each_exiting_task(task)
+		fn(task, data);
+
+	return on_list;
 }
 
 void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
