@@ -524,3 +524,80 @@ mod names {
         assert!(!same_function((b"open", 0), (b"read", 0)));
     }
 }
+
+#[kunit_tests(klp_model_reloc_name)]
+mod reloc_name {
+    use super::model::reloc_name::{
+        parse_section,
+        parse_symbol,
+        same_object, //
+    };
+
+    #[test]
+    fn sections() {
+        assert!(parse_section(b".klp.rela.ext4..text") == Some(b"ext4"));
+        assert!(parse_section(b".klp.rela.dm-mod.x") == Some(b"dm-mod"));
+        assert!(parse_section(b".klp.rela..text").is_none());
+        assert!(parse_section(b".klp.rela.").is_none());
+        assert!(parse_section(b".rela.text").is_none());
+    }
+
+    #[test]
+    fn symbols() {
+        let parsed = parse_symbol(b".klp.sym.ext4.open.isra.0,12");
+        assert!(parsed.is_some_and(|parsed| {
+            parsed.object == b"ext4" && parsed.symbol == b"open.isra.0" && parsed.sympos == 12
+        }));
+    }
+
+    #[test]
+    fn malformed_symbols() {
+        assert!(parse_symbol(b".klp.sym.vmlinux").is_none());
+        assert!(parse_symbol(b".klp.sym.vmlinux.printk").is_none());
+        assert!(parse_symbol(b".klp.sym.vmlinux.printk,").is_none());
+        assert!(parse_symbol(b".klp.sym.vmlinux.printk,x").is_none());
+        assert!(parse_symbol(b".klp.sym.vmlinux.printk,1x").is_none());
+        assert!(parse_symbol(b".klp.sym.vmlinux.,0").is_none());
+        assert!(parse_symbol(b".klp.sym..printk,0").is_none());
+        assert!(parse_symbol(b"printk").is_none());
+    }
+
+    #[test]
+    fn hyphens() {
+        assert!(same_object(b"dm-mod", b"dm_mod"));
+        assert!(!same_object(b"dm-mod", b"dm_mo"));
+    }
+}
+
+#[kunit_tests(klp_model_states)]
+mod states {
+    use super::model::states::{
+        is_compatible,
+        State, //
+    };
+
+    fn compatible(new: Option<u32>, old: Option<u32>, replace: bool) -> bool {
+        let state = |version| State { id: 1, version };
+
+        is_compatible(
+            new.map(state).into_iter(),
+            old.map(state).into_iter(),
+            replace,
+        )
+    }
+
+    #[test]
+    fn versions() {
+        assert!(compatible(Some(2), Some(2), true));
+        assert!(compatible(Some(3), Some(2), true));
+        assert!(!compatible(Some(1), Some(2), true));
+        assert!(!compatible(Some(1), Some(2), false));
+    }
+
+    #[test]
+    fn missing() {
+        assert!(compatible(None, Some(2), false));
+        assert!(!compatible(None, Some(2), true));
+        assert!(compatible(Some(2), None, true));
+    }
+}

@@ -26,4 +26,8 @@ mod phase;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod reloc_name;
+#[cfg(test)]
+mod states;
+#[cfg(test)]
 mod symbol;
