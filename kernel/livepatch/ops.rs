@@ -247,6 +247,13 @@ pub(crate) struct Site<'a> {
     pub(crate) version: &'a Version,
 }
 
+/// By which `ftrace_ops` a call site is attached.
+#[derive(Clone, Copy)]
+enum Attach {
+    Shared,
+    Alone,
+}
+
 /// Why a batch of functions could not be attached.
 pub(crate) struct AttachError {
     /// Index of the function in the batch; `None` if it is not the fault of one of them.
@@ -460,7 +467,7 @@ impl Ops {
     /// Attaches the call sites that are not attached yet, or none.
     fn attach(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
         let mut shared = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
-        let mut alone = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
+        let mut one_by_one = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
         let mut done = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
 
         for site in sites {
@@ -470,64 +477,53 @@ impl Ops {
             {
                 // See klp_shim_attach_alone().
                 if self.shared > 0 && has_direct_caller(site.ip) {
-                    alone.push(site.ip, GFP_KERNEL)?;
+                    one_by_one.push((site.ip, Attach::Alone), GFP_KERNEL)?;
                 } else {
                     shared.push(site.ip, GFP_KERNEL)?;
                 }
             }
         }
         // One patch may name a function twice.
-        for ips in [&mut shared, &mut alone] {
-            ips.sort_unstable();
-            let mut last = 0;
-            ips.retain(|ip| mem::replace(&mut last, *ip) != *ip);
-        }
+        shared.sort_unstable();
+        let mut last = 0;
+        shared.retain(|&mut ip| mem::replace(&mut last, ip) != ip);
+        one_by_one.sort_unstable_by_key(|&(ip, _)| ip);
+        let mut last = 0;
+        one_by_one.retain(|&mut (ip, _)| mem::replace(&mut last, ip) != ip);
 
         let live = self.shared > 0;
-        let mut result = self.attach_shared(&mut shared);
-        match result {
+        match self.attach_shared(&mut shared) {
             Ok(()) => {
                 for &ip in &shared {
                     // Did a direct caller come in between?
                     if live && has_direct_caller(ip) {
                         self.detach(&mut [ip]);
-                        let _ = alone.push_within_capacity(ip);
+                        let _ = one_by_one.push_within_capacity((ip, Attach::Alone));
                     } else {
                         let _ = done.push_within_capacity(ip);
                     }
                 }
             }
-            // ftrace does not say which function it refused: find out one by one. Should it take
-            // them all now, all is well.
+            // ftrace does not say which function it refused: find out. Should it take them all
+            // now, all is well.
             Err(_) => {
-                result = Ok(());
                 for &ip in &shared {
-                    if let Err(mut refused) = self.attach_shared(&mut [ip]) {
-                        refused.index = sites.iter().position(|site| site.ip == ip);
-                        result = Err(refused);
-                        break;
-                    }
-                    let _ = done.push_within_capacity(ip);
+                    let _ = one_by_one.push_within_capacity((ip, Attach::Shared));
                 }
             }
         }
-        for &ip in &alone {
-            if result.is_err() {
-                break;
+        let result = one_by_one.iter().try_for_each(|&(ip, how)| {
+            match how {
+                Attach::Shared => self.attach_shared(&mut [ip]),
+                Attach::Alone => self.attach_alone(ip),
             }
-            match self.attach_alone(ip) {
-                Ok(()) => {
-                    let _ = done.push_within_capacity(ip);
-                }
-                Err(error) => {
-                    result = Err(AttachError {
-                        index: sites.iter().position(|site| site.ip == ip),
-                        handler_refused: true,
-                        error,
-                    });
-                }
-            }
-        }
+            .map_err(|refused| AttachError {
+                index: sites.iter().position(|site| site.ip == ip),
+                ..refused
+            })?;
+            let _ = done.push_within_capacity(ip);
+            Ok(())
+        });
         if result.is_err() {
             self.detach(&mut done);
         }
@@ -574,12 +570,18 @@ impl Ops {
     }
 
     /// Attaches one call site by an `ftrace_ops` of its own.
-    fn attach_alone(&mut self, ip: usize) -> Result {
-        let ops = self.get(ip).ok_or(EINVAL)?;
+    fn attach_alone(&mut self, ip: usize) -> Result<(), AttachError> {
+        let refused = |error| AttachError {
+            index: None,
+            handler_refused: true,
+            error,
+        };
+        let ops = self.get(ip).ok_or(refused(EINVAL))?;
         let mut alone = ptr::null_mut();
 
         // SAFETY: The result goes to a valid place.
-        to_result(unsafe { bindings::klp_shim_attach_alone(ip, &raw mut alone) })?;
+        to_result(unsafe { bindings::klp_shim_attach_alone(ip, &raw mut alone) })
+            .map_err(refused)?;
         ops.alone.store(alone, Relaxed);
         ops.attached.store(true, Relaxed);
         Ok(())

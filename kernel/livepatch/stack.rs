@@ -15,7 +15,8 @@ use crate::{
     },
     ops::{
         Alternative,
-        Ops, //
+        Ops,
+        Site, //
     },
     patch::{
         Func,
@@ -59,11 +60,13 @@ impl Ranges {
             let tag = names.len();
             names.push(func.name.as_char_ptr(), GFP_KERNEL)?;
 
-            let Some((start, size)) = in_the_way(func, ops, target) else {
+            let Some(Site { ip, .. }) = func.site() else {
                 continue;
             };
-            index.push(Range::new(start, size, tag), GFP_KERNEL)?;
-            if let Some((start, size)) = func.site().map(|site| call_window(site.ip)) {
+            let Some(code) = in_the_way(func, ip, ops, target) else {
+                continue;
+            };
+            for (start, size) in [code, call_window(ip)] {
                 index.push(Range::new(start, size, tag), GFP_KERNEL)?;
             }
         }
@@ -74,9 +77,9 @@ impl Ranges {
 
 /// Start and size of the code of `func` that a task must not be in when it moves to `target`;
 /// `None` if the task runs the same code before and after.
-fn in_the_way(func: &Func, ops: &Ops, target: Target) -> Option<(usize, usize)> {
+fn in_the_way(func: &Func, ip: usize, ops: &Ops, target: Target) -> Option<(usize, usize)> {
     let location = func.location()?;
-    let ops = ops.get(func.site()?.ip)?;
+    let ops = ops.get(ip)?;
 
     let leaving = match target {
         // The task leaves the patch.

@@ -164,7 +164,7 @@ kernel_log_clean() {
 
 # ---- (c) scripts in the VM
 
-VM_LIMIT=${VM_LIMIT:-300}
+VM_LIMIT=${VM_LIMIT:-600}
 
 # suite_vm FLAVOUR
 suite_vm() {
