@@ -78,7 +78,8 @@ rootfs_kernel() {
 	( cd -- "$o/klp-selftests" && find . \( -name '*.sh' -o -name '*.ko' -o -name settings -o -perm -100 \) -type f \
 		! -name '*.o' ! -path '*/.*/*' -print0 | xargs -0 cp --parents -t "$root/klp/selftests" -- )
 	# Debugging information is of no use in there and makes the guest's memory small.
-	find "$root/klp" -name '*.ko' -exec "llvm-strip$LLVM_SUFFIX" --strip-debug -- {} +
+	# llvm-strip does not know the section index of livepatch symbols.
+	find "$root/klp" -name '*.ko' ! -name '*klp-build*' -exec "llvm-strip$LLVM_SUFFIX" --strip-debug -- {} +
 	rootfs_pack "$root" "$o/klp-modules.cpio"
 	rm -rf -- "$root"
 }
