@@ -16,14 +16,17 @@ SPLAT='BUG:|WARNING:|Oops|general protection|KASAN:|KCSAN:|UBSAN:|rcu: INFO|rcu_
 # vm_qemu O: QEMU's command line without serial ports, into the array QEMU.
 vm_qemu() {
 	# shellcheck disable=SC2054
-	local o=$1 accel=(-accel tcg,thread=multi -cpu max) khz
+	local o=$1 cpu=max,la57=off accel khz
+	accel=(-accel tcg,thread=multi -cpu "$cpu")
 	khz=$(vm_tsc_khz)
 	if [ -n "${KLP_ICOUNT:-}" ]; then
 		# shellcheck disable=SC2054
-		accel=(-accel tcg,thread=single -cpu max -icount "$KLP_ICOUNT")
+		accel=(-accel tcg,thread=single -cpu "$cpu" -icount "$KLP_ICOUNT")
 	elif [ "${VM_KVM:-}" = 1 ]; then
 		accel=(-accel kvm -cpu host)
 	fi
+	# la57=off: with five levels of page tables, KASAN computes nonsense for an interrupt
+	# that arrives while identify_cpu() has the CPU's features cleared.
 	# acpi=off: else the BIOS leaves the CPUs to ACPI, which this kernel does not have,
 	# and writes no MP table. One CPU per socket: the table lists sockets, not cores.
 	# shellcheck disable=SC2054
