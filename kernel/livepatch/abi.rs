@@ -30,19 +30,19 @@ use kernel::{
     prelude::*, //
 };
 
-/// Called before any module is loaded. Returns 0 or a negative errno.
+/// Called before any module is loaded.
 ///
 /// # Safety
 ///
 /// For `klp_init_early()`, once.
 #[export]
-pub(crate) unsafe extern "C" fn klp_rust_init_early() -> c_int {
+pub(crate) unsafe extern "C" fn klp_rust_init_early() {
     // SAFETY: By the contract of this function.
-    to_errno(unsafe {
+    unsafe {
         registry::init_lock();
         state::init();
-        shadow::init()
-    })
+        shadow::init();
+    }
 }
 
 /// Called when sysfs is there. Returns 0 or a negative errno.

@@ -220,7 +220,9 @@ fn apply_loaded(
     match applied {
         Ok(ranges) => {
             if let Some(ranges) = ranges {
-                ranges.free(&publish::synchronize());
+                let synchronized = publish::synchronize();
+                ranges.free(&synchronized);
+                ops.collect(&synchronized);
             }
         }
         Err(error) => {

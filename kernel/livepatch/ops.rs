@@ -247,13 +247,6 @@ pub(crate) struct Site<'a> {
     pub(crate) version: &'a Version,
 }
 
-/// By which `ftrace_ops` a call site is attached.
-#[derive(Clone, Copy)]
-enum Attach {
-    Shared,
-    Alone,
-}
-
 /// Why a batch of functions could not be attached.
 pub(crate) struct AttachError {
     /// Index of the function in the batch; `None` if it is not the fault of one of them.
@@ -477,19 +470,18 @@ impl Ops {
             {
                 // See klp_shim_attach_alone().
                 if self.shared > 0 && has_direct_caller(site.ip) {
-                    one_by_one.push((site.ip, Attach::Alone), GFP_KERNEL)?;
+                    one_by_one.push(site.ip, GFP_KERNEL)?;
                 } else {
                     shared.push(site.ip, GFP_KERNEL)?;
                 }
             }
         }
         // One patch may name a function twice.
-        shared.sort_unstable();
-        let mut last = 0;
-        shared.retain(|&mut ip| mem::replace(&mut last, ip) != ip);
-        one_by_one.sort_unstable_by_key(|&(ip, _)| ip);
-        let mut last = 0;
-        one_by_one.retain(|&mut (ip, _)| mem::replace(&mut last, ip) != ip);
+        for ips in [&mut shared, &mut one_by_one] {
+            ips.sort_unstable();
+            let mut last = 0;
+            ips.retain(|&mut ip| mem::replace(&mut last, ip) != ip);
+        }
 
         let live = self.shared > 0;
         match self.attach_shared(&mut shared) {
@@ -498,7 +490,7 @@ impl Ops {
                     // Did a direct caller come in between?
                     if live && has_direct_caller(ip) {
                         self.detach(&mut [ip]);
-                        let _ = one_by_one.push_within_capacity((ip, Attach::Alone));
+                        let _ = one_by_one.push_within_capacity(ip);
                     } else {
                         let _ = done.push_within_capacity(ip);
                     }
@@ -508,16 +500,12 @@ impl Ops {
             // now, all is well.
             Err(_) => {
                 for &ip in &shared {
-                    let _ = one_by_one.push_within_capacity((ip, Attach::Shared));
+                    let _ = one_by_one.push_within_capacity(ip);
                 }
             }
         }
-        let result = one_by_one.iter().try_for_each(|&(ip, how)| {
-            match how {
-                Attach::Shared => self.attach_shared(&mut [ip]),
-                Attach::Alone => self.attach_alone(ip),
-            }
-            .map_err(|refused| AttachError {
+        let result = one_by_one.iter().try_for_each(|&ip| {
+            self.attach_one(ip).map_err(|refused| AttachError {
                 index: sites.iter().position(|site| site.ip == ip),
                 ..refused
             })?;
@@ -566,6 +554,22 @@ impl Ops {
             ops.attached.store(true, Relaxed);
         }
         self.shared += ips.len();
+        Ok(())
+    }
+
+    /// Attaches one call site, by the shared filter or by an `ftrace_ops` of its own.
+    fn attach_one(&mut self, ip: usize) -> Result<(), AttachError> {
+        let live = self.shared > 0;
+
+        if live && has_direct_caller(ip) {
+            return self.attach_alone(ip);
+        }
+        self.attach_shared(&mut [ip])?;
+        // Did a direct caller come in between?
+        if live && has_direct_caller(ip) {
+            self.detach(&mut [ip]);
+            return self.attach_alone(ip);
+        }
         Ok(())
     }
 

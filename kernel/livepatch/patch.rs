@@ -31,7 +31,6 @@ use crate::{
         ObjectView,
         PatchView, //
     },
-    transition, //
 };
 use core::{
     mem,
@@ -339,10 +338,11 @@ impl Object {
         }
         symbols::search(&mut wanted)?;
 
+        // The memory first: what follows the relocations has to undo them.
+        let mut addresses = KVVec::with_capacity(count, GFP_KERNEL)?;
         if let Some(relocations) = &relocations {
             relocations.apply(wanted.iter())?;
         }
-        let mut addresses = KVVec::with_capacity(count, GFP_KERNEL)?;
         let found = wanted.iter().skip(references).try_for_each(|symbol| {
             addresses.push(symbol.resolved()?, GFP_KERNEL)?;
             Ok(())
@@ -459,7 +459,8 @@ impl Object {
     /// Runs the callback after the functions were taken off, if `pre_patch` had succeeded.
     pub(crate) fn post_unpatch(&self) {
         let callback = self.callback(|callbacks| {
-            mem::take(&mut callbacks.post_unpatch_enabled)
+            callbacks
+                .post_unpatch_enabled
                 .then_some(callbacks.post_unpatch)
                 .flatten()
         });
@@ -467,6 +468,10 @@ impl Object {
             // SAFETY: As in `pre_patch`.
             unsafe { callback(object) };
         }
+        self.callback(|callbacks| {
+            callbacks.post_unpatch_enabled = false;
+            None::<()>
+        });
     }
 
     fn show(&self, patch: &Directory<PatchView>) -> Result {
@@ -505,8 +510,6 @@ pub(crate) struct Patch {
     /// Does the patch replace all others?
     pub(crate) replace: bool,
     directory: ARef<Directory<PatchView>>,
-    /// Was the patch replaced? Then tasks may still be preempted on their way to its functions.
-    replaced: bool,
     /// Was the patch removed by force? Then its code may be in use for ever.
     pub(crate) forced: bool,
     /// Taken when the patch is freed.
@@ -544,7 +547,6 @@ impl Patch {
             states,
             replace,
             directory: Directory::new(PatchView::new(id, replace))?,
-            replaced: false,
             forced: false,
             reaper: Some(KBox::pin_init(Reaper::new(), GFP_KERNEL)?),
             module,
@@ -639,7 +641,6 @@ impl Patch {
 
         for old in replaced {
             Self::show_reverted(old.objects.iter());
-            old.replaced = true;
             old.set_phase(Phase::Registered);
             old.show_enabled();
         }
@@ -669,6 +670,17 @@ impl Patch {
         objects
             .iter_mut()
             .try_for_each(|object| object.load(module))
+    }
+
+    /// Undoes [`Patch::load`], for a patch that is not applied.
+    pub(crate) fn unload(&mut self) {
+        let Patch {
+            objects, module, ..
+        } = self;
+
+        for object in objects.iter_mut().filter(|object| object.is_loaded()) {
+            object.unload(module);
+        }
     }
 
     /// The object for the module `name`, if the patch has one.
@@ -729,10 +741,6 @@ impl Patch {
     /// May sleep. Must be called without `klp_mutex`.
     pub(crate) fn release(self) {
         self.hide();
-        if self.replaced {
-            // No callback runs for a replaced patch, so this has waited for nobody yet.
-            transition::synchronize_tasks();
-        }
 
         if self.forced {
             // A task may run the module's code for as long as it likes: the module stays.

@@ -18,7 +18,10 @@ use crate::{
         PatchId, //
     },
     stack::Ranges,
-    state::Declared,
+    state::{
+        self,
+        Declared, //
+    },
     transition::{
         self,
         Running, //
@@ -205,6 +208,7 @@ impl Registry {
         let id = patch.id;
 
         if let Err(error) = self.admit(&mut patch) {
+            patch.unload();
             return Err((error, patch));
         }
         if let Err(full) = self.patches.push_within_capacity(patch) {
@@ -214,13 +218,16 @@ impl Registry {
         match self.enable(id) {
             Ok(()) => Ok(()),
             Err(error) => match self.take(id) {
-                Some(patch) => Err((error, patch)),
+                Some(mut patch) => {
+                    patch.unload();
+                    Err((error, patch))
+                }
                 None => Ok(()),
             },
         }
     }
 
-    /// What precedes enabling. Nothing has to be undone here: releasing the patch does that.
+    /// What precedes enabling. What was done when it fails is undone by the caller.
     fn admit(&mut self, patch: &mut Patch) -> Result {
         self.patches.reserve(1, GFP_KERNEL)?;
 
@@ -354,13 +361,8 @@ impl Registry {
     }
 }
 
-/// The states that `patches` declare, in their order.
 fn states_of(patches: &[Patch]) -> Result<KVec<Declared>> {
-    let mut states = KVec::new();
-    for patch in patches {
-        states.extend_from_slice(&patch.states, GFP_KERNEL)?;
-    }
-    Ok(states)
+    state::of_patches(patches.iter().map(|patch| &*patch.states))
 }
 
 /// Runs the callbacks of a patch and applies its objects, one after the other.

@@ -13,25 +13,28 @@ use crate::{
         Wanted, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        atomic_store,
+        Relaxed, //
+    },
 };
 
 /// The parts of a patch module's ELF file that relocations need.
 ///
 /// # Invariants
 ///
-/// All of them are valid, and stay so while this exists.
+/// All of them are valid, and stay so while this exists: `sections` has `count` elements, one of
+/// them is `symbol_table`. The module loader has checked the names of sections and symbols.
 #[derive(Clone, Copy)]
 struct Elf {
     module: *mut bindings::module,
     sections: *mut bindings::Elf64_Shdr,
+    count: c_uint,
     section_names: *const c_char,
     symbol_names: *const c_char,
     symbol_table: c_uint,
@@ -53,6 +56,7 @@ impl Elf {
             Elf {
                 module,
                 sections: (*info).sechdrs,
+                count: (*info).hdr.e_shnum.into(),
                 section_names: (*info).secstrings,
                 symbol_names: (*module).core_kallsyms.strtab,
                 symbol_table: (*info).symndx,
@@ -60,44 +64,69 @@ impl Elf {
         }
     }
 
-    fn section(&self, index: c_uint) -> &bindings::Elf64_Shdr {
-        // SAFETY: The callers ask for sections that exist, and the headers are valid.
-        unsafe { &*self.sections.add(index as usize) }
-    }
-
-    fn section_name(&self, index: c_uint) -> &CStr {
-        // SAFETY: The module loader has checked the names of sections.
-        unsafe { CStr::from_char_ptr(self.section_names.add(self.section(index).sh_name as usize)) }
-    }
-
-    /// The relocations in the section `index`.
-    fn entries(&self, index: c_uint) -> &[bindings::Elf64_Rela] {
-        let section = self.section(index);
-        let count = section.sh_size as usize / size_of::<bindings::Elf64_Rela>();
-
-        if count == 0 {
-            return &[];
+    /// Address and size of the content of the section `index`; nothing if there is none.
+    fn content(&self, index: c_uint) -> (usize, usize) {
+        if index >= self.count {
+            return (0, 0);
         }
-        // SAFETY: A section's content is where its header says, and aligned for its type.
-        unsafe { core::slice::from_raw_parts(section.sh_addr as *const _, count) }
+        // SAFETY: In bounds, and the headers are valid by the type invariant.
+        unsafe {
+            let section = self.sections.add(index as usize);
+            ((*section).sh_addr as usize, (*section).sh_size as usize)
+        }
     }
 
-    fn symbol(&self, index: usize) -> Option<*mut bindings::Elf64_Sym> {
-        // SAFETY: In bounds by the check, and the table is where its header says.
-        (index < self.symbol_count()).then(|| unsafe {
-            (self.section(self.symbol_table).sh_addr as *mut bindings::Elf64_Sym).add(index)
+    /// The livepatch relocation sections.
+    fn relocation_sections(&self) -> impl Iterator<Item = c_uint> + '_ {
+        (1..self.count).filter(|&index| {
+            // SAFETY: In bounds, and the headers are valid by the type invariant.
+            let flags = unsafe { (*self.sections.add(index as usize)).sh_flags };
+            flags & u64::from(bindings::SHF_RELA_LIVEPATCH) != 0
         })
     }
 
+    fn section_name(&self, index: c_uint) -> &CStr {
+        if index >= self.count {
+            return c"";
+        }
+        // SAFETY: In bounds, and headers and names are valid by the type invariant.
+        unsafe {
+            let name = (*self.sections.add(index as usize)).sh_name;
+            CStr::from_char_ptr(self.section_names.add(name as usize))
+        }
+    }
+
+    /// The numbers of the symbols that the relocations in the section `index` refer to.
+    fn references(&self, index: c_uint) -> impl Iterator<Item = usize> {
+        let (start, size) = self.content(index);
+
+        (0..size / size_of::<bindings::Elf64_Rela>()).map(move |at| {
+            // SAFETY: In bounds, and the content is valid by the type invariant. Its alignment is
+            // up to the file.
+            let entry = unsafe {
+                (start as *const bindings::Elf64_Rela)
+                    .add(at)
+                    .read_unaligned()
+            };
+            (entry.r_info >> 32) as usize
+        })
+    }
+
+    fn symbol(&self, index: usize) -> Option<*mut bindings::Elf64_Sym> {
+        let table = self.content(self.symbol_table).0 as *mut bindings::Elf64_Sym;
+
+        (index < self.symbol_count()).then(|| table.wrapping_add(index))
+    }
+
     fn symbol_count(&self) -> usize {
-        self.section(self.symbol_table).sh_size as usize / size_of::<bindings::Elf64_Sym>()
+        self.content(self.symbol_table).1 / size_of::<bindings::Elf64_Sym>()
     }
 
     /// # Safety
     ///
     /// `symbol` must be one of the symbol table.
     unsafe fn symbol_name(&self, symbol: *mut bindings::Elf64_Sym) -> &CStr {
-        // SAFETY: By the contract of this function; the module loader has checked the names.
+        // SAFETY: By the contract of this function and by the type invariant.
         unsafe { CStr::from_char_ptr(self.symbol_names.add((*symbol).st_name as usize)) }
     }
 
@@ -166,6 +195,24 @@ enum Malformed {
     NoSuchSymbol(c_uint, usize),
 }
 
+/// Why there is no [`Reference`].
+enum Unusable {
+    Malformed(Malformed),
+    Other(Error),
+}
+
+impl From<Malformed> for Unusable {
+    fn from(malformed: Malformed) -> Self {
+        Unusable::Malformed(malformed)
+    }
+}
+
+impl From<Error> for Unusable {
+    fn from(error: Error) -> Self {
+        Unusable::Other(error)
+    }
+}
+
 /// The relocations of a patch that refer to one object, before they are applied.
 pub(crate) struct Relocations {
     elf: Elf,
@@ -193,13 +240,9 @@ impl Relocations {
     pub(crate) unsafe fn collect(module: NonNull<bindings::module>, object: &CStr) -> Result<Self> {
         // SAFETY: By the contract of this function.
         let mut this = Self::new(unsafe { Elf::of_loaded(module) });
-        // SAFETY: As above.
-        let count = unsafe { (*(*module.as_ptr()).klp_info).hdr.e_shnum };
+        let elf = this.elf;
 
-        for index in 1..c_uint::from(count) {
-            if this.elf.section(index).sh_flags & u64::from(bindings::SHF_RELA_LIVEPATCH) == 0 {
-                continue;
-            }
+        for index in elf.relocation_sections() {
             this.add_section(index, object)?;
             if this.malformed.is_some() {
                 break;
@@ -222,8 +265,7 @@ impl Relocations {
 
         // One symbol has many relocations.
         let mut seen = KVVec::from_elem(false, elf.symbol_count(), GFP_KERNEL)?;
-        for (at, entry) in elf.entries(index).iter().enumerate() {
-            let number = (entry.r_info >> 32) as usize;
+        for (at, number) in elf.references(index).enumerate() {
             let Some(seen) = seen.get_mut(number) else {
                 self.malformed = Some(Malformed::NoSuchSymbol(index, number));
                 return Ok(());
@@ -232,12 +274,13 @@ impl Relocations {
                 continue;
             }
             if let Some(symbol) = elf.symbol(number) {
-                match Reference::new(&elf, symbol, at, its_object != b"vmlinux")? {
+                match Reference::new(&elf, symbol, at, its_object != b"vmlinux") {
                     Ok(reference) => self.references.push(reference, GFP_KERNEL)?,
-                    Err(malformed) => {
+                    Err(Unusable::Malformed(malformed)) => {
                         self.malformed = Some(malformed);
                         return Ok(());
                     }
+                    Err(Unusable::Other(error)) => return Err(error),
                 }
             }
         }
@@ -267,8 +310,9 @@ impl Relocations {
     /// sleep.
     pub(crate) fn apply<'a>(&self, wanted: impl Iterator<Item = &'a Wanted<'a>>) -> Result {
         for (reference, found) in self.references.iter().zip(wanted) {
-            // SAFETY: The symbol is valid, and nobody else uses it.
-            unsafe { (*reference.symbol).st_value = found.resolved()? as u64 };
+            let address = found.resolved()? as u64;
+            // SAFETY: The symbol is valid. kallsyms may be reading it, with RCU only.
+            unsafe { atomic_store(&raw mut (*reference.symbol).st_value, address, Relaxed) };
         }
         if let Some(malformed) = &self.malformed {
             self.report(malformed);
@@ -276,7 +320,8 @@ impl Relocations {
         }
         for (at, &section) in self.sections.iter().enumerate() {
             self.elf.apply(section).inspect_err(|_| {
-                for &section in self.sections.iter().take(at) {
+                // The one that failed, too: clearing stops where applying has stopped.
+                for &section in self.sections.iter().take(at + 1) {
                     self.elf.clear(section);
                 }
             })?;
@@ -326,20 +371,20 @@ impl Reference {
         symbol: *mut bindings::Elf64_Sym,
         at: usize,
         of_module: bool,
-    ) -> Result<Result<Self, Malformed>> {
+    ) -> Result<Self, Unusable> {
         // SAFETY: The symbol comes from the symbol table.
         let (index, name) = unsafe { ((*symbol).st_shndx, elf.symbol_name(symbol)) };
 
         if u32::from(index) != bindings::SHN_LIVEPATCH {
-            return Ok(Err(Malformed::NotLivepatch(symbol, at)));
+            return Err(Malformed::NotLivepatch(symbol, at).into());
         }
         let Some(parsed) = reloc_name::parse_symbol(name.to_bytes()) else {
-            return Ok(Err(Malformed::Name(symbol)));
+            return Err(Malformed::Name(symbol).into());
         };
         let name = Text::new(parsed.symbol.iter().copied())?;
         let is_vmlinux = parsed.object == b"vmlinux";
         if of_module && is_vmlinux {
-            return Ok(Err(Malformed::OfVmlinux(name)));
+            return Err(Malformed::OfVmlinux(name).into());
         }
         let object = if is_vmlinux {
             None
@@ -347,12 +392,12 @@ impl Reference {
             let object = parsed.object.iter().copied();
             Some(Text::new(object.map(reloc_name::module_char))?)
         };
-        Ok(Ok(Reference {
+        Ok(Reference {
             symbol,
             object,
             name,
             sympos: parsed.sympos,
-        }))
+        })
     }
 }
 
@@ -363,17 +408,11 @@ impl Reference {
 /// `module` must be a livepatch module whose relocations to `object` are applied.
 pub(crate) unsafe fn clear(module: NonNull<bindings::module>, object: &CStr) {
     // SAFETY: By the contract of this function.
-    let (elf, count) = unsafe {
-        (
-            Elf::of_loaded(module),
-            (*(*module.as_ptr()).klp_info).hdr.e_shnum,
-        )
-    };
+    let elf = unsafe { Elf::of_loaded(module) };
 
-    for index in 1..c_uint::from(count) {
-        if elf.section(index).sh_flags & u64::from(bindings::SHF_RELA_LIVEPATCH) != 0
-            && reloc_name::parse_section(elf.section_name(index).to_bytes())
-                .is_some_and(|its_object| reloc_name::same_object(its_object, object.to_bytes()))
+    for index in elf.relocation_sections() {
+        if reloc_name::parse_section(elf.section_name(index).to_bytes())
+            .is_some_and(|its_object| reloc_name::same_object(its_object, object.to_bytes()))
         {
             elf.clear(index);
         }
@@ -402,11 +441,12 @@ pub(crate) unsafe extern "C" fn klp_apply_section_relocs(
     let elf = Elf {
         module: pmod,
         sections: sechdrs,
+        count: symindex.max(secindex).saturating_add(1),
         section_names: shstrtab,
         symbol_names: strtab,
         symbol_table: symindex,
     };
-    let object = if ptr::eq(objname, ptr::null()) {
+    let object = if objname.is_null() {
         c"vmlinux"
     } else {
         // SAFETY: By the contract of this function.

@@ -12,9 +12,9 @@ use core::ptr::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     ffi::c_void,
-    prelude::*, //
+    prelude::*,
+    sync::lock::GlobalGuard, //
 };
 
 kernel::sync::global_lock! {
@@ -23,16 +23,17 @@ kernel::sync::global_lock! {
     unsafe(uninit) static SHADOW_LOCK: SpinLockIrq<()> = ();
 }
 
-/// Prepares the lock and the container.
+/// The proof that `SHADOW_LOCK` is held.
+type Guard = GlobalGuard<SHADOW_LOCK>;
+
+/// Prepares the lock; generic.c has made the container.
 ///
 /// # Safety
 ///
-/// Must be called once, before anything else of this module.
-pub(crate) unsafe fn init() -> Result {
+/// For an initcall: must be called once, before anything else of this module.
+pub(crate) unsafe fn init() {
     // SAFETY: By the contract of this function.
     unsafe { SHADOW_LOCK.init() };
-    // SAFETY: As above.
-    to_result(unsafe { bindings::klp_shim_shadow_init() })
 }
 
 /// A variable that is not known to others yet. Dropping it frees the memory.
@@ -49,16 +50,16 @@ impl Unattached {
         Some(Unattached(shadow))
     }
 
-    /// Lets others find the variable. Under `SHADOW_LOCK`.
+    /// Lets others find the variable.
     ///
     /// The caller has made sure that there is no variable with the same key.
-    fn attach(self) -> Result<*mut c_void> {
-        // SAFETY: The variable is valid and in no container.
-        to_result(unsafe { bindings::klp_shim_shadow_insert(self.0.as_ptr()) })?;
+    fn attach(self, _guard: &Guard) -> *mut c_void {
+        // SAFETY: The variable is valid and in no container, and the lock is held.
+        unsafe { bindings::klp_shim_shadow_insert(self.0.as_ptr()) };
         let data = data_of(self.0);
         // It belongs to the container now.
         core::mem::forget(self);
-        Ok(data)
+        data
     }
 }
 
@@ -70,8 +71,8 @@ impl Drop for Unattached {
 }
 
 fn data_of(shadow: NonNull<bindings::klp_shadow>) -> *mut c_void {
-    // SAFETY: The data follow the header in the same allocation; no reference is made.
-    unsafe { (&raw mut (*shadow.as_ptr()).data).cast() }
+    // SAFETY: The data follow the header in the same allocation, as shadow.c asserts.
+    unsafe { shadow.as_ptr().add(1).cast() }
 }
 
 fn find(key: &bindings::klp_shadow_key) -> Option<NonNull<bindings::klp_shadow>> {
@@ -79,13 +80,17 @@ fn find(key: &bindings::klp_shadow_key) -> Option<NonNull<bindings::klp_shadow>>
     NonNull::new(unsafe { bindings::klp_shim_shadow_find(key) })
 }
 
-/// Takes a variable away from those who have not found it yet. Under `SHADOW_LOCK`.
+/// Takes a variable away from those who have not found it yet.
 ///
 /// # Safety
 ///
 /// `shadow` must be in the container, and `dtor` a destructor for it.
-unsafe fn detach(shadow: NonNull<bindings::klp_shadow>, dtor: bindings::klp_shadow_dtor_t) {
-    // SAFETY: By the contract of this function. RCU keeps the memory for readers.
+unsafe fn detach(
+    shadow: NonNull<bindings::klp_shadow>,
+    dtor: bindings::klp_shadow_dtor_t,
+    _guard: &Guard,
+) {
+    // SAFETY: The lock is held; the rest by the contract of this function. RCU keeps the memory for readers.
     unsafe {
         bindings::klp_shim_shadow_remove(shadow.as_ptr());
         if let Some(dtor) = dtor {
@@ -164,34 +169,22 @@ unsafe fn find_or_attach(
             return None;
         }
     }
-    match new.attach() {
-        Ok(data) => Some(Attached::New(data)),
-        Err(error) => {
-            // The table has no room and no memory to grow.
-            drop(guard);
-            // SAFETY: `key` is valid during the call.
-            unsafe { bindings::klp_shim_shadow_failed(key, error.to_errno()) };
-            None
-        }
-    }
+    Some(Attached::New(new.attach(&guard)))
 }
 
 /// Returns the data of the variable `id` of `obj`; null if there is none.
 ///
-/// Any context. Whoever may free the variable has to be kept from that while it is used.
-///
-/// # Safety
-///
-/// None beyond the kernel's usual: `obj` is not accessed.
+/// Any context. `obj` is not accessed. Whoever may free the variable has to be kept from that while
+/// it is used.
 #[export]
-pub(crate) unsafe extern "C" fn klp_shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
+pub(crate) extern "C" fn klp_shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
     find(&bindings::klp_shadow_key { obj, id }).map_or(ptr::null_mut(), data_of)
 }
 
 /// Makes the variable `id` of `obj` and returns its data.
 ///
 /// Null, with a warning, if it exists; null if there is no memory or `ctor` fails. Sleeps only if
-/// `gfp_flags` allow that; `ctor` runs with interrupts off and must not use shadow variables.
+/// `gfp_flags` allow that; `ctor` runs with interrupts off and must not make or free shadow variables.
 ///
 /// # Safety
 ///
@@ -233,7 +226,8 @@ pub(crate) unsafe extern "C" fn klp_shadow_get_or_alloc(
 
 /// Frees the variable `id` of `obj`, if there is one, after `dtor` has run.
 ///
-/// Any context but NMI; `dtor` runs with interrupts off and must not use shadow variables.
+/// Any context but NMI; `dtor` runs with interrupts off and must not make or free shadow
+/// variables.
 ///
 /// # Safety
 ///
@@ -244,11 +238,11 @@ pub(crate) unsafe extern "C" fn klp_shadow_free(
     id: usize,
     dtor: bindings::klp_shadow_dtor_t,
 ) {
-    let _guard = SHADOW_LOCK.lock();
+    let guard = SHADOW_LOCK.lock();
 
     if let Some(shadow) = find(&bindings::klp_shadow_key { obj, id }) {
         // SAFETY: The variable was just found, and the lock keeps it there.
-        unsafe { detach(shadow, dtor) };
+        unsafe { detach(shadow, dtor, &guard) };
     }
 }
 
@@ -261,7 +255,7 @@ pub(crate) unsafe extern "C" fn klp_shadow_free(
 /// `dtor` must be a destructor for the variables.
 #[export]
 pub(crate) unsafe extern "C" fn klp_shadow_free_all(id: usize, dtor: bindings::klp_shadow_dtor_t) {
-    let _guard = SHADOW_LOCK.lock();
+    let guard = SHADOW_LOCK.lock();
 
     // SAFETY: The lock is held, here and below.
     let mut next = NonNull::new(unsafe { bindings::klp_shim_shadow_next(ptr::null_mut()) });
@@ -270,7 +264,7 @@ pub(crate) unsafe extern "C" fn klp_shadow_free_all(id: usize, dtor: bindings::k
         unsafe {
             next = NonNull::new(bindings::klp_shim_shadow_next(shadow.as_ptr()));
             if (*shadow.as_ptr()).key.id == id {
-                detach(shadow, dtor);
+                detach(shadow, dtor, &guard);
             }
         }
     }

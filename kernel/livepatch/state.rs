@@ -6,7 +6,10 @@
 //! that works on the registry. So what it may find is laid out for it when a transition begins.
 
 use crate::model::states::State;
-use core::ptr;
+use core::{
+    mem,
+    ptr, //
+};
 use kernel::{
     bindings,
     prelude::*,
@@ -67,13 +70,7 @@ pub(crate) unsafe fn read(patch: *mut bindings::klp_patch) -> Result<KVec<Declar
                 version: (*descriptor).version,
             }
         };
-        // The first of a patch is the one that counts.
-        if !declared
-            .iter()
-            .any(|other: &Declared| other.state.id == state.id)
-        {
-            declared.push(Declared { state, descriptor }, GFP_KERNEL)?;
-        }
+        declared.push(Declared { state, descriptor }, GFP_KERNEL)?;
     }
     Ok(declared)
 }
@@ -82,7 +79,7 @@ kernel::sync::global_lock! {
     /// The states of the patches before the one in transition, newest last; `None` between
     /// transitions.
     // SAFETY: `init` is called by an initcall, before any patch can be enabled.
-    unsafe(uninit) static PREVIOUS: Mutex<Option<KVec<Declared>>> = None;
+    unsafe(uninit) static PREVIOUS: SpinLockIrq<Option<KVec<Declared>>> = None;
 }
 
 /// Prepares the lock.
@@ -97,10 +94,34 @@ pub(crate) unsafe fn init() {
 
 /// Says what [`klp_get_prev_state`] finds from now on. Under `klp_mutex`.
 pub(crate) fn set_previous(states: Option<KVec<Declared>>) {
-    *PREVIOUS.lock() = states;
+    let old = mem::replace(&mut *PREVIOUS.lock(), states);
+
+    // Freed without the lock.
+    drop(old);
 }
 
-/// Finds the state `id` in a patch; null if it has none.
+/// The states that `patches` declare, for [`set_previous`].
+pub(crate) fn of_patches<'a>(
+    patches: impl Iterator<Item = &'a [Declared]>,
+) -> Result<KVec<Declared>> {
+    let mut all = KVec::new();
+
+    for states in patches {
+        for (at, &declared) in states.iter().enumerate() {
+            // Should a patch have an id twice, the first one counts.
+            let known = states.iter().take(at);
+            if known
+                .into_iter()
+                .all(|other| other.state.id != declared.state.id)
+            {
+                all.push(declared, GFP_KERNEL)?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Finds the state `id` in a patch; null if it has none. Any context.
 ///
 /// # Safety
 ///
@@ -118,7 +139,7 @@ pub(crate) unsafe extern "C" fn klp_get_state(
 /// they have none.
 ///
 /// For callbacks only: the state belongs to a patch that may be gone after the transition. Warns
-/// when there is no transition. May sleep.
+/// when there is no transition. Any context but NMI.
 #[export]
 pub(crate) extern "C" fn klp_get_prev_state(id: usize) -> *mut bindings::klp_state {
     let previous = PREVIOUS.lock();

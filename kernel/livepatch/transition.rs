@@ -88,8 +88,8 @@ pub(crate) struct Running {
 ///
 /// # Invariants
 ///
-/// The task is valid: `tasklist_lock` or the lock of the list of exiting tasks is held, or it is an
-/// idle task, or it is current.
+/// The task is valid: `tasklist_lock` or, for an exiting task, the RCU read lock is held, or it is
+/// an idle task, or it is current.
 #[derive(Clone, Copy)]
 struct TaskRef(*mut bindings::task_struct);
 
@@ -102,6 +102,11 @@ impl TaskRef {
     fn set_state(self, state: i32) {
         // SAFETY: As above.
         unsafe { atomic_store(&raw mut (*self.0).patch_state, state, Relaxed) };
+    }
+
+    fn is_exiting(self) -> bool {
+        // SAFETY: The task is valid, and the flag is never taken back.
+        unsafe { atomic_load(&raw mut (*self.0).flags, Relaxed) & bindings::PF_EXITING != 0 }
     }
 
     fn is_pending(self) -> bool {
@@ -222,8 +227,11 @@ pub(crate) fn begin(patch: &mut Patch, target: Target, previous: KVec<Declared>)
     let from = target.opposite().patch_state();
     let mut not_idle = false;
     each_task(|task| {
-        // Not idle and right: an exiting task that is met for the second time.
-        not_idle |= ![IDLE, from].contains(&task.state());
+        // An exiting task may be met for the second time.
+        not_idle |= match task.state() {
+            IDLE => false,
+            state => state != from || !task.is_exiting(),
+        };
         task.set_state(from);
     });
     warn_once(not_idle);
@@ -423,9 +431,9 @@ impl Running {
                 // cleared: it would take them for the ones to run.
                 let synchronized = publish::synchronize();
                 clear_transition(patch);
-                // Nor must a task be left that was preempted in the trampoline on its way to the
-                // patch: an exiting one, which the transition did not see. The callbacks below
-                // may free what the patch uses, and then its module goes.
+                // Nor must a task be left that was preempted in a trampoline on its way to the
+                // patch. The stack checks have seen such tasks, but the callbacks below may free
+                // what the patch uses: do as ftrace does when it frees an ops.
                 synchronize_tasks();
                 synchronized
             }

@@ -113,7 +113,9 @@ void __weak clear_relocate_add(Elf_Shdr *sechdrs, const char *strtab,
 
 static int __init klp_init_early(void)
 {
-	return klp_rust_init_early();
+	klp_shim_shadow_init();
+	klp_rust_init_early();
+	return 0;
 }
 core_initcall(klp_init_early);
 

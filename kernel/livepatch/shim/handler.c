@@ -57,7 +57,9 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 		smp_rmb();
 
 		patch_state = READ_ONCE(current->patch_state);
-		WARN_ON_ONCE(patch_state == KLP_TRANSITION_IDLE);
+		/* On its last steps, an exiting task is in no list any more. */
+		WARN_ON_ONCE(patch_state == KLP_TRANSITION_IDLE &&
+			     !(current->flags & PF_EXITING));
 
 		version = klp_handler_choose(version, patch_state);
 		if (!version)

@@ -1,61 +1,79 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The container of the shadow variables: a hash table for readers and a list
- * for those who want all of them. The operations of rhashtable and of lists are
- * inline functions, and the messages need %p.
+ * for those who want all of them. What works on such lists are macros, and the
+ * messages need %p.
  *
  * Finding a variable takes RCU, everything that changes the container is called
  * under the lock of shadow.rs.
+ *
+ * The table is sized for the machine and never changes: one that grows would
+ * make readers wait for the one who moves its entries, who may be what an NMI
+ * has interrupted.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bug.h>
+#include <linux/hash.h>
+#include <linux/init.h>
 #include <linux/list.h>
+#include <linux/memblock.h>
 #include <linux/printk.h>
-#include <linux/rhashtable.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 #include "shim.h"
 
-static struct rhashtable klp_shadow_table;
+/* One bucket, a pointer, for so many bytes of memory: 1 << KLP_SHADOW_SCALE. */
+#define KLP_SHADOW_SCALE	20
+#define KLP_SHADOW_MIN		(1UL << 12)
+#define KLP_SHADOW_MAX		(1UL << 20)
+
+static struct hlist_head *klp_shadow_table __ro_after_init;
+static unsigned int klp_shadow_bits __ro_after_init;
 static LIST_HEAD(klp_shadow_list);
 
-static const struct rhashtable_params klp_shadow_params = {
-	.key_len		= sizeof_field(struct klp_shadow, key),
-	.key_offset		= offsetof(struct klp_shadow, key),
-	.head_offset		= offsetof(struct klp_shadow, node),
-	.automatic_shrinking	= true,
-	/* An unlucky chain is no reason to refuse a variable. */
-	.insecure_elasticity	= true,
-};
+/* What the user gets begins where the header ends, aligned as by kmalloc(). */
+static_assert(offsetof(struct klp_shadow, data) == sizeof(struct klp_shadow));
+static_assert(sizeof(struct klp_shadow) % (2 * sizeof(long)) == 0);
 
-int klp_shim_shadow_init(void)
+void __init klp_shim_shadow_init(void)
 {
-	return rhashtable_init(&klp_shadow_table, &klp_shadow_params);
+	klp_shadow_table = alloc_large_system_hash("Livepatch shadow variable",
+						   sizeof(*klp_shadow_table), 0,
+						   KLP_SHADOW_SCALE, HASH_ZERO,
+						   &klp_shadow_bits, NULL,
+						   KLP_SHADOW_MIN,
+						   KLP_SHADOW_MAX);
+}
+
+static struct hlist_head *klp_shadow_bucket(const struct klp_shadow_key *key)
+{
+	return &klp_shadow_table[hash_ptr(key->obj, klp_shadow_bits)];
 }
 
 struct klp_shadow *klp_shim_shadow_find(const struct klp_shadow_key *key)
 {
+	struct klp_shadow *shadow;
+
 	guard(rcu)();
-	return rhashtable_lookup(&klp_shadow_table, key, klp_shadow_params);
+	hlist_for_each_entry_rcu(shadow, klp_shadow_bucket(key), node) {
+		if (shadow->key.obj == key->obj && shadow->key.id == key->id)
+			return shadow;
+	}
+
+	return NULL;
 }
 
-int klp_shim_shadow_insert(struct klp_shadow *shadow)
+void klp_shim_shadow_insert(struct klp_shadow *shadow)
 {
-	int ret;
-
-	ret = rhashtable_insert_fast(&klp_shadow_table, &shadow->node,
-				     klp_shadow_params);
-	if (!ret)
-		list_add_tail(&shadow->all, &klp_shadow_list);
-
-	return ret;
+	hlist_add_head_rcu(&shadow->node, klp_shadow_bucket(&shadow->key));
+	list_add_tail(&shadow->all, &klp_shadow_list);
 }
 
 void klp_shim_shadow_remove(struct klp_shadow *shadow)
 {
-	WARN_ON(rhashtable_remove_fast(&klp_shadow_table, &shadow->node,
-				       klp_shadow_params));
+	hlist_del_rcu(&shadow->node);
 	list_del(&shadow->all);
 }
 

@@ -13,7 +13,6 @@
 
 #include <linux/livepatch.h>
 #include <linux/moduleloader.h>
-#include <linux/rhashtable-types.h>
 
 struct ftrace_ops;
 struct task_struct;
@@ -49,20 +48,20 @@ struct klp_shadow_key {
  * @data:	what the user of the variable gets
  */
 struct klp_shadow {
-	struct rhash_head node;
+	struct hlist_node node;
 	struct rcu_head rcu;
 	struct klp_shadow_key key;
 	struct list_head all;
-	char data[] __aligned(__alignof__(unsigned long long));
+	char data[];
 };
 
 /*
  * shadow.c: insert, remove and next are called under the lock of shadow.rs, all
  * of them in any context but NMI; find even there.
  */
-int klp_shim_shadow_init(void);
+void klp_shim_shadow_init(void);
 struct klp_shadow *klp_shim_shadow_find(const struct klp_shadow_key *key);
-int klp_shim_shadow_insert(struct klp_shadow *shadow);
+void klp_shim_shadow_insert(struct klp_shadow *shadow);
 void klp_shim_shadow_remove(struct klp_shadow *shadow);
 struct klp_shadow *klp_shim_shadow_next(struct klp_shadow *shadow);
 struct klp_shadow *klp_shim_shadow_alloc(size_t size, gfp_t gfp);
@@ -91,7 +90,7 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 
 /*
  * tasks.c: walking the tasks. @fn must not sleep: tasklist_lock is held for
- * reading, or the lock of the list of exiting tasks.
+ * reading, or for exiting tasks the RCU read lock.
  */
 void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data);
@@ -117,7 +116,7 @@ void klp_shim_synchronize(void);
 void klp_shim_synchronize_tasks(void);
 
 /* abi.rs: called by generic.c. The first one runs before any module loads. */
-int klp_rust_init_early(void);
+void klp_rust_init_early(void);
 int klp_rust_init(void);
 void klp_rust_retry(void);
 

@@ -6,10 +6,11 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
-#include <linux/list.h>
 #include <linux/livepatch.h>
 #include <linux/livepatch_exit.h>
+#include <linux/percpu.h>
 #include <linux/printk.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -30,15 +31,27 @@
 
 /*
  * Tasks on their way from exit_notify() to their end: whoever is unhashed there
- * is in no list but this one. Raw, as it is taken with preemption disabled.
+ * is in no list but this one. Per CPU, as there may be many at a time; readers
+ * take RCU, which keeps a task until after it has scheduled for the last time.
  */
-static DEFINE_RAW_SPINLOCK(klp_exit_lock);
-static LIST_HEAD(klp_exit_list);
+struct klp_exit_list {
+	raw_spinlock_t lock;
+	struct hlist_head tasks;
+};
+
+static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
+	.lock = __RAW_SPIN_LOCK_UNLOCKED(klp_exit_lists.lock),
+};
 
 void klp_exit_start(void)
 {
-	guard(raw_spinlock)(&klp_exit_lock);
-	list_add_tail(&current->klp_exit_entry, &klp_exit_list);
+	struct klp_exit_list *list;
+
+	current->klp_exit_cpu = raw_smp_processor_id();
+	list = per_cpu_ptr(&klp_exit_lists, current->klp_exit_cpu);
+
+	guard(raw_spinlock)(&list->lock);
+	hlist_add_head_rcu(&current->klp_exit_entry, &list->tasks);
 }
 
 /*
@@ -47,31 +60,40 @@ void klp_exit_start(void)
  */
 void klp_exit_finish(void)
 {
-	guard(raw_spinlock)(&klp_exit_lock);
-	list_del(&current->klp_exit_entry);
+	struct klp_exit_list *list;
+
+	list = per_cpu_ptr(&klp_exit_lists, current->klp_exit_cpu);
+
+	guard(raw_spinlock)(&list->lock);
+	hlist_del_rcu(&current->klp_exit_entry);
 }
 
 /*
- * Under klp_exit_lock, after the walk over all tasks: a task is here before it
- * can leave their list. One that died of a fault in do_exit() stays, and so
- * does its task_struct; it never runs again.
+ * After the walk over all tasks: a task is here before it can leave their list.
+ * One that died of a fault in do_exit() stays, and so does its task_struct; it
+ * never runs again.
  */
-#define klp_for_each_exiting_task(task)					\
-	list_for_each_entry(task, &klp_exit_list, klp_exit_entry)	\
-		if (READ_ONCE((task)->__state) != TASK_DEAD)
+#define klp_for_each_exiting_task(cpu, task)				\
+	for_each_possible_cpu(cpu)					\
+		hlist_for_each_entry_rcu(task,				\
+				&per_cpu_ptr(&klp_exit_lists, cpu)->tasks, \
+				klp_exit_entry)				\
+			if (READ_ONCE((task)->__state) == TASK_DEAD) {	\
+			} else
 
 void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data)
 {
 	struct task_struct *g, *task;
+	unsigned int cpu;
 
 	read_lock(&tasklist_lock);
 	for_each_process_thread(g, task)
 		fn(task, data);
 	read_unlock(&tasklist_lock);
 
-	guard(raw_spinlock)(&klp_exit_lock);
-	klp_for_each_exiting_task(task)
+	guard(rcu)();
+	klp_for_each_exiting_task(cpu, task)
 		fn(task, data);
 }
 
@@ -91,7 +113,7 @@ bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data
 				 void *data)
 {
 	struct task_struct *g, *task;
-	unsigned int worked, walks;
+	unsigned int worked, walks, cpu;
 	bool on_list = false;
 
 	for (walks = 0; walks < KLP_WALKS; walks++) {
@@ -124,8 +146,8 @@ next_walk:
 			break;
 	}
 
-	guard(raw_spinlock)(&klp_exit_lock);
-	klp_for_each_exiting_task(task)
+	guard(rcu)();
+	klp_for_each_exiting_task(cpu, task)
 		fn(task, data);
 
 	return on_list;
