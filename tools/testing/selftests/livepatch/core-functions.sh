@@ -65,6 +65,8 @@ function core_case() {
 	local start=$EPOCHREALTIME
 	local status left reason
 
+	[[ -z "$CORE_ONLY" || "$*" =~ $CORE_ONLY ]] || { CORE_DONE=$((CORE_DONE + 1)); return; }
+	[[ -z "$CORE_RETRIES" ]] || MAX_RETRIES=$CORE_RETRIES
 	log "===== CASE: $description ====="
 	: > "$CORE_TMP/pids"
 	rm -f "$CORE_TMP/stop"
@@ -269,6 +271,20 @@ function expect_blocked() {
 	expect "enabled of $1" "$2" "$(klp "$1" enabled)"
 }
 
+# expect_in_use(module) - it cannot be removed
+function expect_in_use() {
+	local found
+
+	found=$(rmmod "$1" 2>&1) && fail "$1 is removed"
+	[[ "$found" == *" is in use" ]] || fail "rmmod $1: $found"
+}
+
+# only_waits_for(task, state) - all other tasks have been switched
+function only_waits_for() {
+	expect_soon "all but task $1 switched" \
+		'[[ "$(tasks_in_state '"$2"')" == '"$1"' ]]'
+}
+
 # remember(pid) - a process that core_clean() has to end
 function remember() {
 	echo "$1" >> "$CORE_TMP/pids"
@@ -366,4 +382,14 @@ livepatch: '$1': starting unpatching transition"
 function says_reversing_to_patching() {
 	echo "livepatch: '$1': reversing transition from unpatching to patching
 livepatch: '$1': starting patching transition"
+}
+
+# with_callbacks(lines, callback, patch, objects...) - the same lines, and
+# before the last one what test_klp_core_param*.ko prints in its callbacks
+function with_callbacks() {
+	local lines="$1" callback="$2" patch="$3"; shift 3
+
+	echo "${lines%$'\n'*}"
+	printf "$patch: $callback: %s\n" "$@"
+	echo "${lines##*$'\n'}"
 }

@@ -121,14 +121,6 @@ $(says_disabled $TWO)
 	unload_mod $TARGET
 }
 
-# expect_in_use(module) - it cannot be removed
-function expect_in_use() {
-	local found
-
-	found=$(rmmod "$1" 2>&1) && fail "$1 is removed"
-	[[ "$found" == *" is in use" ]] || fail "rmmod $1: $found"
-}
-
 function patch_stays() {
 	local busy=test_klp_core_busy
 

@@ -10,12 +10,6 @@
 BUSY=test_klp_core_busy
 ENABLED="$SYSFS_KLP_DIR/$BUSY/enabled"
 
-# only_waits_for(task, state) - all other tasks have been switched
-function only_waits_for() {
-	expect_soon "all but task $1 switched" \
-		'[[ "$(tasks_in_state '"$2"')" == '"$1"' ]]'
-}
-
 function enable_waits() {
 	load_mod $TARGET
 	start_sleeper

@@ -24,4 +24,19 @@ struct core_pair {
 	int b;
 };
 
+/*
+ * The way down to where core_target_deep() sleeps. Each function on it calls
+ * next(), which knows what comes next.
+ */
+struct core_deep {
+	void (*next)(struct core_deep *deep);
+	int (*leaf)(void);
+	unsigned int below;
+	unsigned int levels;
+	unsigned int above;
+	/* sums of what the levels of core_target_deep() say, and leaf() to them */
+	int answer;
+	int leaf_answer;
+};
+
 #endif /* _TEST_KLP_CORE_H */

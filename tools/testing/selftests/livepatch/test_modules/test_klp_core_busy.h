@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A livepatch whose transition can be held up at will, in both directions:
- * by a task which sleeps in the old or in the new core_target_busy().
+ * by a task which sleeps in the old or in the new core_target_busy(). The file
+ * which includes this one may define BUSY_VERSION, and BUSY_REPLACE if it is to
+ * replace all other livepatches.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -12,7 +14,15 @@
 #include <linux/module.h>
 #include "test_klp_core.h"
 
-static int busy_version = 1;
+#ifndef BUSY_VERSION
+#define BUSY_VERSION	1
+#endif
+
+#ifndef BUSY_REPLACE
+#define BUSY_REPLACE	false
+#endif
+
+static int busy_version = BUSY_VERSION;
 
 static int busy_core_target_version(void)
 {
@@ -81,6 +91,7 @@ static struct klp_object objs[] = {
 static struct klp_patch patch = {
 	.mod = THIS_MODULE,
 	.objs = objs,
+	.replace = BUSY_REPLACE,
 };
 
 static int test_klp_core_busy_init(void)

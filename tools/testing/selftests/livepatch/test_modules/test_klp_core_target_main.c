@@ -12,6 +12,9 @@
  *	dup_addr		their addresses, in the same order
  *	busy			reading sleeps in core_target_busy() until
  *				"release" is written, then shows its answer
+ *	busy_or_signal		the same, but a signal ends the sleep, too
+ *	deep			reading sleeps like "busy", but deep down on the
+ *				stack; see test_klp_core_target_deep.c
  *	kthread			1: a kthread sleeps in core_target_busy(), and
  *				then idles; 0: stop it; reading shows the
  *				answer, -1 as long as there is none
@@ -20,6 +23,8 @@
  *	pair			one pass of core_target_pair()
  *	hammer			number of kthreads which do such passes
  *	stats			passes: all, by old code, by new code, mixed
+ *	passes			those that were not mixed, by version from 0
+ *	irq, irq_stats, spin	see test_klp_core_target_irq.c
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -32,12 +37,14 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/wait.h>
 #include "test_klp_core.h"
 #include "test_klp_core_target.h"
 
 #define MAX_HAMMERS	8
+#define MAX_VERSIONS	3
 
 static int original_version;
 static int dup_version = 1;
@@ -50,6 +57,7 @@ static atomic_t pauses = ATOMIC_INIT(0);
 static atomic_t passes_old = ATOMIC_INIT(0);
 static atomic_t passes_new = ATOMIC_INIT(0);
 static atomic_t passes_mixed = ATOMIC_INIT(0);
+static atomic_t passes_by[MAX_VERSIONS];
 
 static DEFINE_MUTEX(thread_lock);
 static struct task_struct *sleep_thread;
@@ -109,7 +117,7 @@ static noinline notrace int core_target_notrace(void)
 
 /* How they are called. */
 
-static int (*version_fn)(void) = core_target_version;
+int (*version_fn)(void) = core_target_version;
 static int (*version2_fn)(void) = core_target_version2;
 static int (*dup_fn)(void) = core_target_dup;
 static int (*busy_fn)(void (*sleep)(void)) = core_target_busy;
@@ -118,12 +126,21 @@ static int (*pair_b_fn)(void) = core_target_pair_b;
 static void (*pair_fn)(struct core_pair *pair) = core_target_pair;
 static int (*notrace_fn)(void) = core_target_notrace;
 
-static void sleep_until_release(void)
+void sleep_until_release(void)
 {
 	unsigned int start = READ_ONCE(release_count);
 
 	atomic_inc(&sleepers);
 	wait_event_idle(sleep_wq, READ_ONCE(release_count) != start);
+	atomic_dec(&sleepers);
+}
+
+static void sleep_until_release_or_signal(void)
+{
+	unsigned int start = READ_ONCE(release_count);
+
+	atomic_inc(&sleepers);
+	wait_event_interruptible(sleep_wq, READ_ONCE(release_count) != start);
 	atomic_dec(&sleepers);
 }
 
@@ -151,6 +168,10 @@ static void pair_pass(struct core_pair *pair)
 		atomic_inc(&passes_new);
 	else
 		atomic_inc(&passes_old);
+
+	if (pair->self == pair->a && pair->self == pair->b &&
+	    pair->self >= 0 && pair->self < MAX_VERSIONS)
+		atomic_inc(&passes_by[pair->self]);
 }
 
 static int version_show(struct seq_file *m, void *v)
@@ -189,6 +210,19 @@ static int busy_show(struct seq_file *m, void *v)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(busy);
+
+static int busy_or_signal_show(struct seq_file *m, void *v)
+{
+	int answer = READ_ONCE(busy_fn)(sleep_until_release_or_signal);
+
+	/* The system call is then done again, unless the signal has a handler. */
+	if (signal_pending(current))
+		return -ERESTARTSYS;
+
+	seq_printf(m, "%d\n", answer);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(busy_or_signal);
 
 static int sleepers_show(struct seq_file *m, void *v)
 {
@@ -310,6 +344,17 @@ static int stats_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(stats);
 
+static int passes_show(struct seq_file *m, void *v)
+{
+	int i;
+
+	for (i = 0; i < MAX_VERSIONS; i++)
+		seq_printf(m, "%d%c", atomic_read(&passes_by[i]),
+			   i + 1 < MAX_VERSIONS ? ' ' : '\n');
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(passes);
+
 static int test_klp_core_target_init(void)
 {
 	/* No livepatch can change what this one answers. */
@@ -325,12 +370,17 @@ static int test_klp_core_target_init(void)
 	debugfs_create_file("dup", 0444, dir, NULL, &dup_fops);
 	debugfs_create_file("dup_addr", 0400, dir, NULL, &dup_addr_fops);
 	debugfs_create_file("busy", 0444, dir, NULL, &busy_fops);
+	debugfs_create_file("busy_or_signal", 0444, dir, NULL,
+			    &busy_or_signal_fops);
+	core_target_deep_init(dir);
 	debugfs_create_file("sleepers", 0444, dir, NULL, &sleepers_fops);
 	debugfs_create_file("release", 0200, dir, NULL, &release_fops);
 	debugfs_create_file("kthread", 0600, dir, NULL, &kthread_fops);
 	debugfs_create_file("pair", 0444, dir, NULL, &pair_fops);
 	debugfs_create_file("hammer", 0600, dir, NULL, &hammer_fops);
 	debugfs_create_file("stats", 0444, dir, NULL, &stats_fops);
+	debugfs_create_file("passes", 0444, dir, NULL, &passes_fops);
+	core_target_irq_init(dir, &version_fn, &busy_fn);
 	return 0;
 }
 
@@ -340,6 +390,7 @@ static void test_klp_core_target_exit(void)
 	release_set(NULL, 1);
 	kthread_set(NULL, 0);
 	hammer_set(NULL, 0);
+	core_target_irq_exit();
 }
 
 module_init(test_klp_core_target_init);

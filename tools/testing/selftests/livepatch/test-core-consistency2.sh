@@ -1,0 +1,261 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Functions which have to change together, as in test-core-consistency.sh,
+# while livepatches replace each other: no task may ever see two versions
+# within one pass. And interrupts, which see the version of the task that they
+# come upon.
+
+. $(dirname $0)/functions.sh
+. $(dirname $0)/core-functions.sh
+
+REPLACE=test_klp_core_replace
+# Patches none of the functions here, so that it takes them back.
+NOPS=test_klp_atomic_replace
+BUSY=test_klp_core_busy
+ROUNDS=4
+
+# user_hammer() - a user task which does one pass in each system call
+function user_hammer() {
+	local i self a b
+
+	for ((i = 0; i < 100000; i++)); do
+		[[ -e "$CORE_TMP/stop" ]] && break
+		read -r self a b < "$TARGET_DIR/pair" || break
+		[[ "$self" == "$a" && "$self" == "$b" ]] ||
+			echo "$self $a $b" >> "$CORE_TMP/mixed"
+	done
+}
+
+function start_hammers() {
+	local i
+
+	: > "$CORE_TMP/mixed"
+	for i in 1 2; do
+		user_hammer &
+		remember $!
+	done
+	write "$TARGET_DIR/hammer" 3
+}
+
+function stop_hammers() {
+	touch "$CORE_TMP/stop"
+	wait
+	write "$TARGET_DIR/hammer" 0
+	target passes
+	expect_unmixed
+}
+
+# passes_of(version) - how many there were
+function passes_of() {
+	target passes | cut -d ' ' -f $(($1 + 1))
+}
+
+# more_passes_of(version) - wait until there are some more
+function more_passes_of() {
+	local wanted=$(($(passes_of "$1") + 30))
+
+	expect_soon "passes of version $1" '[[ $(passes_of '"$1"') -ge '$wanted' ]]'
+}
+
+function expect_unmixed() {
+	expect "mixed passes" 0 "$(target stats | cut -d ' ' -f 4)"
+	expect "mixed passes of user tasks" "" "$(cat "$CORE_TMP/mixed")"
+}
+
+# expect_pair(version) - what a pass of this shell says after a transition
+function expect_pair() {
+	expect "one pass" "$1 $1 $1" "$(target pair)"
+}
+
+# expect_replaced(patch) - another one has replaced it; remove the module
+function expect_replaced() {
+	expect_gone "$1"
+	unload_lp "$1"
+}
+
+function replace_each_other() {
+	local round old new
+
+	load_mod $TARGET
+	start_hammers
+	more_passes_of 0
+	load_lp ${REPLACE}1
+	for ((round = 0; round < ROUNDS; round++)); do
+		old=$((1 + round % 2))
+		new=$((2 - round % 2))
+		more_passes_of $old
+		load_lp $REPLACE$new
+		expect_replaced $REPLACE$old
+		expect_pair $new
+		more_passes_of $new
+		expect_unmixed
+	done
+	disable_lp $REPLACE$new
+	unload_lp $REPLACE$new
+	stop_hammers
+	unload_mod $TARGET
+}
+
+# The original functions come back by way of a livepatch that has none of them.
+function replace_by_nothing() {
+	local round
+
+	load_mod $TARGET
+	start_hammers
+	for ((round = 0; round < ROUNDS / 2; round++)); do
+		load_lp ${REPLACE}2
+		((round == 0)) || expect_replaced $NOPS
+		expect_pair 2
+		more_passes_of 2
+		if ((round == 0)); then
+			start_sleeper
+			load_lp_nowait $NOPS replace=1
+			more_passes_of 0
+			expect_blocked $NOPS 1
+			release_sleepers
+			end_transition $NOPS
+		else
+			load_lp $NOPS replace=1
+		fi
+		expect_replaced ${REPLACE}2
+		expect_pair 0
+		more_passes_of 0
+		expect_unmixed
+	done
+	disable_lp $NOPS
+	unload_lp $NOPS
+	stop_hammers
+	unload_mod $TARGET
+}
+
+# only_waits_for(task, state) - all other tasks have been switched
+function only_waits_for() {
+	expect_soon "all but task $1 switched" \
+		'[[ "$(tasks_in_state '"$2"')" == '"$1"' ]]'
+}
+
+function replace_reversed() {
+	local enabled="$SYSFS_KLP_DIR/${REPLACE}2/enabled"
+
+	load_mod $TARGET
+	start_hammers
+	load_lp ${REPLACE}1
+	start_sleeper
+
+	load_lp_nowait ${REPLACE}2
+	more_passes_of 2
+	expect_blocked ${REPLACE}2 1
+	write "$enabled" 0
+	more_passes_of 1
+	expect_gone ${REPLACE}2
+	unload_lp ${REPLACE}2
+	# The other one is as it was.
+	expect "sleepers" 1 "$(target sleepers)"
+	expect "enabled" 1 "$(klp ${REPLACE}1 enabled)"
+	expect "transition" 0 "$(klp ${REPLACE}1 transition)"
+	expect "stack_order" 1 "$(klp ${REPLACE}1 stack_order)"
+	expect_pair 1
+	expect_unmixed
+
+	# There and back, while a task in each version lets neither win.
+	load_lp_nowait ${REPLACE}2
+	expect_soon "this shell switched" '[[ $(cat /proc/$BASHPID/patch_state) == 1 ]]'
+	start_sleeper
+	for _ in 1 2 3; do
+		write "$enabled" 0
+		more_passes_of 1
+		write "$enabled" 1
+		more_passes_of 2
+	done
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		echo 0 > "$enabled" || fail "cannot reverse"
+		echo 1 > "$enabled" || fail "cannot reverse back"
+	done
+	expect_blocked ${REPLACE}2 1
+	expect "enabled of the other" 1 "$(klp ${REPLACE}1 enabled)"
+	expect_unmixed
+
+	release_sleepers
+	end_transition ${REPLACE}2
+	expect_replaced ${REPLACE}1
+	expect_pair 2
+	more_passes_of 2
+	disable_lp ${REPLACE}2
+	unload_lp ${REPLACE}2
+	more_passes_of 0
+	stop_hammers
+	expect "answer of the first sleeper" 1 "$(cat "$CORE_TMP/busy.1")"
+	expect "answer of the second sleeper" 2 "$(cat "$CORE_TMP/busy.2")"
+	unload_mod $TARGET
+}
+
+# irqs(number) - of irq_stats: 1 wrong, 2 and 3 right ones by the task's state,
+# 4 and 5 upon the spinner, by version
+function irqs() {
+	target irq_stats | cut -d ' ' -f "$1"
+}
+
+# more_irqs(numbers) - wait until there are some more of each, and none wrong
+function more_irqs() {
+	local number wanted
+
+	for number in "$@"; do
+		wanted=$(($(irqs $number) + 20))
+		expect_soon "interrupts of kind $number" \
+			'[[ $(irqs 1) -ne 0 || $(irqs '$number') -ge '$wanted' ]]'
+		expect "interrupts that differ from their task" 0 "$(irqs 1)"
+	done
+}
+
+function start_spinner() {
+	write "$TARGET_DIR/spin" 1
+	expect_soon "spinner" '[[ $(target spin) != -1 ]]'
+	expect "answer to the spinner" "$1" "$(target spin)"
+}
+
+function irqs_inherit() {
+	local enabled="$SYSFS_KLP_DIR/$BUSY/enabled"
+	local old
+
+	trap 'echo 0 > "$TARGET_DIR/irq"; echo 0 > "$TARGET_DIR/spin"' EXIT
+	load_mod $TARGET
+	write "$TARGET_DIR/irq" 1
+
+	start_spinner 0
+	load_lp_nowait $BUSY
+	expect_soon "one task left" '[[ "$(tasks_in_state 0)" =~ ^[0-9]+$ ]]'
+	expect "who waits" core_spinner "$(cat "/proc/$(tasks_in_state 0)/comm")"
+	more_irqs 2 3 4
+	expect_versions 1 0
+	expect "answer to the spinner" 0 "$(target spin)"
+	expect "new code upon the spinner" 0 "$(irqs 5)"
+	expect_blocked $BUSY 1
+	write "$TARGET_DIR/spin" 0
+	end_transition $BUSY
+
+	start_spinner 1
+	old=$(irqs 4)
+	write "$enabled" 0
+	expect_soon "one task left" '[[ "$(tasks_in_state 1)" =~ ^[0-9]+$ ]]'
+	more_irqs 2 3 5
+	expect_versions 0 0
+	expect "answer to the spinner" 1 "$(target spin)"
+	expect "old code upon the spinner" "$old" "$(irqs 4)"
+	expect_blocked $BUSY 0
+	write "$TARGET_DIR/spin" 0
+	expect_gone $BUSY
+	unload_lp $BUSY
+
+	write "$TARGET_DIR/irq" 0
+	expect "interrupts that differ from their task" 0 "$(irqs 1)"
+	trap - EXIT
+	unload_mod $TARGET
+}
+
+core_setup 4
+core_case "no mixed pass while two livepatches replace each other" replace_each_other
+core_case "no mixed pass while one without the functions takes them back" replace_by_nothing
+core_case "no mixed pass while replacing is held up and reversed" replace_reversed
+core_case "interrupts see the version of their task" irqs_inherit
+core_finish
