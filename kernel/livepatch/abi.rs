@@ -3,15 +3,26 @@
 //! The C side of registration: descriptors into core types, errors into errno.
 
 use crate::{
-    model::names,
+    model::{
+        names,
+        operation::{
+            Lifetime,
+            Operation, //
+        }, //
+    },
     patch::{
+        self,
         Func,
         ModuleRef,
         Object,
         Patch,
-        PatchId, //
+        PatchId,
+        PatchModule, //
     },
-    registry,
+    registry::{
+        self,
+        Registry, //
+    },
     shadow,
     state::{
         self,
@@ -27,7 +38,8 @@ use kernel::{
     bindings,
     error::from_result,
     ffi::c_void,
-    prelude::*, //
+    prelude::*,
+    sync::lock::GlobalGuard, //
 };
 
 /// Called before any module is loaded.
@@ -57,70 +69,97 @@ pub(crate) extern "C" fn klp_rust_retry() {
     registry::retry();
 }
 
-/// Enables the patch that `patch` describes; its module goes when it is disabled again.
+/// Makes the patch that `patch` describes known, without using it.
 ///
-/// For the init function of the patch module. May sleep. Returns 0 or a negative errno; then
-/// nothing of the patch remains.
+/// May sleep; not from a callback. Returns 0 or a negative errno; then nothing of the patch remains.
 ///
 /// # Safety
 ///
 /// `patch` must be null or a valid descriptor, which stays in place while the module is loaded and
 /// is not changed meanwhile.
 #[export]
+pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_patch) -> c_int {
+    // SAFETY: By the contract of this function.
+    to_errno(outside_of_callbacks(c"klp_register_patch").and_then(|()| unsafe {
+        let descriptor = Descriptor::check(patch)?;
+
+        descriptor.admit(registry::lock(), Lifetime::Registered)
+    }))
+}
+
+/// Enables the patch that `patch` describes. If it is not registered, its module goes when it is
+/// disabled again.
+///
+/// May sleep; not from a callback. Returns 0 or a negative errno; then a registered patch is as it
+/// was before, and nothing remains of another.
+///
+/// # Safety
+///
+/// As for [`klp_register_patch`].
+#[export]
 pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: By the contract of this function.
-    to_errno(unsafe { enable_patch(patch) })
+    to_errno(outside_of_callbacks(c"klp_enable_patch").and_then(|()| unsafe {
+        let descriptor = Descriptor::check(patch)?;
+        let mut registry = registry::lock();
+
+        let known = registry.all().find(|known| known.is(patch));
+        match known.filter(|known| known.lifetime == Lifetime::Registered) {
+            Some(known) => {
+                let id = known.id;
+                registry.operate(id, Operation::Enable)
+            }
+            None => descriptor.admit(registry, Lifetime::OneShot),
+        }
+    }))
+}
+
+/// Disables the patch that `patch` describes.
+///
+/// May sleep; not from a callback. Returns 0 or a negative errno.
+#[export]
+pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
+    to_errno(outside_of_callbacks(c"klp_disable_patch").and_then(|()| {
+        let mut registry = registry::lock();
+
+        let id = find(&registry, patch)?;
+        registry.operate(id, Operation::Disable)
+    }))
+}
+
+/// Forgets the patch that `patch` describes, which must be registered and not in use.
+///
+/// May sleep; not from a callback. Returns 0 or a negative errno.
+#[export]
+pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
+    to_errno(outside_of_callbacks(c"klp_unregister_patch").and_then(|()| {
+        let mut registry = registry::lock();
+
+        let id = find(&registry, patch)?;
+        let patch = registry.unregister(id)?;
+        drop(registry);
+        patch.release();
+        Ok(())
+    }))
 }
 
 fn to_errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
-/// # Safety
-///
-/// As for [`klp_enable_patch`].
-unsafe fn enable_patch(patch: *mut bindings::klp_patch) -> Result {
-    // SAFETY: By the contract of this function.
-    let descriptor = unsafe { Descriptor::check(patch) }?;
-
-    if !descriptor.is_livepatch_module() {
-        pr_err!(
-            "module {} is not marked as a livepatch module\n",
-            descriptor.name()
-        );
-        return Err(EINVAL);
-    }
-    let mut registry = registry::lock();
-    if !registry.is_ready() {
-        return Err(ENODEV);
-    }
-    if !transition::HAVE_RELIABLE_STACK {
-        pr_warn!("This architecture doesn't have support for the livepatch consistency model.\n");
-        pr_warn!("The livepatch transition may never complete.\n");
-    }
-    registry.check_name(descriptor.name())?;
-
-    // SAFETY: The descriptor is valid by the type invariant.
-    let states = unsafe { state::read(descriptor.patch.as_ptr()) }?;
-    if !registry.is_compatible(&states, descriptor.replaces()) {
-        pr_err!(
-            "Livepatch patch ({}) is not compatible with the already installed livepatches.\n",
-            descriptor.name()
-        );
-        return Err(EINVAL);
-    }
-
-    // SAFETY: The module is valid by the type invariant of `Descriptor`, and it was checked above
-    // that it is a livepatch module.
-    let module = unsafe { ModuleRef::get(descriptor.module) }.ok_or(ENODEV)?;
-    let patch = descriptor.read(registry.next_id(), module, states)?;
-
-    if let Err((error, patch)) = registry.enable_new(patch) {
-        drop(registry);
-        patch.release();
-        return Err(error);
+/// A callback runs under `klp_mutex`: there, an operation would wait for itself.
+fn outside_of_callbacks(operation: &CStr) -> Result {
+    if patch::in_callback() {
+        pr_err!("{}() is called by a callback\n", operation);
+        return Err(EBUSY);
     }
     Ok(())
+}
+
+fn find(registry: &Registry, descriptor: *mut bindings::klp_patch) -> Result<PatchId> {
+    let patch = registry.all().find(|patch| patch.is(descriptor));
+
+    Ok(patch.ok_or(EINVAL)?.id)
 }
 
 /// A descriptor whose required fields are there.
@@ -138,7 +177,7 @@ impl Descriptor {
     ///
     /// # Safety
     ///
-    /// As for [`klp_enable_patch`].
+    /// As for [`klp_register_patch`].
     unsafe fn check(patch: *mut bindings::klp_patch) -> Result<Self> {
         let Some(patch) = NonNull::new(patch) else {
             pr_err!("the patch descriptor is null\n");
@@ -211,8 +250,54 @@ impl Descriptor {
         })
     }
 
+    /// Takes the patch; a one-shot patch is enabled.
+    fn admit(&self, mut registry: GlobalGuard<registry::klp_mutex>, lifetime: Lifetime) -> Result {
+        let name = self.name();
+
+        if !self.is_livepatch_module() {
+            pr_err!("module {} is not marked as a livepatch module\n", name);
+            return Err(EINVAL);
+        }
+        if !registry.is_ready() {
+            return Err(ENODEV);
+        }
+        if !transition::HAVE_RELIABLE_STACK {
+            pr_warn!(
+                "This architecture doesn't have support for the livepatch consistency model.\n"
+            );
+            pr_warn!("The livepatch transition may never complete.\n");
+        }
+
+        // SAFETY: It was checked that this is a livepatch module. The caller is in it, and it is
+        // told when it goes: see `klp_module_going()`.
+        let module = unsafe { PatchModule::new(self.module) };
+        registry.check_name(module, name)?;
+
+        // SAFETY: The descriptor is valid by the type invariant.
+        let states = unsafe { state::read(self.patch.as_ptr()) }?;
+        if lifetime == Lifetime::OneShot {
+            registry.check_states(name, &states, self.replaces())?;
+        }
+
+        let hold = module.hold().ok_or(ENODEV)?;
+        let patch = self.read(registry.next_id(), hold, states, lifetime)?;
+
+        if let Err((error, patch)) = registry.admit(patch) {
+            drop(registry);
+            patch.release();
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// Makes the core's own copy.
-    fn read(&self, id: PatchId, module: ModuleRef, states: KVec<Declared>) -> Result<Patch> {
+    fn read(
+        &self,
+        id: PatchId,
+        hold: ModuleRef,
+        states: KVec<Declared>,
+        lifetime: Lifetime,
+    ) -> Result<Patch> {
         let mut objects = KVec::new();
 
         for descriptor in self.objects() {
@@ -231,8 +316,9 @@ impl Descriptor {
             objects.push(object, GFP_KERNEL)?;
         }
 
-        // SAFETY: `module` is the module of the descriptor and of all that it refers to.
-        unsafe { Patch::new(id, self.name(), self.patch, module, objects, states) }
+        let (name, patch) = (self.name(), self.patch);
+        // SAFETY: `hold` is of the module of the descriptor and of all that it refers to.
+        unsafe { Patch::new(id, name, patch, hold, objects, states, lifetime) }
     }
 }
 

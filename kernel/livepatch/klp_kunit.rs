@@ -316,65 +316,125 @@ mod choice {
     }
 }
 
+#[kunit_tests(klp_model_operation)]
+mod operation {
+    use super::model::{
+        operation::{
+            decide,
+            Known,
+            Lifetime,
+            Operation,
+            Refusal,
+            Step, //
+        },
+        phase::{
+            Phase,
+            Target, //
+        }, //
+    };
+
+    fn patch(lifetime: Lifetime, phase: Phase) -> Option<Known> {
+        Some(Known {
+            lifetime,
+            phase,
+            other_running: false,
+            covered: false,
+        })
+    }
+
+    #[test]
+    fn unknown_patch() {
+        assert_eq!(
+            decide(Operation::Register, None),
+            Ok(Step::Admit(Lifetime::Registered))
+        );
+        assert_eq!(
+            decide(Operation::Enable, None),
+            Ok(Step::Admit(Lifetime::OneShot))
+        );
+        assert_eq!(decide(Operation::Disable, None), Err(Refusal::Unknown));
+        assert_eq!(decide(Operation::Unregister, None), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn four_operations() {
+        let at = |phase| patch(Lifetime::Registered, phase);
+
+        assert_eq!(
+            decide(Operation::Enable, at(Phase::Registered)),
+            Ok(Step::Start(Target::Patched))
+        );
+        assert_eq!(
+            decide(Operation::Disable, at(Phase::Enabling)),
+            Ok(Step::Reverse)
+        );
+        assert_eq!(
+            decide(Operation::Disable, at(Phase::Enabled)),
+            Ok(Step::Start(Target::Unpatched))
+        );
+        assert_eq!(
+            decide(Operation::Enable, at(Phase::Disabling)),
+            Ok(Step::Reverse)
+        );
+        assert_eq!(
+            decide(Operation::Unregister, at(Phase::Registered)),
+            Ok(Step::Forget)
+        );
+    }
+
+    #[test]
+    fn refused() {
+        for phase in [Phase::Enabling, Phase::Enabled, Phase::Disabling] {
+            let patch = patch(Lifetime::Registered, phase);
+
+            assert_eq!(decide(Operation::Register, patch), Err(Refusal::Exists));
+            assert_eq!(decide(Operation::Unregister, patch), Err(Refusal::InUse));
+        }
+        for phase in [Phase::Registered, Phase::Enabled] {
+            let patch = patch(Lifetime::OneShot, phase);
+
+            assert_eq!(decide(Operation::Unregister, patch), Err(Refusal::Unknown));
+        }
+    }
+
+    #[test]
+    fn order_of_disabling() {
+        for (lifetime, other_running, result) in [
+            (Lifetime::Registered, false, Err(Refusal::Covered)),
+            (Lifetime::Registered, true, Err(Refusal::Covered)),
+            (Lifetime::OneShot, false, Ok(Step::Start(Target::Unpatched))),
+            (Lifetime::OneShot, true, Err(Refusal::Busy)),
+        ] {
+            let patch = Some(Known {
+                lifetime,
+                phase: Phase::Enabled,
+                other_running,
+                covered: true,
+            });
+
+            assert_eq!(decide(Operation::Disable, patch), result);
+        }
+    }
+}
+
 #[kunit_tests(klp_model_phase)]
 mod phase {
     use super::model::phase::{
         Phase,
-        Refusal,
-        Step,
         Target, //
     };
 
     #[test]
-    fn registered() {
-        let phase = Phase::Registered;
-
-        for busy in [false, true] {
-            assert_eq!(phase.request(false, busy), Err(Refusal::Already));
-            assert_eq!(phase.request(true, busy), Err(Refusal::OneShot));
+    fn attributes() {
+        for (phase, enabled, transition) in [
+            (Phase::Registered, false, false),
+            (Phase::Enabling, true, true),
+            (Phase::Enabled, true, false),
+            (Phase::Disabling, false, true),
+        ] {
+            assert_eq!(phase.is_enabled(), enabled);
+            assert_eq!(phase.in_transition(), transition);
         }
-        assert!(!phase.is_enabled());
-        assert!(!phase.in_transition());
-    }
-
-    #[test]
-    fn enabling() {
-        let phase = Phase::Enabling;
-
-        for busy in [false, true] {
-            assert_eq!(phase.request(false, busy), Ok(Step::Reverse));
-            assert_eq!(phase.request(true, busy), Err(Refusal::Already));
-        }
-        assert!(phase.is_enabled());
-        assert!(phase.in_transition());
-    }
-
-    #[test]
-    fn enabled() {
-        let phase = Phase::Enabled;
-
-        assert_eq!(
-            phase.request(false, false),
-            Ok(Step::Start(Target::Unpatched))
-        );
-        assert_eq!(phase.request(false, true), Err(Refusal::Busy));
-        for busy in [false, true] {
-            assert_eq!(phase.request(true, busy), Err(Refusal::Already));
-        }
-        assert!(phase.is_enabled());
-        assert!(!phase.in_transition());
-    }
-
-    #[test]
-    fn disabling() {
-        let phase = Phase::Disabling;
-
-        for busy in [false, true] {
-            assert_eq!(phase.request(false, busy), Err(Refusal::Already));
-            assert_eq!(phase.request(true, busy), Ok(Step::Reverse));
-        }
-        assert!(!phase.is_enabled());
-        assert!(phase.in_transition());
     }
 
     #[test]

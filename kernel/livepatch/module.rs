@@ -8,7 +8,8 @@ use crate::{
     publish,
     registry::{
         self,
-        Registry, //
+        Registry,
+        Removal, //
     },
     transition::{
         self,
@@ -105,6 +106,35 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
     // SAFETY: By the contract of this function.
     unsafe { set_alive(module, false) };
     registry.revert_from_module(name, usize::MAX);
+    drop(registry);
+
+    // SAFETY: By the contract of this function.
+    if unsafe { (*module).klp } {
+        remove_patch_of(module, name);
+    }
+}
+
+/// Removes the patch of a livepatch module that goes and has not done so itself.
+///
+/// An enabled patch keeps its module loaded, with one exception: the loader does not wait for
+/// anybody when the init function of the module fails.
+fn remove_patch_of(module: *mut bindings::module, name: &CStr) {
+    let mut told = false;
+
+    loop {
+        let removal = registry::lock().remove_patch_of(module);
+
+        if !told && !matches!(removal, Removal::Done) {
+            pr_err!("module '{}' goes and its patch is still there: removing it\n", name);
+            told = true;
+        }
+        match removal {
+            Removal::Done => return,
+            Removal::Release(patch) => patch.release(),
+            // SAFETY: May sleep.
+            Removal::Wait => unsafe { bindings::msleep(1) },
+        }
+    }
 }
 
 impl Registry {
@@ -144,11 +174,15 @@ impl Registry {
     fn revert_from_module(&mut self, name: &CStr, limit: usize) {
         let Registry {
             patches,
+            idle,
             ops,
             transition,
             ..
         } = self;
 
+        for patch in idle {
+            patch.unload_module(name);
+        }
         for patch in patches.iter_mut().take(limit) {
             let Some(object) = patch.object_for(name).filter(|object| object.is_loaded()) else {
                 continue;

@@ -8,6 +8,7 @@
 use crate::{
     model::{
         names,
+        operation::Lifetime,
         phase::Phase, //
     },
     ops::{
@@ -19,6 +20,7 @@ use crate::{
         self,
         Relocations, //
     },
+    registry,
     report,
     state::Declared,
     symbols::{
@@ -44,7 +46,13 @@ use kernel::{
     error::to_result,
     prelude::*,
     str::CString,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        }, //
+    },
     workqueue::{
         self,
         impl_has_work,
@@ -58,27 +66,46 @@ use kernel::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatchId(pub(crate) u64);
 
-/// A reference to a livepatch module, which keeps its code and data in memory.
-pub(crate) struct ModuleRef(NonNull<bindings::module>);
+/// A livepatch module.
+///
+/// # Invariants
+///
+/// The module is a livepatch module, and stays in memory for as long as the patch that it has is
+/// known: an enabled patch holds a reference, and `klp_module_going()` removes one that is not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PatchModule(NonNull<bindings::module>);
 
-// SAFETY: Module references may be taken and dropped by any thread.
-unsafe impl Send for ModuleRef {}
+// SAFETY: Modules may be looked at by any thread.
+unsafe impl Send for PatchModule {}
 
-impl ModuleRef {
-    /// Takes a reference; `None` if the module is going.
-    ///
+impl PatchModule {
     /// # Safety
     ///
-    /// `module` must be valid and a livepatch module.
-    pub(crate) unsafe fn get(module: NonNull<bindings::module>) -> Option<Self> {
-        // SAFETY: By the contract of this function.
-        unsafe { bindings::klp_shim_module_get(module.as_ptr()) }.then_some(ModuleRef(module))
+    /// As the type invariants say.
+    pub(crate) unsafe fn new(module: NonNull<bindings::module>) -> Self {
+        // INVARIANT: By the contract of this function.
+        PatchModule(module)
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut bindings::module {
+        self.0.as_ptr()
+    }
+
+    /// Takes a reference, which keeps the module loaded; `None` if it is going.
+    ///
+    /// To be called while the patch of the module is known, or by the module itself.
+    pub(crate) fn hold(self) -> Option<ModuleRef> {
+        // SAFETY: The module is in memory by the type invariant.
+        unsafe { bindings::klp_shim_module_get(self.as_ptr()) }.then_some(ModuleRef(self))
     }
 }
 
+/// A reference to a livepatch module, which keeps its code and data in memory.
+pub(crate) struct ModuleRef(PatchModule);
+
 impl Drop for ModuleRef {
     fn drop(&mut self) {
-        // SAFETY: The reference was taken in `get`.
+        // SAFETY: The reference was taken in `hold`.
         unsafe { bindings::klp_shim_module_put(self.0.as_ptr()) };
     }
 }
@@ -188,12 +215,32 @@ impl Func {
     }
 }
 
+/// The task that is in a callback of a patch; null if none is. Only changed under `klp_mutex`.
+static CALLING: Atomic<*mut bindings::task_struct> = Atomic::new(ptr::null_mut());
+
+fn current() -> *mut bindings::task_struct {
+    // SAFETY: Asking for current is always possible.
+    unsafe { bindings::get_current() }
+}
+
+/// Whether the caller was called by a callback of a patch, and hence under `klp_mutex`.
+pub(crate) fn in_callback() -> bool {
+    CALLING.load(Relaxed) == current()
+}
+
+fn calling<R>(callback: impl FnOnce() -> R) -> R {
+    CALLING.store(current(), Relaxed);
+    let result = callback();
+    CALLING.store(ptr::null_mut(), Relaxed);
+    result
+}
+
 /// An object, vmlinux or a module, and what a patch replaces in it.
 pub(crate) struct Object {
     /// `None` for vmlinux.
     name: Option<CString>,
-    /// The descriptor, for callbacks. Valid while the patch holds its module. `None` for an object
-    /// that the patch only has nops for.
+    /// The descriptor, for callbacks. In the patch module. `None` for an object that the patch only
+    /// has nops for.
     descriptor: Option<NonNull<bindings::klp_object>>,
     funcs: KVVec<Func>,
     /// Discarded when the patches are gone that this one replaces.
@@ -211,8 +258,8 @@ impl Object {
     ///
     /// # Safety
     ///
-    /// `descriptor` must stay valid while a reference to the patch module is held, and the object
-    /// must be used only under `klp_mutex` and while that is so.
+    /// `descriptor` must be in the patch module, and the object must be used only under `klp_mutex`
+    /// and while the patch is known.
     pub(crate) unsafe fn new(
         name: Option<&CStr>,
         descriptor: NonNull<bindings::klp_object>,
@@ -299,9 +346,12 @@ impl Object {
     /// object, if the object is in memory.
     ///
     /// May sleep. Errors are reported, and undone.
-    fn load(&mut self, patch: &ModuleRef) -> Result {
+    fn load(&mut self, patch: PatchModule) -> Result {
         let mut module = ptr::null_mut();
 
+        if self.loaded {
+            return Ok(());
+        }
         if let Some(name) = self.name() {
             // SAFETY: `name` is a valid string. The module cannot go away before
             // `klp_module_going` has told us, which needs `klp_mutex`.
@@ -317,9 +367,9 @@ impl Object {
         Ok(())
     }
 
-    fn resolve(&mut self, patch: &ModuleRef) -> Result {
+    fn resolve(&mut self, patch: PatchModule) -> Result {
         let relocations = match self.name() {
-            // SAFETY: `patch` is a livepatch module and stays loaded meanwhile.
+            // SAFETY: By the type invariant of `patch`, which is known meanwhile.
             Some(name) => Some(unsafe { Relocations::collect(patch.0, name) }?),
             // Those were applied when the patch module was loaded.
             None => None,
@@ -359,18 +409,18 @@ impl Object {
     }
 
     /// Undoes [`Object::resolve`].
-    fn forget(&mut self, patch: &ModuleRef) {
+    fn forget(&mut self, patch: PatchModule) {
         for func in self.funcs_mut() {
             func.location = None;
         }
         if let Some(name) = self.name() {
-            // SAFETY: `patch` is a livepatch module, and its relocations were applied.
+            // SAFETY: By the type invariant of `patch`, whose relocations were applied.
             unsafe { reloc::clear(patch.0, name) };
         }
     }
 
     /// Forgets what was known about a module that goes away.
-    fn unload(&mut self, patch: &ModuleRef) {
+    fn unload(&mut self, patch: PatchModule) {
         self.forget(patch);
         self.loaded = false;
         self.set_module(ptr::null_mut());
@@ -430,7 +480,7 @@ impl Object {
     pub(crate) fn pre_patch(&self) -> Result {
         let done = match self.callback(|callbacks| callbacks.pre_patch) {
             // SAFETY: A callback of the patch is called as C calls it, and so below.
-            Some((callback, object)) => to_result(unsafe { callback(object) }),
+            Some((callback, object)) => to_result(calling(|| unsafe { callback(object) })),
             None => Ok(()),
         };
         self.callback(|callbacks| {
@@ -444,7 +494,7 @@ impl Object {
     pub(crate) fn post_patch(&self) {
         if let Some((callback, object)) = self.callback(|callbacks| callbacks.post_patch) {
             // SAFETY: As in `pre_patch`.
-            unsafe { callback(object) };
+            calling(|| unsafe { callback(object) });
         }
     }
 
@@ -452,7 +502,7 @@ impl Object {
     pub(crate) fn pre_unpatch(&self) {
         if let Some((callback, object)) = self.callback(|callbacks| callbacks.pre_unpatch) {
             // SAFETY: As in `pre_patch`.
-            unsafe { callback(object) };
+            calling(|| unsafe { callback(object) });
         }
     }
 
@@ -466,7 +516,7 @@ impl Object {
         });
         if let Some((callback, object)) = callback {
             // SAFETY: As in `pre_patch`.
-            unsafe { callback(object) };
+            calling(|| unsafe { callback(object) });
         }
         self.callback(|callbacks| {
             callbacks.post_unpatch_enabled = false;
@@ -500,13 +550,14 @@ impl Object {
 ///
 /// # Invariants
 ///
-/// `descriptor`, and those of the objects, are valid: `module` holds the module that they are in.
+/// `descriptor`, and those of the objects, are in `module`.
 pub(crate) struct Patch {
     pub(crate) id: PatchId,
     pub(crate) name: CString,
     descriptor: NonNull<bindings::klp_patch>,
     pub(crate) objects: KVec<Object>,
     pub(crate) states: KVec<Declared>,
+    pub(crate) lifetime: Lifetime,
     /// Does the patch replace all others?
     pub(crate) replace: bool,
     directory: ARef<Directory<PatchView>>,
@@ -514,8 +565,9 @@ pub(crate) struct Patch {
     pub(crate) forced: bool,
     /// Taken when the patch is freed.
     reaper: Option<Pin<KBox<Reaper>>>,
-    /// The last field: the module goes after all that refers to it.
-    module: ModuleRef,
+    module: PatchModule,
+    /// Held while the patch is in use. The last field: the module goes after all that refers to it.
+    hold: Option<ModuleRef>,
 }
 
 // SAFETY: The descriptor is only used under `klp_mutex`.
@@ -526,14 +578,15 @@ impl Patch {
     ///
     /// # Safety
     ///
-    /// `descriptor` and the descriptors of `objects` must be in the module that `module` holds.
+    /// `descriptor` and the descriptors of `objects` must be in the module that `hold` is of.
     pub(crate) unsafe fn new(
         id: PatchId,
         name: &CStr,
         descriptor: NonNull<bindings::klp_patch>,
-        module: ModuleRef,
+        hold: ModuleRef,
         objects: KVec<Object>,
         states: KVec<Declared>,
+        lifetime: Lifetime,
     ) -> Result<Self> {
         // SAFETY: By the contract of this function.
         let replace = unsafe { (*descriptor.as_ptr()).replace };
@@ -545,12 +598,38 @@ impl Patch {
             descriptor,
             objects,
             states,
+            lifetime,
             replace,
             directory: Directory::new(PatchView::new(id, replace))?,
             forced: false,
             reaper: Some(KBox::pin_init(Reaper::new(), GFP_KERNEL)?),
-            module,
+            module: hold.0,
+            hold: Some(hold),
         })
+    }
+
+    /// Whether this is the patch that `descriptor` describes.
+    pub(crate) fn is(&self, descriptor: *mut bindings::klp_patch) -> bool {
+        self.descriptor.as_ptr() == descriptor
+    }
+
+    pub(crate) fn module(&self) -> PatchModule {
+        self.module
+    }
+
+    /// Keeps the module loaded while the patch is in use; fails if the module is going.
+    pub(crate) fn hold_module(&mut self) -> Result {
+        self.hold = Some(self.module.hold().ok_or(ENODEV)?);
+        Ok(())
+    }
+
+    /// Undoes [`Patch::hold_module`], for a patch that nobody can be running.
+    pub(crate) fn let_module_go(&mut self) {
+        if self.forced {
+            // A task may run the module's code for as long as it likes: the module stays.
+            mem::forget(self.hold.take());
+        }
+        self.hold = None;
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -663,22 +742,18 @@ impl Patch {
 
     /// Resolves what is in memory of the patch's objects. May sleep. Errors are reported.
     pub(crate) fn load(&mut self) -> Result {
-        let Patch {
-            objects, module, ..
-        } = self;
+        let module = self.module;
 
-        objects
+        self.objects
             .iter_mut()
             .try_for_each(|object| object.load(module))
     }
 
     /// Undoes [`Patch::load`], for a patch that is not applied.
     pub(crate) fn unload(&mut self) {
-        let Patch {
-            objects, module, ..
-        } = self;
+        let module = self.module;
 
-        for object in objects.iter_mut().filter(|object| object.is_loaded()) {
+        for object in self.objects.iter_mut().filter(|object| object.is_loaded()) {
             object.unload(module);
         }
     }
@@ -688,18 +763,18 @@ impl Patch {
         self.objects.iter().find(|object| object.is_module(name))
     }
 
-    fn object_for_mut(&mut self, name: &CStr) -> Option<(&mut Object, &ModuleRef)> {
-        let object = self
-            .objects
+    fn object_for_mut(&mut self, name: &CStr) -> Option<&mut Object> {
+        self.objects
             .iter_mut()
-            .find(|object| object.is_module(name))?;
-        Some((object, &self.module))
+            .find(|object| object.is_module(name))
     }
 
     /// Resolves the object for the module `name`, which is coming. As for [`Patch::load`].
     pub(crate) fn load_module(&mut self, name: &CStr) -> Result {
+        let module = self.module;
+
         match self.object_for_mut(name) {
-            Some((object, patch)) => object.load(patch),
+            Some(object) => object.load(module),
             None => Ok(()),
         }
     }
@@ -707,19 +782,24 @@ impl Patch {
     /// Applies the object for the module `name`. As for [`Object::apply`].
     pub(crate) fn apply_module(&mut self, name: &CStr, ops: &mut Ops) -> Result {
         match self.object_for_mut(name) {
-            Some((object, _)) => object.apply(ops),
+            Some(object) => object.apply(ops),
             None => Ok(()),
         }
     }
 
     /// Forgets what was known about the module `name`, which goes.
     pub(crate) fn unload_module(&mut self, name: &CStr) {
-        if let Some((object, patch)) = self.object_for_mut(name) {
-            object.unload(patch);
+        let module = self.module;
+
+        if let Some(object) = self
+            .object_for_mut(name)
+            .filter(|object| object.is_loaded())
+        {
+            object.unload(module);
         }
     }
 
-    /// Creates the patch's directories in sysfs.
+    /// Creates those of the patch's directories in sysfs that are not there yet.
     pub(crate) fn show(&self, root: *mut bindings::kobject) -> Result {
         // SAFETY: `root` is the kobject of /sys/kernel/livepatch, which stays.
         unsafe { self.directory.add(root, &self.name, None) }?;
@@ -739,13 +819,19 @@ impl Patch {
     /// Frees a patch that is neither on a stack nor in the registry, and lets its module go.
     ///
     /// May sleep. Must be called without `klp_mutex`.
-    pub(crate) fn release(self) {
+    pub(crate) fn release(mut self) {
+        let module = self.module;
+
         self.hide();
 
+        let hold = self.hold.take();
         if self.forced {
-            // A task may run the module's code for as long as it likes: the module stays.
-            let Patch { module, .. } = self;
-            mem::forget(module);
+            // A task may run the module's code for as long as it likes: the module stays, and the
+            // patch never leaves.
+            mem::forget(hold);
+        } else {
+            drop(self);
+            registry::has_left(module, hold);
         }
     }
 

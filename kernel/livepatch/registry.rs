@@ -4,18 +4,26 @@
 
 use crate::{
     model::{
+        operation::{
+            self,
+            Known,
+            Lifetime,
+            Operation,
+            Refusal,
+            Step, //
+        },
         phase::{
             Phase,
-            Refusal,
-            Step,
             Target, //
         },
         states, //
     },
     ops::Ops,
     patch::{
+        ModuleRef,
         Patch,
-        PatchId, //
+        PatchId,
+        PatchModule, //
     },
     stack::Ranges,
     state::{
@@ -55,9 +63,17 @@ kernel::sync::global_lock! {
 }
 
 /// All that is guarded by `klp_mutex`.
+///
+/// # Invariants
+///
+/// `idle` has room for all registered patches, and `leaving` for all patches.
 pub(crate) struct Registry {
-    /// In the order in which they were enabled.
+    /// In use or in transition, in the order in which they were enabled.
     pub(crate) patches: KVec<Patch>,
+    /// Registered, and not in use.
+    pub(crate) idle: KVec<Patch>,
+    /// The modules of patches that are not here any more, and not yet gone from sysfs.
+    leaving: KVec<PatchModule>,
     pub(crate) transition: Option<Running>,
     pub(crate) ops: Ops,
     /// The kobject of /sys/kernel/livepatch; null before `init_sysfs`.
@@ -94,19 +110,28 @@ pub(crate) fn lock() -> GlobalGuard<klp_mutex> {
     klp_mutex.lock()
 }
 
-/// The position of a patch among the enabled ones, counted from 1.
+/// The position of a patch among the enabled ones, counted from 1; 0 if it is not enabled.
 pub(crate) fn stack_order(id: PatchId) -> usize {
-    let registry = lock();
-
-    // A patch that is just being freed comes after all others.
-    registry
-        .position(id)
-        .map_or(registry.patches.len(), |at| at + 1)
+    lock().position(id).map_or(0, |at| at + 1)
 }
 
 /// Acts on a write to the attribute `enabled`.
 pub(crate) fn set_enabled(id: PatchId, enable: bool) -> Result {
-    lock().set_enabled(id, enable)
+    let operation = if enable {
+        Operation::Enable
+    } else {
+        Operation::Disable
+    };
+    lock().operate(id, operation)
+}
+
+/// The patch of `module` is gone from sysfs. Nobody sees the module without it and `hold`, the
+/// patch's last reference to it, being gone, too.
+pub(crate) fn has_left(module: PatchModule, hold: Option<ModuleRef>) {
+    let mut registry = lock();
+
+    drop(hold);
+    registry.leaving.retain(|leaving| *leaving != module);
 }
 
 /// Acts on a write of 1 to the attribute `force`.
@@ -145,6 +170,8 @@ impl Registry {
     const fn new() -> Self {
         Registry {
             patches: KVec::new(),
+            idle: KVec::new(),
+            leaving: KVec::new(),
             transition: None,
             ops: Ops::new(),
             root: ptr::null_mut(),
@@ -164,11 +191,16 @@ impl Registry {
         PatchId(self.last_id)
     }
 
+    /// All patches that are known.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Patch> {
+        Iterator::chain(self.patches.iter(), &self.idle)
+    }
+
     fn position(&self, id: PatchId) -> Option<usize> {
         self.patches.iter().position(|patch| patch.id == id)
     }
 
-    /// A patch that is not here any more is disabled for good: -EINVAL.
+    /// A patch that is not enabled: -EINVAL.
     fn parts(&mut self, id: PatchId) -> Result<Parts<'_>> {
         let at = self.position(id).ok_or(EINVAL)?;
         let (older, rest) = self.patches.split_at_mut(at);
@@ -181,56 +213,127 @@ impl Registry {
         })
     }
 
-    /// Refuses a patch whose name is taken: a module has one patch.
-    pub(crate) fn check_name(&self, name: &CStr) -> Result {
-        if self.patches.iter().any(|patch| *patch.name == *name) {
-            pr_err!("patch '{}' is already enabled\n", name);
+    fn known(&self, id: PatchId) -> Option<Known> {
+        let (patch, covered) = match self.position(id) {
+            Some(at) => (self.patches.get(at)?, at + 1 < self.patches.len()),
+            None => (self.idle.iter().find(|patch| patch.id == id)?, false),
+        };
+        Some(Known {
+            lifetime: patch.lifetime,
+            phase: patch.phase(),
+            other_running: self
+                .transition
+                .as_ref()
+                .is_some_and(|running| running.patch != id),
+            covered,
+        })
+    }
+
+    fn decide(&self, id: PatchId, operation: Operation) -> Result<Step> {
+        operation::decide(operation, self.known(id)).map_err(|refusal| match refusal {
+            Refusal::Unknown | Refusal::Already => EINVAL,
+            Refusal::Exists => EEXIST,
+            Refusal::Busy | Refusal::InUse => EBUSY,
+            Refusal::Covered => {
+                if let (Some(at), Some(last)) = (self.position(id), self.patches.last()) {
+                    pr_err!(
+                        "patch '{}' was enabled after '{}': disable it first\n",
+                        &*last.name,
+                        self.patches.get(at).map_or(c"", |patch| &patch.name)
+                    );
+                }
+                EBUSY
+            }
+        })
+    }
+
+    /// Refuses a patch of a module that has one already: both would have the same name.
+    pub(crate) fn check_name(&self, module: PatchModule, name: &CStr) -> Result {
+        if let Some(patch) = self.all().find(|patch| patch.module() == module) {
+            let state = match patch.lifetime {
+                Lifetime::OneShot => "enabled",
+                Lifetime::Registered => "registered",
+            };
+            pr_err!("patch '{}' is already {}\n", name, state);
             return Err(EEXIST);
+        }
+        if self.leaving.contains(&module) {
+            pr_err!("patch '{}' is still being removed\n", name);
+            return Err(EBUSY);
         }
         Ok(())
     }
 
-    /// Can a patch with these states be used on top of all that are there?
-    pub(crate) fn is_compatible(&self, states: &[Declared], replace: bool) -> bool {
+    /// Refuses a patch that cannot cope with the states of those that are enabled.
+    pub(crate) fn check_states(&self, name: &CStr, states: &[Declared], replace: bool) -> Result {
         let new = states.iter().map(|declared| declared.state);
 
-        self.patches.iter().all(|old| {
+        let compatible = self.patches.iter().all(|old| {
             let old = old.states.iter().map(|declared| declared.state);
             states::is_compatible(new.clone(), old, replace)
-        })
+        });
+        if !compatible {
+            pr_err!(
+                "Livepatch patch ({}) is not compatible with the already installed livepatches.\n",
+                name
+            );
+            return Err(EINVAL);
+        }
+        Ok(())
     }
 
-    /// Takes a patch: resolves it, shows it in sysfs and enables it.
+    /// Takes a new patch: resolves it and shows it in sysfs. A one-shot patch is enabled, too.
     ///
     /// If that fails, the patch comes back with the error; it has to be released without
     /// `klp_mutex` then.
-    pub(crate) fn enable_new(&mut self, mut patch: Patch) -> Result<(), (Error, Patch)> {
-        let id = patch.id;
-
-        if let Err(error) = self.admit(&mut patch) {
-            patch.unload();
+    pub(crate) fn admit(&mut self, mut patch: Patch) -> Result<(), (Error, Patch)> {
+        if let Err(error) = self.make_room() {
             return Err((error, patch));
         }
+
+        let id = patch.id;
+        let admitted = match patch.lifetime {
+            Lifetime::OneShot => self.prepare(&mut patch),
+            Lifetime::Registered => {
+                pr_notice!("registering patch '{}'\n", &*patch.name);
+                patch.load().and_then(|()| patch.show(self.root))
+            }
+        };
+        if let Err(error) = admitted {
+            return Err((error, self.dismiss(patch)));
+        }
+
+        if patch.lifetime == Lifetime::Registered {
+            self.put_idle(patch);
+            return Ok(());
+        }
         if let Err(full) = self.patches.push_within_capacity(patch) {
-            // `admit` has made room, so this does not happen.
-            return Err((ENOMEM, full.0));
+            // There is room, so this does not happen.
+            return Err((ENOMEM, self.dismiss(full.0)));
         }
-        match self.enable(id) {
-            Ok(()) => Ok(()),
-            Err(error) => match self.take(id) {
-                Some(mut patch) => {
-                    patch.unload();
-                    Err((error, patch))
-                }
-                None => Ok(()),
-            },
-        }
+        self.enable(id).or_else(|error| match self.take(id) {
+            Some(patch) => Err((error, self.dismiss(patch))),
+            None => Ok(()),
+        })
+    }
+
+    /// Makes room for one more patch, wherever it will be.
+    fn make_room(&mut self) -> Result {
+        let registered = self
+            .patches
+            .iter()
+            .filter(|patch| patch.lifetime == Lifetime::Registered)
+            .count();
+        let known = self.patches.len() + self.idle.len();
+
+        self.patches.reserve(1, GFP_KERNEL)?;
+        self.idle.reserve(registered + 1, GFP_KERNEL)?;
+        self.leaving.reserve(known + 1, GFP_KERNEL)?;
+        Ok(())
     }
 
     /// What precedes enabling. What was done when it fails is undone by the caller.
-    fn admit(&mut self, patch: &mut Patch) -> Result {
-        self.patches.reserve(1, GFP_KERNEL)?;
-
+    fn prepare(&self, patch: &mut Patch) -> Result {
         if patch.replace {
             for old in &self.patches {
                 patch.add_nops(old)?;
@@ -240,10 +343,105 @@ impl Registry {
         patch.show(self.root)
     }
 
-    /// Takes a patch out of the list.
+    /// Undoes [`Patch::load`] and has the patch released by the caller.
+    fn dismiss(&mut self, mut patch: Patch) -> Patch {
+        patch.unload();
+        self.leave(&patch);
+        patch
+    }
+
+    /// The patch is not here any more; [`has_left`] has to follow.
+    fn leave(&mut self, patch: &Patch) {
+        if self.leaving.push_within_capacity(patch.module()).is_err() {
+            // By the type invariant, this does not happen.
+            pr_err!("patch '{}' leaves unnoticed\n", &*patch.name);
+        }
+    }
+
+    /// Keeps a registered patch that is not, or no longer, in use.
+    fn put_idle(&mut self, mut patch: Patch) {
+        patch.discard_nops();
+        patch.let_module_go();
+        if let Err(full) = self.idle.push_within_capacity(patch) {
+            // By the type invariant, this does not happen.
+            full.0.release_later();
+        }
+    }
+
+    /// Keeps a patch that is not in use any more if it is registered, and frees it otherwise.
+    fn retire(&mut self, patch: Patch) {
+        match patch.lifetime {
+            Lifetime::Registered => self.put_idle(patch),
+            Lifetime::OneShot => {
+                self.leave(&patch);
+                patch.release_later();
+            }
+        }
+    }
+
+    /// Takes a patch out of the list of enabled ones.
     fn take(&mut self, id: PatchId) -> Option<Patch> {
         let at = self.position(id)?;
         self.patches.remove(at).ok()
+    }
+
+    fn take_idle(&mut self, id: PatchId) -> Result<Patch> {
+        let at = self.idle.iter().position(|patch| patch.id == id);
+        self.idle.remove(at.ok_or(EINVAL)?).map_err(|_| EINVAL)
+    }
+
+    /// Takes a registered patch out. It has to be released without `klp_mutex` then.
+    pub(crate) fn unregister(&mut self, id: PatchId) -> Result<Patch> {
+        self.decide(id, Operation::Unregister)?;
+
+        let patch = self.take_idle(id)?;
+        pr_notice!("unregistering patch '{}'\n", &*patch.name);
+        Ok(self.dismiss(patch))
+    }
+
+    /// Enables or disables a patch.
+    pub(crate) fn operate(&mut self, id: PatchId, operation: Operation) -> Result {
+        match self.decide(id, operation)? {
+            Step::Start(Target::Patched) => return self.enable_idle(id),
+            Step::Start(Target::Unpatched) => self.disable(id)?,
+            Step::Reverse => {
+                let Parts {
+                    patch,
+                    ops,
+                    transition,
+                    ..
+                } = self.parts(id)?;
+                transition.as_mut().ok_or(EINVAL)?.reverse(patch, ops)?;
+            }
+            Step::Admit(_) | Step::Forget => return Err(EINVAL),
+        }
+        self.try_complete();
+        Ok(())
+    }
+
+    /// Enables a registered patch. If that fails, it is as before.
+    fn enable_idle(&mut self, id: PatchId) -> Result {
+        self.patches.reserve(1, GFP_KERNEL)?;
+
+        let mut patch = self.take_idle(id)?;
+        let prepared = self
+            .check_states(&patch.name, &patch.states, patch.replace)
+            .and_then(|()| patch.hold_module())
+            .and_then(|()| self.prepare(&mut patch));
+        if let Err(error) = prepared {
+            self.put_idle(patch);
+            return Err(error);
+        }
+        if let Err(full) = self.patches.push_within_capacity(patch) {
+            // There is room, so this does not happen.
+            self.put_idle(full.0);
+            return Err(ENOMEM);
+        }
+        self.enable(id).inspect_err(|_| {
+            if let Some(patch) = self.take(id) {
+                self.put_idle(patch);
+            }
+        })
     }
 
     fn enable(&mut self, id: PatchId) -> Result {
@@ -283,46 +481,29 @@ impl Registry {
         }
     }
 
-    fn set_enabled(&mut self, id: PatchId, enable: bool) -> Result {
+    fn disable(&mut self, id: PatchId) -> Result {
         let Parts {
             patch,
             older,
             ops,
             transition,
         } = self.parts(id)?;
-        let others = transition
-            .as_ref()
-            .is_some_and(|running| running.patch != id);
 
-        let step = patch
-            .phase()
-            .request(enable, others)
-            .map_err(|refusal| match refusal {
-                Refusal::Already | Refusal::OneShot => EINVAL,
-                Refusal::Busy => EBUSY,
-            })?;
-        match (step, transition) {
-            (Step::Reverse, Some(running)) => running.reverse(patch, ops)?,
-            (Step::Start(target), transition @ None) => {
-                // The memory first: after it nothing can fail.
-                let ranges = Ranges::collect(patch, ops, target)?;
-                let mut running = transition::begin(patch, target, states_of(older)?);
+        // The memory first: after it nothing can fail.
+        let ranges = Ranges::collect(patch, ops, Target::Unpatched)?;
+        let mut running = transition::begin(patch, Target::Unpatched, states_of(older)?);
 
-                for object in patch.objects.iter().filter(|object| object.is_patched()) {
-                    object.pre_unpatch();
-                }
-
-                running.start(patch, ranges);
-                patch.show_enabled();
-                *transition = Some(running);
-            }
-            _ => return Err(EINVAL),
+        for object in patch.objects.iter().filter(|object| object.is_patched()) {
+            object.pre_unpatch();
         }
-        self.try_complete();
+
+        running.start(patch, ranges);
+        patch.show_enabled();
+        *transition = Some(running);
         Ok(())
     }
 
-    /// Tries to complete the transition, and frees a patch that is not in use any more.
+    /// Tries to complete the transition, and retires the patches that are not in use any more.
     fn try_complete(&mut self) {
         let Some(mut running) = self.transition.take() else {
             return;
@@ -344,7 +525,7 @@ impl Registry {
 
         if patch.phase() == Phase::Registered {
             if let Some(patch) = self.take(id) {
-                patch.release_later();
+                self.retire(patch);
             }
         } else if patch.replace {
             while let Some(old) = self
@@ -354,10 +535,58 @@ impl Registry {
                 .filter(|&old| old != id)
             {
                 if let Some(old) = self.take(old) {
-                    old.release_later();
+                    self.retire(old);
                 }
             }
         }
+    }
+}
+
+/// How far the removal of a patch is whose module goes without it.
+pub(crate) enum Removal {
+    /// There is no such patch, or no more.
+    Done,
+    /// It has to be released, without `klp_mutex`.
+    Release(Patch),
+    /// It is in use, or on its way out. To be asked again.
+    Wait,
+}
+
+impl Registry {
+    /// Gets on with the removal of the patch of `module`, which is going: out of order if need be.
+    pub(crate) fn remove_patch_of(&mut self, module: *mut bindings::module) -> Removal {
+        let Some((id, phase, forced)) = self
+            .all()
+            .find(|patch| patch.module().as_ptr() == module)
+            .map(|patch| (patch.id, patch.phase(), patch.forced))
+        else {
+            let leaving = self.leaving.iter().any(|other| other.as_ptr() == module);
+            return if leaving {
+                Removal::Wait
+            } else {
+                Removal::Done
+            };
+        };
+        match phase {
+            // Somebody may be running its code for ever.
+            Phase::Registered if forced => {}
+            Phase::Registered => {
+                if let Ok(patch) = self.unregister(id) {
+                    return Removal::Release(patch);
+                }
+            }
+            // If there is no memory for that, the next time.
+            Phase::Enabled if self.transition.is_none() => {
+                if self.disable(id).is_ok() {
+                    self.try_complete();
+                }
+            }
+            Phase::Enabling => {
+                let _ = self.operate(id, Operation::Disable);
+            }
+            Phase::Enabled | Phase::Disabling => {}
+        }
+        Removal::Wait
     }
 }
 

@@ -121,7 +121,7 @@ impl<V: View> Directory<V> {
         self.kobj.get()
     }
 
-    /// Makes the directory visible as `name`, or as `name,number`.
+    /// Makes the directory visible as `name`, or as `name,number`, if it is not visible yet.
     ///
     /// # Safety
     ///
@@ -135,6 +135,9 @@ impl<V: View> Directory<V> {
         let kobj = self.kobject();
         let name = name.as_char_ptr();
 
+        if self.is_visible() {
+            return Ok(());
+        }
         // SAFETY: The kobject is initialized by the type invariant; the arguments are what the
         // formats ask for.
         to_result(unsafe {
@@ -151,14 +154,15 @@ impl<V: View> Directory<V> {
     ///
     /// Does nothing if the directory is not visible. May sleep.
     pub(crate) fn remove(&self) {
-        let kobj = self.kobject();
-
-        // SAFETY: The kobject is initialized by the type invariant. Nobody else adds or removes it.
-        unsafe {
-            if (*kobj).state_in_sysfs() != 0 {
-                bindings::kobject_del(kobj);
-            }
+        if self.is_visible() {
+            // SAFETY: The kobject is initialized by the type invariant. Nobody else removes it.
+            unsafe { bindings::kobject_del(self.kobject()) };
         }
+    }
+
+    fn is_visible(&self) -> bool {
+        // SAFETY: The kobject is initialized by the type invariant. Nobody else adds or removes it.
+        unsafe { (*self.kobject()).state_in_sysfs() != 0 }
     }
 
     /// # Safety

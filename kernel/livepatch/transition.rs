@@ -451,9 +451,7 @@ impl Running {
             retired.free(&synchronized);
         }
         ops.collect(&synchronized);
-        if target == Target::Patched {
-            patch.discard_nops();
-        }
+        patch.discard_nops();
 
         let mut pending = false;
         each_task(|task| {

@@ -13,6 +13,7 @@
 pub(crate) mod choice;
 pub(crate) mod ip_table;
 pub(crate) mod names;
+pub(crate) mod operation;
 pub(crate) mod pacing;
 pub(crate) mod phase;
 pub(crate) mod ranges;

@@ -50,26 +50,6 @@ pub(crate) enum Phase {
     Disabling = 3,
 }
 
-/// What has to be done to honour a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Start a transition towards this side.
-    Start(Target),
-    /// Turn the running transition of this very patch round.
-    Reverse,
-}
-
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The patch is already in the requested state.
-    Already,
-    /// Another patch is in transition.
-    Busy,
-    /// A disabled patch cannot be enabled again.
-    OneShot,
-}
-
 impl Phase {
     /// Decodes what [`Phase::encode`] made.
     pub(crate) const fn decode(raw: i32) -> Self {
@@ -94,21 +74,6 @@ impl Phase {
     /// What the sysfs attribute `transition` says.
     pub(crate) const fn in_transition(self) -> bool {
         matches!(self, Phase::Enabling | Phase::Disabling)
-    }
-
-    /// Decides on a write of `enable` to the attribute `enabled`.
-    ///
-    /// `other_running` tells that another patch is in transition.
-    pub(crate) fn request(self, enable: bool, other_running: bool) -> Result<Step, Refusal> {
-        if self.is_enabled() == enable {
-            return Err(Refusal::Already);
-        }
-        match self {
-            Phase::Enabling | Phase::Disabling => Ok(Step::Reverse),
-            Phase::Enabled if other_running => Err(Refusal::Busy),
-            Phase::Enabled => Ok(Step::Start(Target::Unpatched)),
-            Phase::Registered => Err(Refusal::OneShot),
-        }
     }
 
     /// The phase of a patch whose transition towards `target` starts or turns round.

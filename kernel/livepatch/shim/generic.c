@@ -125,12 +125,15 @@ static int __init klp_init(void)
 }
 module_init(klp_init);
 
+EXPORT_SYMBOL_GPL(klp_disable_patch);
 EXPORT_SYMBOL_GPL(klp_enable_patch);
 EXPORT_SYMBOL_GPL(klp_find_section_by_name);
 EXPORT_SYMBOL_GPL(klp_get_prev_state);
 EXPORT_SYMBOL_GPL(klp_get_state);
+EXPORT_SYMBOL_GPL(klp_register_patch);
 EXPORT_SYMBOL_GPL(klp_shadow_alloc);
 EXPORT_SYMBOL_GPL(klp_shadow_free);
 EXPORT_SYMBOL_GPL(klp_shadow_free_all);
 EXPORT_SYMBOL_GPL(klp_shadow_get);
 EXPORT_SYMBOL_GPL(klp_shadow_get_or_alloc);
+EXPORT_SYMBOL_GPL(klp_unregister_patch);

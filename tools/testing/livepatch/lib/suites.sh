@@ -172,6 +172,7 @@ suite_vm() {
 	[ "$flavour" != debug ] || core=rust
 	kernel_all "$flavour"
 	o=$(kernel_dir "$flavour")
+	[ "$core" != rust ] || step "build test-klp-random" klp-random random_build "$o"
 	rootfs_build "$o"
 	vm_probe_kvm "$o"
 	local -a todo
@@ -191,6 +192,17 @@ suite_vm() {
 			break
 		fi
 	done
+}
+
+# The program behind test-core-random.sh: without libraries, and for a kernel tree's selftests
+# too foreign to be in their Makefile.
+random_build() {
+	deps_cargo
+	( cd -- "$KLP_DIR/random" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/random-target \
+		RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --locked --release --target x86_64-unknown-linux-gnu )
+	cp -- "$CACHE/random-target/x86_64-unknown-linux-gnu/release/klp-random" \
+		"$1/klp-selftests/livepatch/test_klp-random"
 }
 
 # Lines "suite script" of tests.list for this core.

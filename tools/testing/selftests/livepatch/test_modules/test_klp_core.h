@@ -39,4 +39,19 @@ struct core_deep {
 	int leaf_answer;
 };
 
+/*
+ * For a module that enables its livepatch when it is loaded, or registers it
+ * instead; that, the Rust core alone can do.
+ */
+#define core_init_patch(patch, registered)	\
+	((registered) ? core_register(patch) : klp_enable_patch(patch))
+
+#ifdef CONFIG_LIVEPATCH_RUST
+#define core_register(patch)	klp_register_patch(patch)
+#define core_unregister(patch)	klp_unregister_patch(patch)
+#else
+#define core_register(patch)	(-EOPNOTSUPP)
+#define core_unregister(patch)	(-EOPNOTSUPP)
+#endif
+
 #endif /* _TEST_KLP_CORE_H */

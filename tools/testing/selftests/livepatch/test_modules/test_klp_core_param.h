@@ -21,6 +21,10 @@
 #define STATE_ID	1
 #define SHADOW_ID	1
 
+static bool registered;
+module_param(registered, bool, 0444);
+MODULE_PARM_DESC(registered, "register the livepatch, do not enable it");
+
 static int version = 1;
 module_param(version, int, 0444);
 MODULE_PARM_DESC(version, "what the replaced functions answer");
@@ -220,11 +224,13 @@ static int test_klp_core_param_init(void)
 		patch.states = states;
 	}
 	patch.replace = replace;
-	return klp_enable_patch(&patch);
+	return core_init_patch(&patch, registered);
 }
 
 static void test_klp_core_param_exit(void)
 {
+	if (registered)
+		core_unregister(&patch);
 }
 
 module_init(test_klp_core_param_init);

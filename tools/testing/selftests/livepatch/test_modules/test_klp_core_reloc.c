@@ -29,6 +29,10 @@
 #include <linux/seq_file.h>
 #include "test_klp_core.h"
 
+static bool registered;
+module_param(registered, bool, 0444);
+MODULE_PARM_DESC(registered, "register the livepatch, do not enable it");
+
 static int pre_patch_ret;
 module_param(pre_patch_ret, int, 0644);
 MODULE_PARM_DESC(pre_patch_ret, "what the callback for the target answers");
@@ -107,11 +111,13 @@ static struct klp_patch patch = {
 
 static int test_klp_core_reloc_init(void)
 {
-	return klp_enable_patch(&patch);
+	return core_init_patch(&patch, registered);
 }
 
 static void test_klp_core_reloc_exit(void)
 {
+	if (registered)
+		core_unregister(&patch);
 }
 
 module_init(test_klp_core_reloc_init);
