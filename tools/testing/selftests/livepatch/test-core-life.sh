@@ -359,7 +359,7 @@ function says_refused_in_callback() {
 	local op
 
 	for op in "$@"; do
-		echo "livepatch: klp_${op}_patch() is called by a callback
+		echo "livepatch: klp_${op}_patch() is not possible in a callback
 $(says_returned $op -16)"
 	done
 }
