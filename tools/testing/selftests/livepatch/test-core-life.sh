@@ -719,7 +719,7 @@ function no_memory() {
 	op 1 enable
 	expect_enabled ${OP}1 1
 	op 8 register
-	fails_at_each_step 8 enable replace_again 8 1
+	fails_at_each_step 8 enable replace_again 5 1
 	expect_enabled ${OP}8 1
 	expect_versions 8 0
 	op 8 disable
