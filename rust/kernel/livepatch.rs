@@ -111,6 +111,7 @@ pub use self::{
         Ret, //
     },
     shadow::{
+        ReadableShadowData,
         Shadow,
         ShadowData, //
     },

@@ -216,8 +216,21 @@ impl Func {
                 || other.old_sympos == 0)
     }
 
-    /// Code that only compiles if the new function has the type of the old one.
+    /// Code that only compiles if the new function is a replacement and has the type of the old
+    /// one.
     fn check(&self) -> TokenStream {
+        let new_func = &self.new_func;
+        let prototype = self.check_prototype();
+
+        quote! {
+            // Says that it expected a type and found a function, if the attribute is missing.
+            const _: ::core::option::Option<#new_func> = ::core::option::Option::None;
+
+            #prototype
+        }
+    }
+
+    fn check_prototype(&self) -> TokenStream {
         let new_func = &self.new_func;
 
         match &self.prototype {
@@ -612,9 +625,13 @@ fn shadows(shadows: &[Variable]) -> (TokenStream, TokenStream) {
                 unsafe { ::kernel::livepatch::Shadow::new(#id) };
         }
     });
-    let names = shadows.iter().filter(|shadow| !shadow.keep).map(|shadow| &shadow.name);
+    let free = shadows.iter().filter(|shadow| !shadow.keep).map(|shadow| {
+        let Variable { name, ty, .. } = shadow;
 
-    (quote!(#(#handles)*), quote!(#(#names.free_all();)*))
+        quote_spanned!(ty.span() => #name.free_all();)
+    });
+
+    (quote!(#(#handles)*), quote!(#(#free)*))
 }
 
 /// Please see [`crate::livepatch`] for documentation.
@@ -882,7 +899,12 @@ pub(crate) fn replacement(f: ItemFn) -> Result<TokenStream> {
 
             const _: <#name as ::kernel::livepatch::Replacement>::Prototype = #shim;
 
-            impl ::kernel::livepatch::HasPrototype<#prototype> for #name {}
+            impl
+                ::kernel::livepatch::HasPrototype<
+                    <#name as ::kernel::livepatch::Replacement>::Prototype,
+                > for #name
+            {
+            }
         };
     })
 }

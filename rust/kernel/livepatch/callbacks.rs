@@ -71,6 +71,10 @@ use core::marker::PhantomData;
 /// # assert!(!Guarded::HAS_POST_PATCH);
 /// ```
 #[vtable]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `livepatch::Callbacks`",
+    label = "these are not callbacks"
+)]
 pub trait Callbacks {
     /// Called before `object` is patched.
     ///

@@ -79,10 +79,41 @@ pub trait ShadowData: Send + Sync + 'static {
     fn detached(&self, _object: *const c_void) {}
 }
 
+/// Shadow variable data without a destructor, which can be accessed while others may free it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::{
+///         ReadableShadowData,
+///         ShadowData, //
+///     },
+///     prelude::*,
+///     sync::atomic::Atomic, //
+/// };
+///
+/// struct Statistics {
+///     calls: Atomic<u64>,
+///     errors: Atomic<u64>,
+/// }
+///
+/// impl ShadowData for Statistics {}
+/// impl ReadableShadowData for Statistics {}
+/// # let _ = |s: &Statistics| (s.calls.load(kernel::sync::atomic::Relaxed), &s.errors as *const _);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a shadow variable of type `{Self}` can be attached and freed, but not accessed",
+    label = "this may be dropped at any time",
+    note = "for a type of your own without a destructor: `impl ReadableShadowData for {Self} {{}}`"
+)]
+pub trait ReadableShadowData: ShadowData {}
+
 macro_rules! impl_shadow_data {
-    ($($type:ty),* $(,)?) => {
-        $(impl ShadowData for $type {})*
-    };
+    ($($type:ty),* $(,)?) => {$(
+        impl ShadowData for $type {}
+        impl ReadableShadowData for $type {}
+    )*};
 }
 
 impl_shadow_data! {
@@ -92,9 +123,16 @@ impl_shadow_data! {
 }
 
 impl<T: AtomicType + 'static> ShadowData for Atomic<T> {}
+impl<T: AtomicType + 'static> ReadableShadowData for Atomic<T> {}
+
 impl<T: Send + 'static> ShadowData for SpinLock<T> {}
-impl<T: Send + Sync + 'static> ShadowData for KBox<T> {}
+// What is `Copy` has no destructor.
+impl<T: Copy + Send + 'static> ReadableShadowData for SpinLock<T> {}
+
 impl<T: ShadowData, const N: usize> ShadowData for [T; N] {}
+impl<T: ReadableShadowData, const N: usize> ReadableShadowData for [T; N] {}
+
+impl<T: Send + Sync + 'static> ShadowData for KBox<T> {}
 
 /// A shadow variable: data of type `T` that can be attached to any object, under one number.
 ///
@@ -108,8 +146,8 @@ impl<T: ShadowData, const N: usize> ShadowData for [T; N] {}
 /// must take care of is checked here:
 ///
 /// - [`get()`](Self::get) gives access for as long as an RCU read-side critical section lasts,
-///   because that long the memory stays. It exists for types without a destructor only, as the
-///   destructor runs at once. Data that changes needs atomics or a lock in it.
+///   because that long the memory stays. It is for [`ReadableShadowData`], types without a
+///   destructor, as the destructor runs at once. Data that changes needs atomics or a lock in it.
 /// - Data with a destructor, a [`KBox`] for instance, is kept for the one who frees the variable:
 ///   [`ShadowData::detached()`] sees it, and the destructor.
 ///
@@ -254,55 +292,6 @@ impl<T: ShadowData> Shadow<T> {
         Ok(())
     }
 
-    /// Returns the variable of `object`. If there is none, then attaches one, with the data that
-    /// `init` makes.
-    ///
-    /// Never sleeps, so it can fail with `ENOMEM`, or else with the error of `init`. What holds for
-    /// `init` in [`alloc()`](Self::alloc), and for `T` in [`get()`](Self::get), holds here.
-    pub fn get_or_alloc<'g, O: ?Sized, E>(
-        &self,
-        object: *const O,
-        init: impl PinInit<T, E>,
-        _guard: &'g rcu::Guard,
-    ) -> Result<&'g T>
-    where
-        Error: From<E>,
-    {
-        const { Self::READABLE };
-
-        // Sleeping is not allowed while there is `_guard`.
-        let data = self.construct(
-            object,
-            GFP_NOWAIT,
-            init,
-            bindings::klp_shadow_get_or_alloc, //
-        )?;
-
-        // SAFETY: As in `get()`. A variable that was just attached has been constructed.
-        Ok(unsafe { data.as_ref() })
-    }
-
-    /// Returns the variable of `object`, if it has one.
-    ///
-    /// It may be freed while the reference is used: then the memory stays until the end of the RCU
-    /// read-side critical section. So this is for types that do not need to be dropped.
-    pub fn get<'g, O: ?Sized>(&self, object: *const O, _guard: &'g rcu::Guard) -> Option<&'g T> {
-        const { Self::READABLE };
-
-        // SAFETY:
-        // - The data is a `T` by the type invariants, and others do with it only what can be done
-        //   with a `&T`. `T` is `Sync`. Its constructor has run before the variable could be found.
-        // - The variable was found in an RCU read-side critical section which lasts for all of
-        //   `'g`. If it is freed meanwhile, then the memory is freed after that, by `kfree_rcu()`,
-        //   and nothing changes the data: `T` has no destructor.
-        self.find(object).map(|data| unsafe { data.as_ref() })
-    }
-
-    const READABLE: () = assert!(
-        !needs_drop::<T>(),
-        "a shadow variable with a destructor cannot be accessed: it may be dropped at any time"
-    );
-
     /// Returns the variable of `object`, if it has one.
     ///
     /// # Safety
@@ -372,6 +361,58 @@ impl<T: ShadowData> Shadow<T> {
             None if self.contains(object) => EEXIST,
             None => ENOMEM,
         })
+    }
+}
+
+impl<T: ReadableShadowData> Shadow<T> {
+    const READABLE: () = assert!(
+        !needs_drop::<T>(),
+        "`ReadableShadowData` is not for types with a destructor"
+    );
+
+    /// Returns the variable of `object`. If there is none, then attaches one, with the data that
+    /// `init` makes.
+    ///
+    /// Never sleeps, so it can fail with `ENOMEM`, or else with the error of `init`. What holds for
+    /// `init` in [`alloc()`](Self::alloc), and for `T` in [`get()`](Self::get), holds here.
+    pub fn get_or_alloc<'g, O: ?Sized, E>(
+        &self,
+        object: *const O,
+        init: impl PinInit<T, E>,
+        _guard: &'g rcu::Guard,
+    ) -> Result<&'g T>
+    where
+        Error: From<E>,
+    {
+        const { Self::READABLE };
+
+        // Sleeping is not allowed while there is `_guard`.
+        let data = self.construct(
+            object,
+            GFP_NOWAIT,
+            init,
+            bindings::klp_shadow_get_or_alloc, //
+        )?;
+
+        // SAFETY: As in `get()`. A variable that was just attached has been constructed.
+        Ok(unsafe { data.as_ref() })
+    }
+
+    /// Returns the variable of `object`, if it has one.
+    ///
+    /// It may be freed while the reference is used: then the memory stays until the end of the RCU
+    /// read-side critical section. So this is for types that do not need to be dropped: that is
+    /// checked again when this is compiled, whatever `T` claims.
+    pub fn get<'g, O: ?Sized>(&self, object: *const O, _guard: &'g rcu::Guard) -> Option<&'g T> {
+        const { Self::READABLE };
+
+        // SAFETY:
+        // - The data is a `T` by the type invariants, and others do with it only what can be done
+        //   with a `&T`. `T` is `Sync`. Its constructor has run before the variable could be found.
+        // - The variable was found in an RCU read-side critical section which lasts for all of
+        //   `'g`. If it is freed meanwhile, then the memory is freed after that, by `kfree_rcu()`,
+        //   and nothing changes the data: `T` has no destructor.
+        self.find(object).map(|data| unsafe { data.as_ref() })
     }
 }
 
