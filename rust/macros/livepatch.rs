@@ -224,7 +224,7 @@ impl Func {
 
         quote! {
             // Says that it expected a type and found a function, if the attribute is missing.
-            const _: ::core::option::Option<#new_func> = ::core::option::Option::None;
+            const _: fn(#new_func) = |_| {};
 
             #prototype
         }

@@ -364,7 +364,7 @@ impl<T: ShadowData> Shadow<T> {
     }
 }
 
-impl<T: ReadableShadowData> Shadow<T> {
+impl<T: ShadowData> Shadow<T> {
     const READABLE: () = assert!(
         !needs_drop::<T>(),
         "`ReadableShadowData` is not for types with a destructor"
@@ -382,6 +382,7 @@ impl<T: ReadableShadowData> Shadow<T> {
         _guard: &'g rcu::Guard,
     ) -> Result<&'g T>
     where
+        T: ReadableShadowData,
         Error: From<E>,
     {
         const { Self::READABLE };
@@ -403,7 +404,10 @@ impl<T: ReadableShadowData> Shadow<T> {
     /// It may be freed while the reference is used: then the memory stays until the end of the RCU
     /// read-side critical section. So this is for types that do not need to be dropped: that is
     /// checked again when this is compiled, whatever `T` claims.
-    pub fn get<'g, O: ?Sized>(&self, object: *const O, _guard: &'g rcu::Guard) -> Option<&'g T> {
+    pub fn get<'g, O: ?Sized>(&self, object: *const O, _guard: &'g rcu::Guard) -> Option<&'g T>
+    where
+        T: ReadableShadowData,
+    {
         const { Self::READABLE };
 
         // SAFETY:

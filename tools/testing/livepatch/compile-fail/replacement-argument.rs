@@ -20,7 +20,7 @@ livepatch! {
     },
 }
 
-#[replacement]
+#[replacement] //~ cannot be a parameter
 fn new_func(_name: &str) -> Result { //~ `&str` cannot be a parameter of a replacement function
     Ok(())
 }

@@ -20,7 +20,7 @@ livepatch! {
     },
 }
 
-#[replacement]
+#[replacement] //~ cannot be the return type
 fn new_func() -> Result<usize> { //~ cannot be the return type of a replacement function
     Ok(1)
 }

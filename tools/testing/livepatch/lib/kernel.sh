@@ -16,6 +16,7 @@ kernel_fragments() {
 	rust|c) printf '%s\n' "$KLP_DIR/config/core-$1.config" ;;
 	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" ;;
 	debug) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/debug.config" ;;
+	doctest) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
 	esac
 }
 
