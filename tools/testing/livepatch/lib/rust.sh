@@ -12,7 +12,11 @@ suite_compile_fail() {
 		n=$((n + 1))
 		report compile-fail "$status" 0 "$name" "$remark"
 		[ "$status" = pass ] || printf '    %s: %s\n' "$name" "$remark"
-	done < <("$KLP_DIR/compile-fail/run.py" "$o" "$KLP_CORE" "$KLP_DIR"/compile-fail/*.rs)
+	done < <(
+		"$KLP_DIR/compile-fail/run.py" "$o" "$KLP_CORE" "$KLP_DIR"/compile-fail/*.rs
+		# What the page says about all this.
+		"$KLP_DIR/compile-fail/check-doc.py" "$TREE"
+	)
 	printf '    %d cases\n' "$n"
 	[ "$n" -gt 0 ] || report compile-fail fail 0 "compile-fail/run.py" "no case ran"
 }
