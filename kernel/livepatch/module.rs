@@ -110,7 +110,7 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
 
     // SAFETY: By the contract of this function.
     if unsafe { (*module).klp } {
-        remove_patch_of(module, name);
+        remove_patch_of(module);
     }
 }
 
@@ -118,16 +118,12 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
 ///
 /// An enabled patch keeps its module loaded, with one exception: the loader does not wait for
 /// anybody when the init function of the module fails.
-fn remove_patch_of(module: *mut bindings::module, name: &CStr) {
+fn remove_patch_of(module: *mut bindings::module) {
     let mut told = false;
 
     loop {
-        let removal = registry::lock().remove_patch_of(module);
+        let removal = registry::lock().remove_patch_of(module, &mut told);
 
-        if !told && !matches!(removal, Removal::Done) {
-            pr_err!("module '{}' goes and its patch is still there: removing it\n", name);
-            told = true;
-        }
         match removal {
             Removal::Done => return,
             Removal::Release(patch) => patch.release(),

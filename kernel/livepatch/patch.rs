@@ -342,15 +342,16 @@ impl Object {
         }
     }
 
-    /// Resolves the functions, and the relocations of the patch module `patch` that refer to the
-    /// object, if the object is in memory.
+    /// Resolves the functions that are not resolved yet, and the relocations of the patch module
+    /// `patch` that refer to the object, if the object is in memory.
     ///
-    /// May sleep. Errors are reported, and undone.
+    /// May sleep. Errors are reported, and undone. What was resolved before stays, except that a
+    /// nop may be left unresolved.
     fn load(&mut self, patch: PatchModule) -> Result {
         let mut module = ptr::null_mut();
 
         if self.loaded {
-            return Ok(());
+            return self.locate(patch, None);
         }
         if let Some(name) = self.name() {
             // SAFETY: `name` is a valid string. The module cannot go away before
@@ -374,15 +375,24 @@ impl Object {
             // Those were applied when the patch module was loaded.
             None => None,
         };
+        self.locate(patch, relocations)
+    }
+
+    /// Applies `relocations`, and learns where those functions are that are not located yet.
+    fn locate(&mut self, patch: PatchModule, relocations: Option<Relocations>) -> Result {
         let references = relocations.as_ref().map_or(0, Relocations::len);
+        let unknown = |func: &&Func| func.location.is_none();
 
         // One pass over the symbols for all.
-        let count = references + self.funcs().count();
+        let count = references + self.funcs().filter(unknown).count();
+        if count == 0 {
+            return Ok(());
+        }
         let mut wanted = KVVec::with_capacity(count, GFP_KERNEL)?;
         for symbol in relocations.iter().flat_map(Relocations::wanted) {
             wanted.push(symbol, GFP_KERNEL)?;
         }
-        for func in self.funcs() {
+        for func in self.funcs().filter(unknown) {
             let symbol = Wanted::new(self.name(), &func.name, func.sympos);
             wanted.push(symbol, GFP_KERNEL)?;
         }
@@ -402,10 +412,15 @@ impl Object {
         let mut addresses = addresses.into_iter();
         let located = found.and_then(|()| {
             self.funcs_mut()
+                .filter(|func| func.location.is_none())
                 .zip(&mut addresses)
                 .try_for_each(|(func, address)| func.locate(address))
         });
-        located.inspect_err(|_| self.forget(patch))
+        located.inspect_err(|_| {
+            if relocations.is_some() {
+                self.forget(patch);
+            }
+        })
     }
 
     /// Undoes [`Object::resolve`].

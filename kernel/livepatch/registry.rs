@@ -35,9 +35,12 @@ use crate::{
         Running, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    mem,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -554,11 +557,21 @@ pub(crate) enum Removal {
 
 impl Registry {
     /// Gets on with the removal of the patch of `module`, which is going: out of order if need be.
-    pub(crate) fn remove_patch_of(&mut self, module: *mut bindings::module) -> Removal {
-        let Some((id, phase, forced)) = self
-            .all()
-            .find(|patch| patch.module().as_ptr() == module)
-            .map(|patch| (patch.id, patch.phase(), patch.forced))
+    ///
+    /// Says so, unless it was `told` already.
+    pub(crate) fn remove_patch_of(
+        &mut self,
+        module: *mut bindings::module,
+        told: &mut bool,
+    ) -> Removal {
+        let patch = self.all().find(|patch| patch.module().as_ptr() == module);
+
+        if let Some(patch) = patch.filter(|_| !mem::replace(told, true)) {
+            let name = &*patch.name;
+            pr_err!("module '{name}' goes and its patch is still there: removing it\n");
+        }
+        let Some((id, phase, forced)) =
+            patch.map(|patch| (patch.id, patch.phase(), patch.forced))
         else {
             let leaving = self.leaving.iter().any(|other| other.as_ptr() == module);
             return if leaving {

@@ -7,6 +7,10 @@
 //! enabled and disabled as often as wanted; unloading the module unregisters it. This needs the
 //! livepatch core in Rust.
 //!
+//! `livepatch-lifecycle.c` does the same, and has a parameter besides by which it enables and
+//! disables itself. Parameters of Rust modules are set when the module is loaded and not later, so
+//! here this is done in sysfs only.
+//!
 //! ```text
 //! # insmod rust_livepatch_lifecycle.ko
 //! # cat /sys/kernel/livepatch/rust_livepatch_lifecycle/enabled

@@ -100,7 +100,7 @@ function by_function() {
 	start_log
 	op 1 register
 	expect_idle ${OP}1
-	expect "directory" "$TARGET enabled force replace stack_order transition" \
+	expect "directory" "enabled force replace stack_order $TARGET transition" \
 		"$(echo $(ls "$SYSFS_KLP_DIR/${OP}1"))"
 	expect "functions" "core_target_busy,1 core_target_version,1 patched" \
 		"$(echo $(ls "$SYSFS_KLP_DIR/${OP}1/$TARGET"))"
@@ -434,11 +434,11 @@ livepatch: unregistering patch '$LIFE'"
 function bad_function() {
 	load_mod $TARGET
 	start_log
-	insmod_fails $LIFE "Unknown symbol in module" symbol=core_target_unknown
+	insmod_fails $LIFE "Invalid parameters" symbol=core_target_unknown
 	expect_log "% insmod test_modules/$LIFE.ko symbol=core_target_unknown
 livepatch: registering patch '$LIFE'
 livepatch: symbol 'core_target_unknown' not found in symbol table
-$(says_returned register -2)"
+$(says_returned register -22)"
 
 	# It is registered without the object, whose module comes and is not
 	# kept away by a livepatch that is not in use.
@@ -446,7 +446,7 @@ $(says_returned register -2)"
 	insmod test_modules/$LIFE.ko symbol=core_target_unknown || fail "insmod $LIFE"
 	load_mod $TARGET
 	start_log
-	set_enabled_fails $LIFE 1 "$ENOENT"
+	set_enabled_fails $LIFE 1 "$EINVAL"
 	expect_log "% echo 1 > $SYSFS_KLP_DIR/$LIFE/enabled
 livepatch: symbol 'core_target_unknown' not found in symbol table"
 	expect_idle $LIFE
@@ -455,7 +455,7 @@ livepatch: symbol 'core_target_unknown' not found in symbol table"
 	set_enabled $LIFE 1
 	expect_enabled $LIFE 1
 	start_log
-	insmod_fails $TARGET "Unknown symbol in module"
+	insmod_fails $TARGET "Invalid parameters"
 	set_enabled $LIFE 0
 	expect_idle $LIFE
 	rmmod $LIFE || fail "rmmod $LIFE"

@@ -151,9 +151,9 @@ function sample() {
 
 # ----- register, enable, disable, unregister
 
-# The C sample has its own test. This one needs the core in Rust.
+# This needs the core in Rust.
 function lifecycle() {
-	local module="rust:lifecycle" round
+	local module="$1" round
 	local name=$(sample_name "$module")
 
 	load "$module"
@@ -356,7 +356,6 @@ function shadow() {
 
 for name in $SAMPLES; do
 	for language in c rust; do
-		[[ "$language:$name" != c:lifecycle ]] || continue
 		[[ "$name" != lifecycle ]] || core_is_rust || continue
 		file=$(sample_file "$language:$name")
 		[[ -e "$file" ]] || skip "no module for $language:$name"
@@ -367,12 +366,13 @@ for name in callbacks_mod callbacks_busymod shadow_mod; do
 		skip "no test_modules/livepatch_$name.ko: built with CONFIG_SAMPLE_LIVEPATCH_RUST"
 done
 
-if core_is_rust; then core_setup 30; else core_setup 29; fi
+if core_is_rust; then core_setup 31; else core_setup 29; fi
 
 sample_case "sample, C" sample c:sample
 sample_case "sample, Rust" sample rust:sample
 if core_is_rust; then
-	sample_case "four operations, Rust" lifecycle
+	sample_case "four operations, C" lifecycle c:lifecycle
+	sample_case "four operations, Rust" lifecycle rust:lifecycle
 fi
 
 for demo in c rust; do

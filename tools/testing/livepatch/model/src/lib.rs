@@ -20,6 +20,8 @@ mod ip_table;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod operation;
+#[cfg(test)]
 mod pacing;
 #[cfg(test)]
 mod phase;

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The four operations.
+
+use crate::model::{
+    operation::{
+        decide,
+        Known,
+        Lifetime,
+        Operation,
+        Refusal,
+        Step, //
+    },
+    phase::{
+        Phase,
+        Target, //
+    },
+};
+use proptest::prelude::*;
+
+const OPERATIONS: [Operation; 4] = [
+    Operation::Register,
+    Operation::Enable,
+    Operation::Disable,
+    Operation::Unregister,
+];
+const PHASES: [Phase; 4] = [
+    Phase::Registered,
+    Phase::Enabling,
+    Phase::Enabled,
+    Phase::Disabling,
+];
+const LIFETIMES: [Lifetime; 2] = [Lifetime::OneShot, Lifetime::Registered];
+
+fn known(lifetime: Lifetime, phase: Phase, other_running: bool, covered: bool) -> Known {
+    Known {
+        lifetime,
+        phase,
+        other_running,
+        covered,
+    }
+}
+
+/// The table of `lifecycle.rst`, for a registered patch on top and no other transition.
+#[test]
+fn table_of_a_registered_patch() {
+    const START: Result<Step, Refusal> = Ok(Step::Start(Target::Patched));
+    const STOP: Result<Step, Refusal> = Ok(Step::Start(Target::Unpatched));
+    const TURN: Result<Step, Refusal> = Ok(Step::Reverse);
+    const FORGET: Result<Step, Refusal> = Ok(Step::Forget);
+    const EXISTS: Result<Step, Refusal> = Err(Refusal::Exists);
+    const ALREADY: Result<Step, Refusal> = Err(Refusal::Already);
+    const IN_USE: Result<Step, Refusal> = Err(Refusal::InUse);
+
+    // In the order of OPERATIONS.
+    let table = [
+        (Phase::Registered, [EXISTS, START, ALREADY, FORGET]),
+        (Phase::Enabling, [EXISTS, ALREADY, TURN, IN_USE]),
+        (Phase::Enabled, [EXISTS, ALREADY, STOP, IN_USE]),
+        (Phase::Disabling, [EXISTS, TURN, ALREADY, IN_USE]),
+    ];
+
+    for (phase, answers) in table {
+        for (operation, answer) in OPERATIONS.into_iter().zip(answers) {
+            let patch = known(Lifetime::Registered, phase, false, false);
+            assert_eq!(
+                decide(operation, Some(patch)),
+                answer,
+                "{operation:?} {phase:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_patch_that_is_not_known() {
+    let answers = [
+        Ok(Step::Admit(Lifetime::Registered)),
+        Ok(Step::Admit(Lifetime::OneShot)),
+        Err(Refusal::Unknown),
+        Err(Refusal::Unknown),
+    ];
+
+    for (operation, answer) in OPERATIONS.into_iter().zip(answers) {
+        assert_eq!(decide(operation, None), answer, "{operation:?}");
+    }
+}
+
+#[test]
+fn one_shot_patches_are_not_registered() {
+    for phase in PHASES {
+        let patch = Some(known(Lifetime::OneShot, phase, false, false));
+
+        assert_eq!(
+            decide(Operation::Unregister, patch),
+            Err(Refusal::Unknown),
+            "{phase:?}"
+        );
+    }
+    // Once it is disabled, it is not enabled again.
+    let patch = Some(known(Lifetime::OneShot, Phase::Registered, false, false));
+    assert_eq!(decide(Operation::Enable, patch), Err(Refusal::Unknown));
+}
+
+/// A patch as the C core sees it.
+#[derive(Clone, Copy, Debug)]
+struct Upstream {
+    enabled: bool,
+    /// `patch == klp_transition_patch`
+    transition: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Errno {
+    Einval,
+    Ebusy,
+    Eexist,
+}
+
+fn errno(refusal: Refusal) -> Errno {
+    match refusal {
+        Refusal::Unknown | Refusal::Already => Errno::Einval,
+        Refusal::Busy | Refusal::Covered | Refusal::InUse => Errno::Ebusy,
+        Refusal::Exists => Errno::Eexist,
+    }
+}
+
+impl Upstream {
+    /// The decisions of `enabled_store()` and `__klp_disable_patch()`, and what they change.
+    fn enabled_store(&mut self, enabled: bool, other_running: bool) -> Result<(), Errno> {
+        if self.enabled == enabled {
+            return Err(Errno::Einval);
+        }
+        if self.transition {
+            self.enabled = !self.enabled;
+        } else if !enabled {
+            if other_running {
+                return Err(Errno::Ebusy);
+            }
+            self.enabled = false;
+            self.transition = true;
+        } else {
+            return Err(Errno::Einval);
+        }
+        Ok(())
+    }
+}
+
+/// One event in the life of a one-shot patch.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Write {
+        enable: bool,
+        other_running: bool,
+        covered: bool,
+    },
+    Complete,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => any::<(bool, bool, bool)>().prop_map(|(enable, other_running, covered)| {
+            Event::Write {
+                enable,
+                other_running,
+                covered,
+            }
+        }),
+        1 => Just(Event::Complete),
+    ]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop::sample::select(&OPERATIONS[..])
+}
+
+fn patch() -> impl Strategy<Value = Known> {
+    (
+        prop::sample::select(&LIFETIMES[..]),
+        prop::sample::select(&PHASES[..]),
+        any::<(bool, bool)>(),
+    )
+        .prop_map(|(lifetime, phase, (other_running, covered))| {
+            known(lifetime, phase, other_running, covered)
+        })
+}
+
+proptest! {
+    /// A life that begins with the start of `klp_enable_patch()`, in the model and in C, where it
+    /// does not matter what was enabled later.
+    #[test]
+    fn one_shot_lives_agree_with_upstream(events in prop::collection::vec(event(), 0..40)) {
+        let mut target = Target::Patched;
+        let mut phase = Phase::towards(target);
+        let mut upstream = Upstream {
+            enabled: true,
+            transition: true,
+        };
+
+        for event in events {
+            match event {
+                Event::Write { enable, other_running, covered } => {
+                    // There is only one transition at a time.
+                    let other_running = other_running && !upstream.transition;
+                    let patch = known(Lifetime::OneShot, phase, other_running, covered);
+                    let operation = if enable { Operation::Enable } else { Operation::Disable };
+                    let answer = decide(operation, Some(patch));
+
+                    match answer {
+                        Ok(Step::Start(to)) => target = to,
+                        Ok(Step::Reverse) => target = target.opposite(),
+                        Ok(step) => panic!("{step:?}"),
+                        Err(_) => {}
+                    }
+                    if answer.is_ok() {
+                        phase = Phase::towards(target);
+                    }
+                    prop_assert_eq!(
+                        answer.map(|_| ()).map_err(errno),
+                        upstream.enabled_store(enable, other_running)
+                    );
+                }
+                Event::Complete if upstream.transition => {
+                    phase = Phase::settled(target);
+                    upstream.transition = false;
+                }
+                Event::Complete => {}
+            }
+
+            prop_assert_eq!(phase.is_enabled(), upstream.enabled);
+            prop_assert_eq!(phase.in_transition(), upstream.transition);
+        }
+    }
+
+    /// Only one transition runs at a time.
+    #[test]
+    fn nothing_starts_while_another_patch_is_in_transition(
+        operation in operation(),
+        patch in patch(),
+    ) {
+        let patch = Known { other_running: true, ..patch };
+
+        prop_assert!(!matches!(decide(operation, Some(patch)), Ok(Step::Start(_))));
+    }
+
+    /// A registered patch is never taken from under another.
+    #[test]
+    fn what_is_covered_stays(operation in operation(), patch in patch()) {
+        let patch = Known { lifetime: Lifetime::Registered, covered: true, ..patch };
+        let answer = decide(operation, Some(patch));
+
+        prop_assert_ne!(answer, Ok(Step::Start(Target::Unpatched)));
+        if operation == Operation::Disable && patch.phase == Phase::Enabled {
+            prop_assert_eq!(answer, Err(Refusal::Covered));
+        }
+    }
+
+    /// What is forgotten is in no use.
+    #[test]
+    fn only_idle_patches_are_forgotten(operation in operation(), patch in patch()) {
+        if decide(operation, Some(patch)) == Ok(Step::Forget) {
+            prop_assert_eq!(patch.phase, Phase::Registered);
+            prop_assert_eq!(patch.lifetime, Lifetime::Registered);
+            prop_assert_eq!(operation, Operation::Unregister);
+        }
+    }
+
+    /// A transition can always be turned round by who is in it, and by nobody else.
+    #[test]
+    fn reversing(operation in operation(), patch in patch()) {
+        let turns = matches!(
+            (operation, patch.phase),
+            (Operation::Enable, Phase::Disabling) | (Operation::Disable, Phase::Enabling)
+        );
+
+        prop_assert_eq!(decide(operation, Some(patch)) == Ok(Step::Reverse), turns);
+    }
+}
