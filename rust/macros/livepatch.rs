@@ -679,8 +679,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
     let module = &info.module;
     let replace = info.replace.then(|| quote!(.replace()));
     let (states_list, states_handles) = states(&info.states);
-    let with_states =
-        (!info.states.is_empty()).then(|| quote!(.with_states(&__LIVEPATCH_STATES)));
+    let with_states = (!info.states.is_empty()).then(|| quote!(.with_states(&__LIVEPATCH_STATES)));
     let states_list = (!info.states.is_empty()).then_some(states_list);
     let (shadows_handles, shadows_free) = shadows(&info.shadows);
 

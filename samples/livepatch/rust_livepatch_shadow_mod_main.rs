@@ -194,8 +194,8 @@ impl Worker {
 
     fn alloc_later(self: Arc<Self>) {
         // If it is enqueued already, then that will do.
-        let _ = workqueue::system()
-            .enqueue_delayed::<_, ALLOC>(self, msecs_to_jiffies(ALLOC_PERIOD));
+        let _ =
+            workqueue::system().enqueue_delayed::<_, ALLOC>(self, msecs_to_jiffies(ALLOC_PERIOD));
     }
 
     fn cleanup_later(self: Arc<Self>) {

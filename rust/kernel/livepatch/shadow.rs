@@ -322,7 +322,8 @@ impl<T: ShadowData> Shadow<T> {
 
     fn find<O: ?Sized>(&self, object: *const O) -> Option<NonNull<T>> {
         // SAFETY: Any address can be asked for, it is not accessed.
-        NonNull::new(unsafe { bindings::klp_shadow_get(address(object), self.id) }).map(NonNull::cast)
+        NonNull::new(unsafe { bindings::klp_shadow_get(address(object), self.id) })
+            .map(NonNull::cast)
     }
 
     /// Attaches a variable by `attach`, one of the two functions that do that.

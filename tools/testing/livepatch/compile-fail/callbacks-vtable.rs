@@ -21,6 +21,7 @@ livepatch! {
 
 struct Hooks;
 
-impl Callbacks for Hooks { //~ not all trait items implemented, missing: `USE_VTABLE_ATTR`
+impl Callbacks for Hooks {
+    //~^ not all trait items implemented, missing: `USE_VTABLE_ATTR`
     fn post_patch(_object: &Object<'_>) {}
 }

@@ -21,6 +21,7 @@ livepatch! {
 }
 
 #[replacement] //~ cannot be a parameter
-fn new_func(_name: &str) -> Result { //~ `&str` cannot be a parameter of a replacement function
+fn new_func(_name: &str) -> Result {
+    //~^ `&str` cannot be a parameter of a replacement function
     Ok(())
 }

@@ -21,6 +21,7 @@ livepatch! {
 }
 
 #[replacement] //~ cannot be the return type
-fn new_func() -> Result<usize> { //~ cannot be the return type of a replacement function
+fn new_func() -> Result<usize> {
+    //~^ cannot be the return type of a replacement function
     Ok(1)
 }

@@ -7,8 +7,8 @@ use kernel::{
         livepatch,
         replacement, //
     },
-    sync::rcu,
-    prelude::*, //
+    prelude::*,
+    sync::rcu, //
 };
 
 livepatch! {

@@ -7,14 +7,14 @@ use kernel::{
         livepatch,
         replacement, //
     },
+    prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
         rcu, //
-    },
-    prelude::*, //
+    }, //
 };
 
 livepatch! {
@@ -33,7 +33,9 @@ livepatch! {
 #[replacement]
 fn new_func(address: usize) -> Result {
     let guard = rcu::read_lock();
-    let counter = COUNTER.get(address as *const c_void, &guard).ok_or(ENOENT)?;
+    let counter = COUNTER
+        .get(address as *const c_void, &guard)
+        .ok_or(ENOENT)?;
 
     drop(guard); //~ cannot move out of `guard` because it is borrowed
     counter.store(1, Relaxed);
