@@ -20,7 +20,7 @@
 //! | [`Callbacks`], [`Object`] | `struct klp_callbacks` and their argument | what else is to be done |
 //! | [`Shadow`] | `klp_shadow_*()` | data for objects of the kernel |
 //! | [`State`], [`StateDesc`], [`StateList`] | `struct klp_state`, an array of it | data for the next livepatch |
-//! | [`Registered`] | `klp_register_patch()` etc. | a livepatch that comes and goes |
+//! | `Registered`, of the Rust core only | `klp_register_patch()` etc. | a livepatch that comes and goes |
 //!
 //! The core keeps its own state in these structures: list heads, kobjects, work items. So they live
 //! in writable `static`s of the livepatch module, never move, and nothing here gives access to
