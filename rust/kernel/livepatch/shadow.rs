@@ -225,7 +225,7 @@ impl<T: Send + Sync + 'static> ShadowData for KBox<T> {}
 /// assert!(!objects.iter().any(|object| OWNER.contains(object)));
 ///
 /// // All others are gone.
-/// assert!(owner.into_unique_or_drop().is_some());
+/// assert!(Arc::into_unique_or_drop(owner).is_some());
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Shadow<T> {
