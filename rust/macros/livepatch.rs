@@ -683,8 +683,11 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
     let states_list = (!info.states.is_empty()).then_some(states_list);
     let (shadows_handles, shadows_free) = shadows(&info.shadows);
 
-    let (patch_type, start) = match info.lifetime {
+    // Without the livepatch core in Rust there is one error, see below, and not one more for each
+    // thing that is missing.
+    let (patch_cfg, patch_type, start) = match info.lifetime {
         Lifetime::OneShot => (
+            quote!(),
             quote!(()),
             quote! {
                 // SAFETY:
@@ -696,6 +699,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
             },
         ),
         Lifetime::Registered => (
+            quote!(#[cfg(CONFIG_LIVEPATCH_RUST)]),
             quote!(::kernel::livepatch::Registered),
             quote! {
                 // SAFETY:
@@ -713,6 +717,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
         /// The type of the module created by `livepatch!`.
         struct LivepatchModule {
             // Dropped in this order: the livepatch is gone when its shadow variables are freed.
+            #patch_cfg
             _patch: #patch_type,
             _shadows: ::kernel::livepatch::OnDrop,
         }
@@ -743,6 +748,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
                     let _shadows = ::kernel::livepatch::OnDrop(|| { #shadows_free });
 
                     ::core::result::Result::Ok(Self {
+                        #patch_cfg
                         _patch: #start,
                         _shadows,
                     })
