@@ -11,7 +11,6 @@ use crate::{
         }, //
     },
     patch::{
-        self,
         Func,
         ModuleRef,
         Object,
@@ -80,7 +79,7 @@ pub(crate) extern "C" fn klp_rust_retry() {
 #[export]
 pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: By the contract of this function.
-    to_errno(outside_of_callbacks(c"klp_register_patch").and_then(|()| unsafe {
+    to_errno(registry::outside_of_callbacks(c"klp_register_patch()").and_then(|()| unsafe {
         let descriptor = Descriptor::check(patch)?;
 
         descriptor.admit(registry::lock(), Lifetime::Registered)
@@ -99,12 +98,16 @@ pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_pat
 #[export]
 pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: By the contract of this function.
-    to_errno(outside_of_callbacks(c"klp_enable_patch").and_then(|()| unsafe {
+    to_errno(registry::outside_of_callbacks(c"klp_enable_patch()").and_then(|()| unsafe {
         let descriptor = Descriptor::check(patch)?;
         let mut registry = registry::lock();
 
-        let known = registry.all().find(|known| known.is(patch));
-        match known.filter(|known| known.lifetime == Lifetime::Registered) {
+        // One that is enabled already is no news for a registered patch, and a second patch of the
+        // same name otherwise.
+        let known = registry.all().find(|known| known.is(patch)).filter(|known| {
+            known.lifetime == Lifetime::Registered || !known.phase().is_enabled()
+        });
+        match known {
             Some(known) => {
                 let id = known.id;
                 registry.operate(id, Operation::Enable)
@@ -119,7 +122,7 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(outside_of_callbacks(c"klp_disable_patch").and_then(|()| {
+    to_errno(registry::outside_of_callbacks(c"klp_disable_patch()").and_then(|()| {
         let mut registry = registry::lock();
 
         let id = find(&registry, patch)?;
@@ -132,7 +135,7 @@ pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(outside_of_callbacks(c"klp_unregister_patch").and_then(|()| {
+    to_errno(registry::outside_of_callbacks(c"klp_unregister_patch()").and_then(|()| {
         let mut registry = registry::lock();
 
         let id = find(&registry, patch)?;
@@ -145,15 +148,6 @@ pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -
 
 fn to_errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
-}
-
-/// A callback runs under `klp_mutex`: there, an operation would wait for itself.
-fn outside_of_callbacks(operation: &CStr) -> Result {
-    if patch::in_callback() {
-        pr_err!("{}() is called by a callback\n", operation);
-        return Err(EBUSY);
-    }
-    Ok(())
 }
 
 fn find(registry: &Registry, descriptor: *mut bindings::klp_patch) -> Result<PatchId> {
@@ -268,10 +262,16 @@ impl Descriptor {
             pr_warn!("The livepatch transition may never complete.\n");
         }
 
-        // SAFETY: It was checked that this is a livepatch module. The caller is in it, and it is
-        // told when it goes: see `klp_module_going()`.
+        // SAFETY: The module is valid by the type invariant.
+        if unsafe { (*self.module.as_ptr()).klp_info }.is_null() {
+            pr_err!("patch '{}' comes before the init function of its module\n", name);
+            return Err(EINVAL);
+        }
+
+        // SAFETY: It was checked that this is a livepatch module. The caller is in it, so it is in
+        // memory; what becomes a patch is removed before the memory goes, see `klp_module_going()`.
         let module = unsafe { PatchModule::new(self.module) };
-        registry.check_name(module, name)?;
+        registry.check_name(module.id(), name)?;
 
         // SAFETY: The descriptor is valid by the type invariant.
         let states = unsafe { state::read(self.patch.as_ptr()) }?;
@@ -280,6 +280,7 @@ impl Descriptor {
         }
 
         let hold = module.hold().ok_or(ENODEV)?;
+        registry.make_room()?;
         let patch = self.read(registry.next_id(), hold, states, lifetime)?;
 
         if let Err((error, patch)) = registry.admit(patch) {

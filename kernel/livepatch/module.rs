@@ -116,10 +116,13 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
 
 /// Removes the patch of a livepatch module that goes and has not done so itself.
 ///
-/// An enabled patch keeps its module loaded, with one exception: the loader does not wait for
-/// anybody when the init function of the module fails.
+/// An enabled patch keeps its module loaded. But the loader does not wait for anybody when the init
+/// function of the module fails, or when the removal is forced (`rmmod -f`).
 fn remove_patch_of(module: *mut bindings::module) {
+    const LONGEST_PAUSE_MS: u32 = 1000;
+
     let mut told = false;
+    let mut pause_ms = 1;
 
     loop {
         let removal = registry::lock().remove_patch_of(module, &mut told);
@@ -127,8 +130,11 @@ fn remove_patch_of(module: *mut bindings::module) {
         match removal {
             Removal::Done => return,
             Removal::Release(patch) => patch.release(),
-            // SAFETY: May sleep.
-            Removal::Wait => unsafe { bindings::msleep(1) },
+            Removal::Wait => {
+                // SAFETY: May sleep.
+                unsafe { bindings::msleep(pause_ms) };
+                pause_ms = LONGEST_PAUSE_MS.min(2 * pause_ms);
+            }
         }
     }
 }

@@ -66,13 +66,24 @@ use kernel::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatchId(pub(crate) u64);
 
-/// A livepatch module.
+/// Says which module something is about. Only to be compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ModuleId(*mut bindings::module);
+
+// SAFETY: The address is not followed.
+unsafe impl Send for ModuleId {}
+
+impl ModuleId {
+    pub(crate) fn of(module: *mut bindings::module) -> Self {
+        ModuleId(module)
+    }
+}
+
+/// The livepatch module that a patch is in.
 ///
 /// # Invariants
 ///
-/// The module is a livepatch module, and stays in memory for as long as the patch that it has is
-/// known: an enabled patch holds a reference, and `klp_module_going()` removes one that is not.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// It is a livepatch module, and in memory for as long as this exists.
 pub(crate) struct PatchModule(NonNull<bindings::module>);
 
 // SAFETY: Modules may be looked at by any thread.
@@ -81,27 +92,29 @@ unsafe impl Send for PatchModule {}
 impl PatchModule {
     /// # Safety
     ///
-    /// As the type invariants say.
+    /// As the type invariants say. A patch that is in use holds a reference to its module; one that
+    /// is not is removed by `klp_module_going()`.
     pub(crate) unsafe fn new(module: NonNull<bindings::module>) -> Self {
         // INVARIANT: By the contract of this function.
         PatchModule(module)
     }
 
-    pub(crate) fn as_ptr(self) -> *mut bindings::module {
-        self.0.as_ptr()
+    pub(crate) fn id(&self) -> ModuleId {
+        ModuleId(self.0.as_ptr())
     }
 
     /// Takes a reference, which keeps the module loaded; `None` if it is going.
-    ///
-    /// To be called while the patch of the module is known, or by the module itself.
-    pub(crate) fn hold(self) -> Option<ModuleRef> {
+    pub(crate) fn hold(&self) -> Option<ModuleRef> {
         // SAFETY: The module is in memory by the type invariant.
-        unsafe { bindings::klp_shim_module_get(self.as_ptr()) }.then_some(ModuleRef(self))
+        unsafe { bindings::klp_shim_module_get(self.0.as_ptr()) }.then_some(ModuleRef(self.0))
     }
 }
 
 /// A reference to a livepatch module, which keeps its code and data in memory.
-pub(crate) struct ModuleRef(PatchModule);
+pub(crate) struct ModuleRef(NonNull<bindings::module>);
+
+// SAFETY: Module references may be taken and dropped by any thread.
+unsafe impl Send for ModuleRef {}
 
 impl Drop for ModuleRef {
     fn drop(&mut self) {
@@ -347,7 +360,7 @@ impl Object {
     ///
     /// May sleep. Errors are reported, and undone. What was resolved before stays, except that a
     /// nop may be left unresolved.
-    fn load(&mut self, patch: PatchModule) -> Result {
+    fn load(&mut self, patch: &PatchModule) -> Result {
         let mut module = ptr::null_mut();
 
         if self.loaded {
@@ -368,9 +381,9 @@ impl Object {
         Ok(())
     }
 
-    fn resolve(&mut self, patch: PatchModule) -> Result {
+    fn resolve(&mut self, patch: &PatchModule) -> Result {
         let relocations = match self.name() {
-            // SAFETY: By the type invariant of `patch`, which is known meanwhile.
+            // SAFETY: By the type invariant of `patch`.
             Some(name) => Some(unsafe { Relocations::collect(patch.0, name) }?),
             // Those were applied when the patch module was loaded.
             None => None,
@@ -379,13 +392,14 @@ impl Object {
     }
 
     /// Applies `relocations`, and learns where those functions are that are not located yet.
-    fn locate(&mut self, patch: PatchModule, relocations: Option<Relocations>) -> Result {
+    fn locate(&mut self, patch: &PatchModule, relocations: Option<Relocations>) -> Result {
         let references = relocations.as_ref().map_or(0, Relocations::len);
         let unknown = |func: &&Func| func.location.is_none();
 
         // One pass over the symbols for all.
         let count = references + self.funcs().filter(unknown).count();
-        if count == 0 {
+        // A malformed relocation is no reference, and has to be reported.
+        if count == 0 && relocations.is_none() {
             return Ok(());
         }
         let mut wanted = KVVec::with_capacity(count, GFP_KERNEL)?;
@@ -424,7 +438,7 @@ impl Object {
     }
 
     /// Undoes [`Object::resolve`].
-    fn forget(&mut self, patch: PatchModule) {
+    fn forget(&mut self, patch: &PatchModule) {
         for func in self.funcs_mut() {
             func.location = None;
         }
@@ -435,7 +449,7 @@ impl Object {
     }
 
     /// Forgets what was known about a module that goes away.
-    fn unload(&mut self, patch: PatchModule) {
+    fn unload(&mut self, patch: &PatchModule) {
         self.forget(patch);
         self.loaded = false;
         self.set_module(ptr::null_mut());
@@ -521,6 +535,14 @@ impl Object {
         }
     }
 
+    /// There will be no `post_unpatch` for the last `pre_patch`: the patch was replaced.
+    fn skip_post_unpatch(&self) {
+        self.callback(|callbacks| {
+            callbacks.post_unpatch_enabled = false;
+            None::<()>
+        });
+    }
+
     /// Runs the callback after the functions were taken off, if `pre_patch` had succeeded.
     pub(crate) fn post_unpatch(&self) {
         let callback = self.callback(|callbacks| {
@@ -533,10 +555,7 @@ impl Object {
             // SAFETY: As in `pre_patch`.
             calling(|| unsafe { callback(object) });
         }
-        self.callback(|callbacks| {
-            callbacks.post_unpatch_enabled = false;
-            None::<()>
-        });
+        self.skip_post_unpatch();
     }
 
     fn show(&self, patch: &Directory<PatchView>) -> Result {
@@ -578,6 +597,8 @@ pub(crate) struct Patch {
     directory: ARef<Directory<PatchView>>,
     /// Was the patch removed by force? Then its code may be in use for ever.
     pub(crate) forced: bool,
+    /// Was the reference given up that keeps the module of a forced patch for ever?
+    pinned: bool,
     /// Taken when the patch is freed.
     reaper: Option<Pin<KBox<Reaper>>>,
     module: PatchModule,
@@ -617,8 +638,10 @@ impl Patch {
             replace,
             directory: Directory::new(PatchView::new(id, replace))?,
             forced: false,
+            pinned: false,
             reaper: Some(KBox::pin_init(Reaper::new(), GFP_KERNEL)?),
-            module: hold.0,
+            // INVARIANT: As for the one that `hold` was taken from, which was of the same patch.
+            module: PatchModule(hold.0),
             hold: Some(hold),
         })
     }
@@ -628,8 +651,8 @@ impl Patch {
         self.descriptor.as_ptr() == descriptor
     }
 
-    pub(crate) fn module(&self) -> PatchModule {
-        self.module
+    pub(crate) fn module(&self) -> ModuleId {
+        self.module.id()
     }
 
     /// Keeps the module loaded while the patch is in use; fails if the module is going.
@@ -640,7 +663,7 @@ impl Patch {
 
     /// Undoes [`Patch::hold_module`], for a patch that nobody can be running.
     pub(crate) fn let_module_go(&mut self) {
-        if self.forced {
+        if self.forced && !mem::replace(&mut self.pinned, true) {
             // A task may run the module's code for as long as it likes: the module stays.
             mem::forget(self.hold.take());
         }
@@ -735,6 +758,7 @@ impl Patch {
 
         for old in replaced {
             Self::show_reverted(old.objects.iter());
+            old.objects.iter().for_each(Object::skip_post_unpatch);
             old.set_phase(Phase::Registered);
             old.show_enabled();
         }
@@ -757,18 +781,22 @@ impl Patch {
 
     /// Resolves what is in memory of the patch's objects. May sleep. Errors are reported.
     pub(crate) fn load(&mut self) -> Result {
-        let module = self.module;
+        let Patch {
+            objects, module, ..
+        } = self;
 
-        self.objects
+        objects
             .iter_mut()
             .try_for_each(|object| object.load(module))
     }
 
     /// Undoes [`Patch::load`], for a patch that is not applied.
     pub(crate) fn unload(&mut self) {
-        let module = self.module;
+        let Patch {
+            objects, module, ..
+        } = self;
 
-        for object in self.objects.iter_mut().filter(|object| object.is_loaded()) {
+        for object in objects.iter_mut().filter(|object| object.is_loaded()) {
             object.unload(module);
         }
     }
@@ -778,18 +806,18 @@ impl Patch {
         self.objects.iter().find(|object| object.is_module(name))
     }
 
-    fn object_for_mut(&mut self, name: &CStr) -> Option<&mut Object> {
-        self.objects
+    fn object_for_mut(&mut self, name: &CStr) -> Option<(&mut Object, &PatchModule)> {
+        let object = self
+            .objects
             .iter_mut()
-            .find(|object| object.is_module(name))
+            .find(|object| object.is_module(name))?;
+        Some((object, &self.module))
     }
 
     /// Resolves the object for the module `name`, which is coming. As for [`Patch::load`].
     pub(crate) fn load_module(&mut self, name: &CStr) -> Result {
-        let module = self.module;
-
         match self.object_for_mut(name) {
-            Some(object) => object.load(module),
+            Some((object, patch)) => object.load(patch),
             None => Ok(()),
         }
     }
@@ -797,20 +825,17 @@ impl Patch {
     /// Applies the object for the module `name`. As for [`Object::apply`].
     pub(crate) fn apply_module(&mut self, name: &CStr, ops: &mut Ops) -> Result {
         match self.object_for_mut(name) {
-            Some(object) => object.apply(ops),
+            Some((object, _)) => object.apply(ops),
             None => Ok(()),
         }
     }
 
     /// Forgets what was known about the module `name`, which goes.
     pub(crate) fn unload_module(&mut self, name: &CStr) {
-        let module = self.module;
+        let object = self.object_for_mut(name);
 
-        if let Some(object) = self
-            .object_for_mut(name)
-            .filter(|object| object.is_loaded())
-        {
-            object.unload(module);
+        if let Some((object, patch)) = object.filter(|(object, _)| object.is_loaded()) {
+            object.unload(patch);
         }
     }
 
@@ -835,16 +860,13 @@ impl Patch {
     ///
     /// May sleep. Must be called without `klp_mutex`.
     pub(crate) fn release(mut self) {
-        let module = self.module;
-
         self.hide();
 
-        let hold = self.hold.take();
         if self.forced {
-            // A task may run the module's code for as long as it likes: the module stays, and the
-            // patch never leaves.
-            mem::forget(hold);
+            // A task may run the module's code for as long as it likes: the patch never leaves.
+            self.let_module_go();
         } else {
+            let (module, hold) = (self.module(), self.hold.take());
             drop(self);
             registry::has_left(module, hold);
         }

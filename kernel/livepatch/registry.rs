@@ -20,10 +20,11 @@ use crate::{
     },
     ops::Ops,
     patch::{
+        self,
+        ModuleId,
         ModuleRef,
         Patch,
-        PatchId,
-        PatchModule, //
+        PatchId, //
     },
     stack::Ranges,
     state::{
@@ -76,7 +77,7 @@ pub(crate) struct Registry {
     /// Registered, and not in use.
     pub(crate) idle: KVec<Patch>,
     /// The modules of patches that are not here any more, and not yet gone from sysfs.
-    leaving: KVec<PatchModule>,
+    leaving: KVec<ModuleId>,
     pub(crate) transition: Option<Running>,
     pub(crate) ops: Ops,
     /// The kobject of /sys/kernel/livepatch; null before `init_sysfs`.
@@ -118,8 +119,19 @@ pub(crate) fn stack_order(id: PatchId) -> usize {
     lock().position(id).map_or(0, |at| at + 1)
 }
 
+/// Refuses to wait for `klp_mutex` in a callback, which runs under it.
+pub(crate) fn outside_of_callbacks(operation: &CStr) -> Result {
+    if patch::in_callback() {
+        pr_err!("{} is not possible in a callback\n", operation);
+        return Err(EBUSY);
+    }
+    Ok(())
+}
+
 /// Acts on a write to the attribute `enabled`.
 pub(crate) fn set_enabled(id: PatchId, enable: bool) -> Result {
+    outside_of_callbacks(c"a write to enabled")?;
+
     let operation = if enable {
         Operation::Enable
     } else {
@@ -130,7 +142,7 @@ pub(crate) fn set_enabled(id: PatchId, enable: bool) -> Result {
 
 /// The patch of `module` is gone from sysfs. Nobody sees the module without it and `hold`, the
 /// patch's last reference to it, being gone, too.
-pub(crate) fn has_left(module: PatchModule, hold: Option<ModuleRef>) {
+pub(crate) fn has_left(module: ModuleId, hold: Option<ModuleRef>) {
     let mut registry = lock();
 
     drop(hold);
@@ -139,6 +151,8 @@ pub(crate) fn has_left(module: PatchModule, hold: Option<ModuleRef>) {
 
 /// Acts on a write of 1 to the attribute `force`.
 pub(crate) fn force(id: PatchId) -> Result {
+    outside_of_callbacks(c"a write to force")?;
+
     let mut registry = lock();
     let Parts {
         patch,
@@ -251,7 +265,7 @@ impl Registry {
     }
 
     /// Refuses a patch of a module that has one already: both would have the same name.
-    pub(crate) fn check_name(&self, module: PatchModule, name: &CStr) -> Result {
+    pub(crate) fn check_name(&self, module: ModuleId, name: &CStr) -> Result {
         if let Some(patch) = self.all().find(|patch| patch.module() == module) {
             let state = match patch.lifetime {
                 Lifetime::OneShot => "enabled",
@@ -261,7 +275,7 @@ impl Registry {
             return Err(EEXIST);
         }
         if self.leaving.contains(&module) {
-            pr_err!("patch '{}' is still being removed\n", name);
+            pr_err!("patch '{}' is still being removed, or was by force\n", name);
             return Err(EBUSY);
         }
         Ok(())
@@ -287,13 +301,11 @@ impl Registry {
 
     /// Takes a new patch: resolves it and shows it in sysfs. A one-shot patch is enabled, too.
     ///
+    /// After [`Registry::make_room`].
+    ///
     /// If that fails, the patch comes back with the error; it has to be released without
     /// `klp_mutex` then.
     pub(crate) fn admit(&mut self, mut patch: Patch) -> Result<(), (Error, Patch)> {
-        if let Err(error) = self.make_room() {
-            return Err((error, patch));
-        }
-
         let id = patch.id;
         let admitted = match patch.lifetime {
             Lifetime::OneShot => self.prepare(&mut patch),
@@ -321,7 +333,7 @@ impl Registry {
     }
 
     /// Makes room for one more patch, wherever it will be.
-    fn make_room(&mut self) -> Result {
+    pub(crate) fn make_room(&mut self) -> Result {
         let registered = self
             .patches
             .iter()
@@ -348,7 +360,10 @@ impl Registry {
 
     /// Undoes [`Patch::load`] and has the patch released by the caller.
     fn dismiss(&mut self, mut patch: Patch) -> Patch {
-        patch.unload();
+        // The relocations of a forced patch are still needed by whoever runs it.
+        if !patch.forced {
+            patch.unload();
+        }
         self.leave(&patch);
         patch
     }
@@ -564,7 +579,8 @@ impl Registry {
         module: *mut bindings::module,
         told: &mut bool,
     ) -> Removal {
-        let patch = self.all().find(|patch| patch.module().as_ptr() == module);
+        let module = ModuleId::of(module);
+        let patch = self.all().find(|patch| patch.module() == module);
 
         if let Some(patch) = patch.filter(|_| !mem::replace(told, true)) {
             let name = &*patch.name;
@@ -573,8 +589,7 @@ impl Registry {
         let Some((id, phase, forced)) =
             patch.map(|patch| (patch.id, patch.phase(), patch.forced))
         else {
-            let leaving = self.leaving.iter().any(|other| other.as_ptr() == module);
-            return if leaving {
+            return if self.leaving.contains(&module) {
                 Removal::Wait
             } else {
                 Removal::Done

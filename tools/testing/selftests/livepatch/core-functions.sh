@@ -65,8 +65,6 @@ function core_case() {
 	local start=$EPOCHREALTIME
 	local status left reason
 
-	[[ -z "$CORE_ONLY" || "$*" =~ $CORE_ONLY ]] || { CORE_DONE=$((CORE_DONE + 1)); return; }
-	[[ -z "$CORE_RETRIES" ]] || MAX_RETRIES=$CORE_RETRIES
 	log "===== CASE: $description ====="
 	: > "$CORE_TMP/pids"
 	rm -f "$CORE_TMP/stop"

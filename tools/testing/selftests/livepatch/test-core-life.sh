@@ -359,7 +359,7 @@ function says_refused_in_callback() {
 	local op
 
 	for op in "$@"; do
-		echo "livepatch: klp_${op}_patch() is called by a callback
+		echo "livepatch: klp_${op}_patch() is not possible in a callback
 $(says_returned $op -16)"
 	done
 }
@@ -663,8 +663,9 @@ function forced() {
 	unload_ops 1
 }
 
-# fails_at_each_step(livepatch number, operation, undo) - without the first,
-# second, ... memory allocation the operation fails, and all is as it was
+# fails_at_each_step(livepatch number, operation, undo, least, version) - without
+# the first, second, ... memory allocation the operation fails, at least so many
+# times, and all is as it was
 function fails_at_each_step() {
 	local file="$SYSFS_DEBUG_DIR/$OP$1"
 	local before failed=0 nth left
@@ -692,7 +693,7 @@ function fails_at_each_step() {
 		expect "after allocation $nth has failed" "$before" \
 			"$(ls -R "$SYSFS_KLP_DIR")"
 		expect "references" 0 "$(cat "/sys/module/$OP$1/refcnt")"
-		expect_versions 0 0
+		expect_versions $5 0
 	done
 	log "$2: failed at $failed allocations"
 	echo "failed at $failed allocations"
@@ -701,14 +702,26 @@ function fails_at_each_step() {
 
 function no_memory() {
 	load_ops 1
-	fails_at_each_step 1 register "op 1 unregister" 8
+	fails_at_each_step 1 register "op 1 unregister" 8 0
 	expect_idle ${OP}1
-	fails_at_each_step 1 enable "disable_again" 4
+	fails_at_each_step 1 enable disable_again 4 0
 	expect_enabled ${OP}1 1
 	expect_versions 1 0
 	op 1 disable
 	expect_idle ${OP}1
 	unload_ops 1
+
+	# A replacement that has nops each time it is enabled.
+	load_ops 1 8
+	op 1 enable
+	expect_enabled ${OP}1 1
+	op 8 register
+	fails_at_each_step 8 enable true 8 1
+	expect_enabled ${OP}8 1
+	expect_versions 8 0
+	op 8 disable
+	expect_idle ${OP}8
+	unload_ops 1 8
 }
 
 function disable_again() {

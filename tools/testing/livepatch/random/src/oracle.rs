@@ -235,8 +235,9 @@ impl Oracle {
     fn step(&mut self, op: Op) -> Result<(), i32> {
         match op {
             Op::Call(patch, operation) => {
-                let one_shot = self.entries[patch]
-                    .is_some_and(|entry| entry.lifetime == Lifetime::OneShot);
+                let one_shot = self.entries[patch].is_some_and(|entry| {
+                    entry.lifetime == Lifetime::OneShot && entry.phase.is_enabled()
+                });
                 if operation == Operation::Enable && one_shot {
                     return Err(EEXIST);
                 }

@@ -11,6 +11,7 @@
 #include <linux/kernel.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
@@ -45,6 +46,10 @@ MODULE_PARM_DESC(replace, "replace all other livepatches");
 static unsigned int state;
 module_param(state, uint, 0444);
 MODULE_PARM_DESC(state, "version of the system state, 0 for none");
+
+static int fail_nth;
+module_param(fail_nth, int, 0644);
+MODULE_PARM_DESC(fail_nth, "which memory allocation is to fail; then whether it was reached: 0");
 
 static bool callbacks;
 module_param(callbacks, bool, 0444);
@@ -193,6 +198,22 @@ static unsigned int add_funcs(struct klp_func *func, unsigned int object)
 	return nr;
 }
 
+/* Registers or enables, without the piece of memory that fail_nth says. */
+static int init_patch_failing(void)
+{
+	int ret;
+
+#ifdef CONFIG_FAULT_INJECTION
+	WRITE_ONCE(current->fail_nth, fail_nth);
+#endif
+	ret = core_init_patch(&patch, registered);
+#ifdef CONFIG_FAULT_INJECTION
+	fail_nth = READ_ONCE(current->fail_nth);
+	WRITE_ONCE(current->fail_nth, 0);
+#endif
+	return ret;
+}
+
 static int test_klp_core_param_init(void)
 {
 	struct klp_object *obj = objs;
@@ -224,7 +245,7 @@ static int test_klp_core_param_init(void)
 		patch.states = states;
 	}
 	patch.replace = replace;
-	return core_init_patch(&patch, registered);
+	return init_patch_failing();
 }
 
 static void test_klp_core_param_exit(void)
