@@ -9,7 +9,7 @@
 
 RESULTS="$SYSFS_DEBUG_DIR/kunit/rust_doctests_kernel/results"
 # The files that livepatches are about, or that were changed for their samples.
-OURS='rust_doctest_kernel_(livepatch|replacement|callbacks|shadow|state|time|workqueue)_rs_'
+OURS='rust_doctest_kernel_(livepatch(_[a-z]+)?|time|workqueue)_rs_'
 
 is_root
 [[ -e "$RESULTS" ]] ||
