@@ -15,12 +15,12 @@
 //! | here | in C | |
 //! |---|---|---|
 //! | [`Func`], [`FuncList`] | `struct klp_func`, an array of it | which function, and by what |
-//! | [`ObjectDesc`], [`ObjectList`] | `struct klp_object`, an array of it | where these functions are |
+//! | [`ObjectDesc`], [`ObjectList`] | `struct klp_object`, an array of it | where these are |
 //! | [`Patch`] | `struct klp_patch` | all that is patched at once |
-//! | [`Callbacks`], [`Object`] | `struct klp_callbacks` and their argument | what else is to be done |
+//! | [`Callbacks`], [`Object`] | `struct klp_callbacks`, their argument | what else to do |
 //! | [`Shadow`] | `klp_shadow_*()` | data for objects of the kernel |
-//! | [`State`], [`StateDesc`], [`StateList`] | `struct klp_state`, an array of it | data for the next livepatch |
-//! | `Registered`, of the Rust core only | `klp_register_patch()` etc. | a livepatch that comes and goes |
+//! | [`State`], [`StateDesc`], [`StateList`] | `struct klp_state`, an array | data to hand on |
+//! | `Registered`, of the Rust core only | `klp_register_patch()` etc. | coming and going |
 //!
 //! The core keeps its own state in these structures: list heads, kobjects, work items. So they live
 //! in writable `static`s of the livepatch module, never move, and nothing here gives access to
@@ -28,11 +28,11 @@
 //!
 //! # What a livepatch cannot do
 //!
-//! It cannot call the function that it replaces: the call would come back to the replacement, or, if
-//! it were made past the first instruction, run code that the livepatch core believes nobody runs.
-//! Nor can it call the replacement in the livepatch below it, which may be gone. A replacement says
-//! all that has to be done. If most of it is what the old function does, then this is a copy of it;
-//! or else, patch the function that it calls.
+//! It cannot call the function that it replaces: the call would come back to the replacement, or,
+//! if it were made past the first instruction, run code that the livepatch core believes nobody
+//! runs. Nor can it call the replacement in the livepatch below it, which may be gone. A
+//! replacement says all that has to be done. If most of it is what the old function does, then this
+//! is a copy of it; or else, patch the function that it calls.
 //!
 //! It cannot panic and go on: there is no unwinding in the kernel. A panic in a replacement is a
 //! `BUG()` like any other.
@@ -333,9 +333,10 @@ impl<const N: usize> ObjectList<N> {
 
     /// Returns the list as C sees it.
     const fn as_ptr(&'static self) -> *mut bindings::klp_object {
-        // CAST: `ObjectDesc` is a transparent wrapper of `struct klp_object`, inside an `UnsafeCell`
-        // that allows it to be written through a shared reference, and by the type invariants
-        // `self` is an array of it. A pointer to the whole of `self` may be used for every element.
+        // CAST: `ObjectDesc` is a transparent wrapper of `struct klp_object`, inside an
+        // `UnsafeCell` that allows it to be written through a shared reference, and by the type
+        // invariants `self` is an array of it. A pointer to the whole of `self` may be used for
+        // every element.
         core::ptr::from_ref(self)
             .cast_mut()
             .cast::<bindings::klp_object>()
@@ -455,8 +456,8 @@ impl Patch {
 
     /// Makes the livepatch core know this livepatch, without using it yet.
     ///
-    /// Thereafter it can be enabled and disabled as often as wanted, by what this returns or through
-    /// `/sys/kernel/livepatch/<module>/enabled`.
+    /// Thereafter it can be enabled and disabled as often as wanted, by what this returns or
+    /// through `/sys/kernel/livepatch/<module>/enabled`.
     ///
     /// On an error, nothing has changed.
     ///
@@ -472,9 +473,9 @@ impl Patch {
     #[cfg(CONFIG_LIVEPATCH_RUST)]
     #[inline]
     pub unsafe fn register(&'static self) -> Result<Registered> {
-        // SAFETY: By the type invariants, this is what `klp_register_patch()` expects: a description
-        // whose lists have ends, and which is otherwise zero, because nobody else has used it by the
-        // requirements of this function. By the same requirements it is there until
+        // SAFETY: By the type invariants, this is what `klp_register_patch()` expects: a
+        // description whose lists have ends, and which is otherwise zero, because nobody else has
+        // used it by the requirements of this function. By the same requirements it is there until
         // `klp_unregister_patch()`.
         to_result(unsafe { bindings::klp_register_patch(self.0.get()) })?;
 
@@ -528,7 +529,8 @@ impl Registered {
     /// with `EINVAL` if the livepatch is enabled.
     #[inline]
     pub fn enable(&self) -> Result {
-        // SAFETY: By the type invariants, the patch is registered, and it stays so during this call.
+        // SAFETY: By the type invariants, the patch is registered, and it stays so during this
+        // call.
         to_result(unsafe { bindings::klp_enable_patch(self.patch.0.get()) })
     }
 
@@ -541,7 +543,8 @@ impl Registered {
     /// is not enabled.
     #[inline]
     pub fn disable(&self) -> Result {
-        // SAFETY: By the type invariants, the patch is registered, and it stays so during this call.
+        // SAFETY: By the type invariants, the patch is registered, and it stays so during this
+        // call.
         to_result(unsafe { bindings::klp_disable_patch(self.patch.0.get()) })
     }
 }

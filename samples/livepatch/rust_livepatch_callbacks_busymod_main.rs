@@ -41,11 +41,12 @@ module! {
     },
 }
 
-// SAFETY: `rust_livepatch_callbacks_busymod_traced.c` defines it with this type.
+// `rust_livepatch_callbacks_busymod_traced.c` defines it with this type.
 unsafe extern "C" {
     /// What can be patched.
     ///
-    /// In the C sample this is the work function, so it has that type. It does not use its argument.
+    /// In the C sample this is the work function, so it has that type. It does not use its
+    /// argument.
     safe fn busymod_work_func(work: *mut c_void);
 }
 

@@ -2,9 +2,9 @@
 
 //! Live patching demo for (un)patching callbacks, in Rust.
 //!
-//! Does what `livepatch-callbacks-demo.c` does: it says when which callback runs, for `vmlinux`, for
-//! a module that it does not change, and for a module in which it patches a function that may be
-//! busy. It knows these two modules in both languages, by the names
+//! Does what `livepatch-callbacks-demo.c` does: it says when which callback runs, for `vmlinux`,
+//! for a module that it does not change, and for a module in which it patches a function that may
+//! be busy. It knows these two modules in both languages, by the names
 //! `livepatch_callbacks_{mod,busymod}` and `rust_livepatch_callbacks_{mod,busymod}`.
 //!
 //! To see it working, load and unload the modules in any order, and look at the kernel log:

@@ -2,8 +2,8 @@
 
 //! Live patching demo for shadow variables, in Rust: the fix of a memory leak.
 //!
-//! Does what `livepatch-shadow-fix1.c` does, for `rust_livepatch_shadow_mod` and for the module in C
-//! that is the original of it. The function which makes a `Dummy` no longer loses the other
+//! Does what `livepatch-shadow-fix1.c` does, for `rust_livepatch_shadow_mod` and for the module in
+//! C that is the original of it. The function which makes a `Dummy` no longer loses the other
 //! allocation: it attaches it to the dummy, as a shadow variable. The function that frees the dummy
 //! frees the variable, if there is one: dummies may be older than this livepatch.
 

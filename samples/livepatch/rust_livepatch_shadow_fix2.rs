@@ -2,9 +2,9 @@
 
 //! Live patching demo for shadow variables, in Rust: one more variable.
 //!
-//! Does what `livepatch-shadow-fix2.c` does, on top of the fix of `rust_livepatch_shadow_fix1.rs` or
-//! of its original in C: it counts how often each `Dummy` is looked at, and says so when the dummy
-//! is freed. The counter is a shadow variable that is attached when it is first needed.
+//! Does what `livepatch-shadow-fix2.c` does, on top of the fix of `rust_livepatch_shadow_fix1.rs`
+//! or of its original in C: it counts how often each `Dummy` is looked at, and says so when the
+//! dummy is freed. The counter is a shadow variable that is attached when it is first needed.
 
 use kernel::{
     livepatch::{

@@ -69,7 +69,7 @@ struct Dummy {
 
 // What can be patched. Others than the functions below may be behind it.
 //
-// SAFETY: `rust_livepatch_shadow_mod_traced.c` defines them with these types.
+// `rust_livepatch_shadow_mod_traced.c` defines them with these types.
 unsafe extern "C" {
     /// Returns a new dummy from `kmalloc()`, or null.
     safe fn dummy_alloc() -> *mut Dummy;

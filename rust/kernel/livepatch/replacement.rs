@@ -28,8 +28,8 @@ use crate::{
 /// # Safety
 ///
 /// `FUNCTION` must be the address of a function of type `Prototype`, which has the C calling
-/// convention. That function must stay on the stack while the code that it calls is running: no tail
-/// calls.
+/// convention. That function must stay on the stack while the code that it calls is running: no
+/// tail calls.
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ pub struct Scope;
 /// | `*mut T`, `*const T` | a pointer |
 /// | <code>&[SeqFile]</code> | `struct seq_file *`, not null, that this call is to print to |
 /// | <code>&[Task]</code> | `struct task_struct *`, not null, that the caller has a reference to |
-/// | <code>[KBox]\<T></code> | a pointer to a `T` from `kmalloc()`, not null, that the function has to free |
+/// | <code>[KBox]\<T></code> | a pointer from `kmalloc()`, not null, that is given away |
 /// | <code>[Option]<[KBox]\<T>></code> | the same, or null |
 ///
 /// # Safety
@@ -176,7 +176,7 @@ pub unsafe trait Arg {
 /// | `isize`, `usize` | `long`, `unsigned long`, `ssize_t`, `size_t` |
 /// | `bool` | `bool` |
 /// | `*mut T`, `*const T` | a pointer |
-/// | <code>[KBox]\<T></code> | a pointer to a `T` from `kmalloc()` that the caller has to free |
+/// | <code>[KBox]\<T></code> | a pointer from `kmalloc()` that the caller has to free |
 /// | <code>[Option]<[KBox]\<T>></code> | the same, or null |
 /// | nothing, `()` | `void` |
 /// | [`Result`] | `int`: 0 for `Ok`, a negative error number for `Err` |

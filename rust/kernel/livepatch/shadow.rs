@@ -452,7 +452,8 @@ where
     /// To be called by the livepatch core, as the constructor of a shadow variable for data of type
     /// `T`. `this` must point to a `Constructor`.
     unsafe extern "C" fn run(_object: *mut c_void, data: *mut c_void, this: *mut c_void) -> c_int {
-        // SAFETY: By the safety requirements. The one that this belongs to waits for this to return.
+        // SAFETY: By the safety requirements. The one that this belongs to waits for this to
+        // return.
         let this = unsafe { &mut *this.cast::<Self>() };
 
         let Some(init) = this.init.take() else {

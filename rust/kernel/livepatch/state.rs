@@ -112,11 +112,11 @@ const _: () = assert!(size_of::<StateList<3>>() == 4 * size_of::<bindings::klp_s
 /// [`livepatch!`](macro@super::livepatch) declares one for each entry of its `states`. A livepatch
 /// can only replace another one if it has all of its states, in the same version or a later one.
 ///
-/// The data is for the [`Callbacks`](super::Callbacks), whose argument is the proof that the lock of
-/// the livepatch core is held. It is a copy in memory of its own, which the successor of a livepatch
-/// [`inherit`](Self::inherit)s. The modules come from different builds, and the first one may be
-/// gone. Therefore `T` must be plain data: any bytes must be valid, and there must be no padding. A
-/// `repr(C)` structure can be, and an integer is.
+/// The data is for the [`Callbacks`](super::Callbacks), whose argument is the proof that the lock
+/// of the livepatch core is held. It is a copy in memory of its own, which the successor of a
+/// livepatch [`inherit`](Self::inherit)s. The modules come from different builds, and the first one
+/// may be gone. Therefore `T` must be plain data: any bytes must be valid, and there must be no
+/// padding. A `repr(C)` structure can be, and an integer is.
 ///
 /// # Invariants
 ///

@@ -338,8 +338,8 @@ function shadow() {
 	# address alone is not enough.
 	awk '
 		{ function_of = $1; d = $2 }
-		function_of == "dummy_alloc" { old[d] = 1; fixed[d] = 0; live[d] = 1 }
-		function_of == "livepatch_fix1_dummy_alloc" { old[d] = 0; fixed[d] = 1; live[d] = 1; n++ }
+		function_of == "dummy_alloc" { old[d] = 1; fixed[d] = 0 }
+		function_of == "livepatch_fix1_dummy_alloc" { old[d] = 0; fixed[d] = 1; n++ }
 		/leak_dtor/ && !fixed[d] { print "no leak to prevent: " $0; bad = 1 }
 		/leak_dtor/ { fixed[d] = 0; prevented++ }
 		/leaked!/ && !old[d] { print "not a leak: " $0; bad = 1 }
@@ -380,15 +380,16 @@ for demo in c rust; do
 	# The demo in C knows the name of the original only.
 	for mod in c:@ rust:=@ rust:@; do
 		[[ "$demo $mod" != "c rust:@" ]] || continue
-		pair="$demo, for ${mod/@/callbacks_mod}"
-		sample_case "callbacks, $pair, which is there" \
-			callbacks_module_first $demo:callbacks_demo ${mod/@/callbacks_mod}
-		sample_case "callbacks, $pair, which comes and goes" \
-			callbacks_module_comes_and_goes $demo:callbacks_demo ${mod/@/callbacks_mod}
-		sample_case "callbacks, $demo, for ${mod/@/callbacks_busymod}, which is busy" \
-			callbacks_busy $demo:callbacks_demo ${mod/@/callbacks_busymod}
-		sample_case "callbacks, $demo, for ${mod/@/callbacks_busymod}, patched before it is" \
-			callbacks_busy_patched $demo:callbacks_demo ${mod/@/callbacks_busymod}
+		idle=${mod/@/callbacks_mod}
+		busy=${mod/@/callbacks_busymod}
+		sample_case "callbacks, $demo, for $idle, which is there" \
+			callbacks_module_first $demo:callbacks_demo $idle
+		sample_case "callbacks, $demo, for $idle, which comes and goes" \
+			callbacks_module_comes_and_goes $demo:callbacks_demo $idle
+		sample_case "callbacks, $demo, for $busy, which is busy" \
+			callbacks_busy $demo:callbacks_demo $busy
+		sample_case "callbacks, $demo, for $busy, patched before it is" \
+			callbacks_busy_patched $demo:callbacks_demo $busy
 	done
 done
 
