@@ -155,6 +155,14 @@ impl KlpOps {
         })
     }
 
+    /// The replacements below `version`, newest first. Under `klp_mutex`.
+    pub(crate) fn below<'a>(&'a self, version: &'a Version) -> impl Iterator<Item = &'a Version> {
+        self.versions()
+            .skip_while(move |other| !ptr::eq(*other, version))
+            .skip(1)
+            .filter(|below| below.new_func() != 0)
+    }
+
     /// What a task runs that does not run `version`, which is in transition.
     pub(crate) fn alternative(&self, version: &Version) -> Alternative<'_> {
         let mut below = false;

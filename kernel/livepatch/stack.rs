@@ -60,7 +60,7 @@ impl Ranges {
             let tag = names.len();
             names.push(func.name.as_char_ptr(), GFP_KERNEL)?;
 
-            let Some(Site { ip, .. }) = func.site() else {
+            let Some(Site { ip, version }) = func.site() else {
                 continue;
             };
             let Some(code) = in_the_way(func, ip, ops, target) else {
@@ -68,6 +68,14 @@ impl Ranges {
             };
             for (start, size) in [code, call_window(ip)] {
                 index.push(Range::new(start, size, tag), GFP_KERNEL)?;
+            }
+            if target == Target::Patched && patch.replace {
+                // All that is replaced will be freed, and an earlier transition that was forced
+                // may have left tasks in what is further down.
+                for below in ops.get(ip).iter().flat_map(|ops| ops.below(version)) {
+                    let below = Range::new(below.new_func(), below.new_size(), tag);
+                    index.push(below, GFP_KERNEL)?;
+                }
             }
         }
         ranges::build(&mut index);

@@ -25,8 +25,8 @@ CPU1_ONLINE=/sys/devices/system/cpu/cpu1/online
 # Everything that the test modules patch; nothing of it may stay attached.
 CORE_PATCHED='\<(core_target_[a-z0-9_]*|cmdline_proc_show|test_klp_mod_target_show)\>'
 
-# test-core-zz-force.sh leaves this module behind, for good.
-CORE_PINNED=test_klp_core_force
+# test-core-zz-force.sh leaves modules behind, for good: those with such names.
+CORE_PINNED='test_klp_core_force*'
 
 # How many seconds anything may take that has to happen.
 CORE_TIMEOUT=${CORE_TIMEOUT:-60}
@@ -116,7 +116,7 @@ function core_leftovers() {
 		[[ -e "$path" ]] && list+=("$path")
 	done
 	for path in /sys/module/test_klp_*; do
-		[[ -e "$path" && "${path##*/}" != "$CORE_PINNED" ]] &&
+		[[ -e "$path" && "${path##*/}" != $CORE_PINNED ]] &&
 			list+=("$path")
 	done
 	for path in $(grep -Eo "$CORE_PATCHED" "$SYSFS_TRACING_DIR/enabled_functions"); do
@@ -158,12 +158,12 @@ function core_clean() {
 
 	for path in /sys/module/test_klp_*; do
 		name=${path##*/}
-		[[ -e "$path" && "$name" != "$CORE_PINNED" ]] &&
+		[[ -e "$path" && "$name" != $CORE_PINNED ]] &&
 			loop_until 'rmmod "$name" || [[ ! -e "$path" ]]'
 	done
-	if [[ -e "/sys/module/$CORE_PINNED" ]]; then
-		rmmod "$CORE_PINNED"
-	fi
+	for path in /sys/module/$CORE_PINNED; do
+		[[ -e "$path" ]] && rmmod "${path##*/}"
+	done
 
 	loop_until '[[ -z "$(core_leftovers)" ]]'
 } &> /dev/null

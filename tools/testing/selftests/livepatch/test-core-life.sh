@@ -454,7 +454,6 @@ livepatch: symbol 'core_target_unknown' not found in symbol table"
 	unload_mod $TARGET
 	set_enabled $LIFE 1
 	expect_enabled $LIFE 1
-	start_log
 	insmod_fails $TARGET "Invalid parameters"
 	set_enabled $LIFE 0
 	expect_idle $LIFE
@@ -647,8 +646,7 @@ function shadow() {
 	unload_mod $TARGET
 }
 
-# forced(direction) - a task stays where it is. Leaves a module that cannot be
-# removed when it was disabled by force; so only the other direction is here.
+# The other direction leaves a module behind for good: test-core-zz-force.sh.
 function forced() {
 	load_ops 1
 	op 1 register
@@ -672,11 +670,12 @@ function fails_at_each_step() {
 
 	echo 0 > "$FAILSLAB/verbose"
 	echo N > "$FAILSLAB/ignore-gfp-wait"
+	# Also where the kernel may wait for memory; without a line for each.
 	before=$(ls -R "$SYSFS_KLP_DIR")
 	for ((nth = 1; nth < 1000; nth++)); do
 		exec 7> "$file"
 		echo $nth > $FAIL_NTH
-		if echo "$2" >&7; then
+		if { echo "$2" >&7; } 2> "$CORE_TMP/error"; then
 			# What is left of the number has not been used up.
 			read -r left < $FAIL_NTH
 			echo 0 > $FAIL_NTH
@@ -686,9 +685,11 @@ function fails_at_each_step() {
 			end_transition "$OP$1"
 			$3
 			continue
-		fi 2> /dev/null
+		fi
 		echo 0 > $FAIL_NTH
 		exec 7>&-
+		grep -q ": Cannot allocate memory$" "$CORE_TMP/error" ||
+			fail "$2, allocation $nth: $(cat "$CORE_TMP/error")"
 		failed=$((failed + 1))
 		expect "after allocation $nth has failed" "$before" \
 			"$(ls -R "$SYSFS_KLP_DIR")"
@@ -716,12 +717,20 @@ function no_memory() {
 	op 1 enable
 	expect_enabled ${OP}1 1
 	op 8 register
-	fails_at_each_step 8 enable true 8 1
+	fails_at_each_step 8 enable replace_again 8 1
 	expect_enabled ${OP}8 1
 	expect_versions 8 0
 	op 8 disable
 	expect_idle ${OP}8
 	unload_ops 1 8
+}
+
+# What was replaced is a one-shot livepatch.
+function replace_again() {
+	op 8 disable
+	expect_idle ${OP}8
+	op 1 enable
+	expect_enabled ${OP}1 1
 }
 
 function disable_again() {
@@ -739,6 +748,8 @@ function writer() {
 			continue
 		case "$error" in
 		*": $EINVAL"|*": $EBUSY"|*": $ENOENT"|*": No such device") ;;
+		# The directory is there, and the file is not yet or no more.
+		*": Permission denied") ;;
 		*) echo "$error" >> "$CORE_TMP/errors" ;;
 		esac
 	done

@@ -40,6 +40,7 @@ function fails_at_each_step() {
 			expect_soon "no references" \
 				'[[ $(cat /sys/module/'$P1'/refcnt) == 0 ]]'
 			unload_lp $P1
+			restore_replaced
 			continue
 		fi
 		[[ "$found" == *": Cannot allocate memory" ]] ||
@@ -57,6 +58,14 @@ function fails_at_each_step() {
 function unload_p1() {
 	disable_lp $P1
 	unload_lp $P1
+}
+
+# restore_replaced() - if there was another livepatch, it is replaced: again
+function restore_replaced() {
+	[[ -e /sys/module/$P2 && ! -e $SYSFS_KLP_DIR/$P2 ]] || return
+	expect_soon "no references" '[[ $(cat /sys/module/'$P2'/refcnt) == 0 ]]'
+	unload_lp $P2
+	load_lp $P2 functions=cmdline,version,busy,show version=5
 }
 
 function first() {

@@ -21,10 +21,10 @@ fi
 
 # operations(seed)
 function operations() {
-	$RANDOM_OPS --operations "$OPERATIONS" --seed "$1" > "$CORE_TMP/random" 2>&1
-	local status=$?
+	$RANDOM_OPS --operations "$OPERATIONS" --seed "$1" 2>&1 |
+		tee "$CORE_TMP/random"
+	local status=${PIPESTATUS[0]}
 
-	cat "$CORE_TMP/random"
 	[[ $status -eq 0 ]] || fail "$(grep -v '^#' "$CORE_TMP/random" | tr '\n' ' ')"
 }
 

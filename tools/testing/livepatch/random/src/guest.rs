@@ -139,7 +139,7 @@ impl Guest {
     }
 
     /// Removes all modules: nothing must be in use any more.
-    pub(crate) fn stop(self) -> Result<()> {
+    pub(crate) fn stop(&self) -> Result<()> {
         for patch in 0..PATCHES {
             self.rmmod(&module(patch))?;
         }
@@ -160,7 +160,8 @@ impl Guest {
         Ok(())
     }
 
-    pub(crate) fn perform(&mut self, op: Op) -> Result<Outcome> {
+    /// Performs the operation; `answer` is what a task says that wakes up now.
+    pub(crate) fn perform(&mut self, op: Op, answer: Option<usize>) -> Result<Outcome> {
         match op {
             Op::Call(patch, operation) => {
                 let name = match operation {
@@ -197,15 +198,25 @@ impl Guest {
                 Ok(Outcome::Ok)
             }
             Op::Sleeper(false) => {
-                write(target("release"), "1")?;
-                if let Some(sleeper) = self.sleeper.take() {
-                    match sleeper.join() {
-                        Ok(answer) => drop(answer?),
-                        Err(_) => bail!("the sleeper panicked"),
-                    }
+                let found = self.wake_up()?;
+                if found != answer {
+                    bail!("the sleeper answers {found:?}, expected {answer:?}");
                 }
                 Ok(Outcome::Ok)
             }
+        }
+    }
+
+    /// Wakes up the task that sleeps, and returns what it answers.
+    fn wake_up(&mut self) -> Result<Option<usize>> {
+        let Some(sleeper) = self.sleeper.take() else {
+            return Ok(None);
+        };
+
+        write(target("release"), "1")?;
+        match sleeper.join() {
+            Ok(answer) => Ok(Some(answer?.trim().parse()?)),
+            Err(_) => bail!("the sleeper panicked"),
         }
     }
 
@@ -231,5 +242,14 @@ impl Guest {
             })?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Guest {
+    /// A task that sleeps cannot be killed: without this, the program would never end.
+    fn drop(&mut self) {
+        if let Err(error) = self.wake_up() {
+            println!("# {error:#}");
+        }
     }
 }

@@ -55,9 +55,10 @@ fn run(args: &Args, random: &mut fastrand::Rng, told: &mut Vec<String>) -> Resul
 
     for number in 1..=args.operations {
         let op = Op::random(random, &oracle);
+        let answer = oracle.answer();
         let predicted = oracle.perform(op);
 
-        let found = guest.perform(op)?;
+        let found = guest.perform(op, answer)?;
         told.push(format!("{number}: {op:?}: {found}"));
         if args.verbose {
             println!("# {}", told[told.len() - 1]);
@@ -72,8 +73,9 @@ fn run(args: &Args, random: &mut fastrand::Rng, told: &mut Vec<String>) -> Resul
     }
 
     for op in oracle.last_steps() {
+        let answer = oracle.answer();
         let predicted = oracle.perform(op);
-        let found = guest.perform(op)?;
+        let found = guest.perform(op, answer)?;
         if found != predicted {
             bail!("at the end, {op:?}: predicted {predicted}, found {found}");
         }

@@ -196,7 +196,19 @@ impl Oracle {
             .map_or(Code::Original, |&patch| Code::Patch(patch))
     }
 
-    /// The code that a task must not be in while `patch` is in transition.
+    /// Whether a task in `code` holds up the transition of `patch`.
+    fn holds_up(&self, code: Code, patch: usize) -> bool {
+        let place = self.position(patch).unwrap_or(0);
+        let replaced = replaces(patch)
+            && self.phase(patch) == Some(Phase::Enabling)
+            && self.stack[..place]
+                .iter()
+                .any(|&below| code == Code::Patch(below));
+
+        replaced || self.in_the_way(patch) == Some(code)
+    }
+
+    /// The code that a task leaves when it moves to the other side of `patch`.
     fn in_the_way(&self, patch: usize) -> Option<Code> {
         let place = self.position(patch)?;
         let covered = self.stack[place + 1..].iter().any(|&above| has_busy(above));
@@ -221,8 +233,7 @@ impl Oracle {
         let result = self.step(op);
 
         if let Some(running) = self.running {
-            let held_up = self.sleeper.is_some() && self.sleeper == self.in_the_way(running);
-            if !held_up {
+            if !self.sleeper.is_some_and(|code| self.holds_up(code, running)) {
                 self.complete(running);
             }
         }
@@ -370,6 +381,14 @@ impl Oracle {
     pub(crate) fn version(&self) -> Option<usize> {
         (self.target && self.running.is_none())
             .then(|| self.stack.last().map_or(0, |&patch| patch + 1))
+    }
+
+    /// What the task answers that sleeps now.
+    pub(crate) fn answer(&self) -> Option<usize> {
+        self.sleeper.map(|code| match code {
+            Code::Original => 0,
+            Code::Patch(patch) => patch + 1,
+        })
     }
 
     /// Whether nothing refers to the module of the livepatch.

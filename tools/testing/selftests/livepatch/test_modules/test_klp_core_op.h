@@ -96,8 +96,9 @@ static ssize_t op_write(struct file *file, const char __user *ubuf,
 	return ret ?: count;
 }
 
-/* Without .owner and with what debugfs does at removal: no lasting reference. */
+/* A reference to the module for as long as the file is open. */
 static const struct file_operations op_fops = {
+	.owner = THIS_MODULE,
 	.write = op_write,
 };
 
