@@ -673,13 +673,15 @@ function fails_at_each_step() {
 	# Also where the kernel may wait for memory; without a line for each.
 	before=$(ls -R "$SYSFS_KLP_DIR")
 	for ((nth = 1; nth < 1000; nth++)); do
-		exec 7> "$file"
+		# Files are opened before: that takes memory, too.
+		exec 7> "$file" 8> "$CORE_TMP/error"
 		echo $nth > $FAIL_NTH
-		if { echo "$2" >&7; } 2> "$CORE_TMP/error"; then
+		if { echo "$2" >&7; } 2>&8; then
 			# What is left of the number has not been used up.
+			left=
 			read -r left < $FAIL_NTH
 			echo 0 > $FAIL_NTH
-			exec 7>&-
+			exec 7>&- 8>&-
 			[[ $left == 0 ]] || break
 			# The core did without that piece of memory.
 			end_transition "$OP$1"
@@ -687,7 +689,7 @@ function fails_at_each_step() {
 			continue
 		fi
 		echo 0 > $FAIL_NTH
-		exec 7>&-
+		exec 7>&- 8>&-
 		grep -q ": Cannot allocate memory$" "$CORE_TMP/error" ||
 			fail "$2, allocation $nth: $(cat "$CORE_TMP/error")"
 		failed=$((failed + 1))
