@@ -15,12 +15,27 @@
 //! | here | in C | |
 //! |---|---|---|
 //! | [`Func`], [`FuncList`] | `struct klp_func`, an array of it | which function, and by what |
-//! | [`Object`], [`ObjectList`] | `struct klp_object`, an array of it | where these functions are |
+//! | [`ObjectDesc`], [`ObjectList`] | `struct klp_object`, an array of it | where these are |
 //! | [`Patch`] | `struct klp_patch` | all that is patched at once |
+//! | [`Callbacks`], [`Object`] | `struct klp_callbacks`, their argument | what else to do |
+//! | [`Shadow`] | `klp_shadow_*()` | data for objects of the kernel |
+//! | [`State`], [`StateDesc`], [`StateList`] | `struct klp_state`, an array | data to hand on |
+//! | `Registered`, of the Rust core only | `klp_register_patch()` etc. | coming and going |
 //!
 //! The core keeps its own state in these structures: list heads, kobjects, work items. So they live
 //! in writable `static`s of the livepatch module, never move, and nothing here gives access to
 //! their insides.
+//!
+//! # What a livepatch cannot do
+//!
+//! It cannot call the function that it replaces: the call would come back to the replacement, or,
+//! if it were made past the first instruction, run code that the livepatch core believes nobody
+//! runs. Nor can it call the replacement in the livepatch below it, which may be gone. A
+//! replacement says all that has to be done. If most of it is what the old function does, then this
+//! is a copy of it; or else, patch the function that it calls.
+//!
+//! It cannot panic and go on: there is no unwinding in the kernel. A panic in a replacement is a
+//! `BUG()` like any other.
 //!
 //! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
 //!
@@ -78,16 +93,39 @@ use crate::{
     ThisModule, //
 };
 
+mod callbacks;
 mod replacement;
+mod shadow;
+mod state;
 
-pub use self::replacement::{
-    Arg,
-    Replacement,
-    Ret, //
+pub use self::{
+    callbacks::{
+        Callbacks,
+        ModuleState,
+        Object, //
+    },
+    replacement::{
+        Arg,
+        HasPrototype,
+        Replacement,
+        Ret, //
+    },
+    shadow::{
+        ReadableShadowData,
+        Shadow,
+        ShadowData, //
+    },
+    state::{
+        PreviousState,
+        State,
+        StateDesc,
+        StateList, //
+    },
 };
 
 #[doc(hidden)]
 pub use self::replacement::{
+    has_prototype,
     keep_frame,
     Scope, //
 };
@@ -148,7 +186,7 @@ impl Func {
     /// # Safety
     ///
     /// From the moment when a [`Patch`] with this function is enabled, `R` runs instead of the
-    /// function `old_name` of the [`Object`] that this is part of. Therefore:
+    /// function `old_name` of the [`ObjectDesc`] that this is part of. Therefore:
     ///
     /// - The parameters and the return type of `R` must be those of that function, in number, in
     ///   order and in type. See [`Arg`] and [`Ret`] for which type stands for which type of C.
@@ -168,7 +206,7 @@ impl Func {
     }
 }
 
-/// The functions to be patched in one [`Object`].
+/// The functions to be patched in one [`ObjectDesc`].
 ///
 /// # Invariants
 ///
@@ -219,13 +257,13 @@ impl<const N: usize> FuncList<N> {
 ///
 /// See [`Patch`].
 #[repr(transparent)]
-pub struct Object(Opaque<bindings::klp_object>);
+pub struct ObjectDesc(Opaque<bindings::klp_object>);
 
-// SAFETY: There is nothing that one can do with a `&Object` but hand it to the livepatch core,
+// SAFETY: There is nothing that one can do with a `&ObjectDesc` but hand it to the livepatch core,
 // which serialises its accesses with its own lock.
-unsafe impl Sync for Object {}
+unsafe impl Sync for ObjectDesc {}
 
-impl Object {
+impl ObjectDesc {
     /// Returns the end of a list of objects: all that the author of a livepatch sets is zero.
     const fn end() -> Self {
         Self(Opaque::zeroed())
@@ -254,6 +292,13 @@ impl Object {
             ..pin_init::zeroed()
         }))
     }
+
+    /// Adds that `C` is to be called before and after this object is patched and unpatched.
+    pub const fn with_callbacks<C: Callbacks>(self) -> Self {
+        // SAFETY: This is the only reference: `self` was passed by value.
+        unsafe { (*self.0.get()).callbacks = callbacks::table::<C>() };
+        self
+    }
 }
 
 /// The kernel objects to be patched by one [`Patch`].
@@ -268,13 +313,13 @@ impl Object {
 /// See [`Patch`].
 #[repr(C)]
 pub struct ObjectList<const N: usize> {
-    objects: [Object; N],
-    end: Object,
+    objects: [ObjectDesc; N],
+    end: ObjectDesc,
 }
 
 impl<const N: usize> ObjectList<N> {
     /// Makes a list of `objects`, of which there must be at least one.
-    pub const fn new(objects: [Object; N]) -> Self {
+    pub const fn new(objects: [ObjectDesc; N]) -> Self {
         const { assert!(N > 0, "a livepatch needs at least one object") };
 
         // INVARIANT: Because of `repr(C)` and because both fields have the same alignment, `end`
@@ -282,15 +327,16 @@ impl<const N: usize> ObjectList<N> {
         // functions.
         Self {
             objects,
-            end: Object::end(),
+            end: ObjectDesc::end(),
         }
     }
 
     /// Returns the list as C sees it.
     const fn as_ptr(&'static self) -> *mut bindings::klp_object {
-        // CAST: `Object` is a transparent wrapper of `struct klp_object`, inside an `UnsafeCell`
-        // that allows it to be written through a shared reference, and by the type invariants
-        // `self` is an array of it. A pointer to the whole of `self` may be used for every element.
+        // CAST: `ObjectDesc` is a transparent wrapper of `struct klp_object`, inside an
+        // `UnsafeCell` that allows it to be written through a shared reference, and by the type
+        // invariants `self` is an array of it. A pointer to the whole of `self` may be used for
+        // every element.
         core::ptr::from_ref(self)
             .cast_mut()
             .cast::<bindings::klp_object>()
@@ -305,8 +351,8 @@ impl<const N: usize> ObjectList<N> {
 /// # Invariants
 ///
 /// The part of the wrapped `struct klp_patch` that belongs to the author of the livepatch is set:
-/// `objs` is a list with an end, valid for as long as the module that defines it is loaded. The
-/// rest is zero until the livepatch core takes over.
+/// `objs` is a list with an end, and so is `states` if it is not null, valid for as long as the
+/// module that defines them is loaded. The rest is zero until the livepatch core takes over.
 ///
 /// # Examples
 ///
@@ -316,7 +362,7 @@ impl<const N: usize> ObjectList<N> {
 ///         replacement,
 ///         Func,
 ///         FuncList,
-///         Object,
+///         ObjectDesc,
 ///         ObjectList,
 ///         Patch, //
 ///     },
@@ -338,7 +384,7 @@ impl<const N: usize> ObjectList<N> {
 ///     unsafe { Func::new::<no_errors>(c"other_function", 2) },
 /// ]);
 ///
-/// static OBJECTS: ObjectList<1> = ObjectList::new([Object::module(c"some_module", &FUNCS)]);
+/// static OBJECTS: ObjectList<1> = ObjectList::new([ObjectDesc::module(c"some_module", &FUNCS)]);
 ///
 /// static PATCH: Patch = Patch::new(&THIS_MODULE, &OBJECTS);
 /// # let _ = &PATCH;
@@ -347,7 +393,8 @@ impl<const N: usize> ObjectList<N> {
 pub struct Patch(Opaque<bindings::klp_patch>);
 
 // SAFETY: All that one can do with a `&Patch` is to hand it to the livepatch core, which serialises
-// its accesses with its own lock. That it happens once is a safety requirement of `enable()`.
+// its accesses with its own lock. That it happens once is a safety requirement of `enable()` and of
+// `register()`.
 unsafe impl Sync for Patch {}
 
 impl Patch {
@@ -364,6 +411,22 @@ impl Patch {
             objs: objects.as_ptr(),
             ..pin_init::zeroed()
         }))
+    }
+
+    /// Makes this one that replaces all others: it is enabled, and in the same transition all
+    /// livepatches that were there before are disabled.
+    pub const fn replace(self) -> Self {
+        // SAFETY: This is the only reference: `self` was passed by value.
+        unsafe { (*self.0.get()).replace = true };
+        self
+    }
+
+    /// Adds the states that this livepatch has.
+    pub const fn with_states<const N: usize>(self, states: &'static StateList<N>) -> Self {
+        // INVARIANT: By its type invariants, `states` is a list with an end. It is `'static`.
+        // SAFETY: This is the only reference: `self` was passed by value.
+        unsafe { (*self.0.get()).states = states.as_ptr() };
+        self
     }
 
     /// Starts to redirect the functions.
@@ -389,6 +452,127 @@ impl Patch {
         // named in the description) while it uses the description. If it fails, then it is done
         // with the description when it returns.
         to_result(unsafe { bindings::klp_enable_patch(self.0.get()) })
+    }
+
+    /// Makes the livepatch core know this livepatch, without using it yet.
+    ///
+    /// Thereafter it can be enabled and disabled as often as wanted, by what this returns or
+    /// through `/sys/kernel/livepatch/<module>/enabled`.
+    ///
+    /// On an error, nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// - `self` and all lists that belong to it must be `static`s of the module that was given to
+    ///   [`Patch::new()`], and no list may be part of this patch more than once, or part of another
+    ///   patch.
+    /// - This must be called from the init function of that module. What this returns must be
+    ///   dropped before the module is gone. If the init function fails, then it must not have
+    ///   enabled the livepatch.
+    /// - Neither this nor [`enable()`](Self::enable) may be called again for the same patch.
+    #[cfg(CONFIG_LIVEPATCH_RUST)]
+    #[inline]
+    pub unsafe fn register(&'static self) -> Result<Registered> {
+        // SAFETY: By the type invariants, this is what `klp_register_patch()` expects: a
+        // description whose lists have ends, and which is otherwise zero, because nobody else has
+        // used it by the requirements of this function. By the same requirements it is there until
+        // `klp_unregister_patch()`.
+        to_result(unsafe { bindings::klp_register_patch(self.0.get()) })?;
+
+        // INVARIANT: This was just registered.
+        Ok(Registered { patch: self })
+    }
+}
+
+/// A livepatch that the livepatch core knows, enabled or not.
+///
+/// Dropping it makes the livepatch core forget the livepatch. It must be disabled then, as it is
+/// when its module is unloaded: an enabled livepatch keeps its module loaded.
+///
+/// Only the livepatch core in Rust has this, `CONFIG_LIVEPATCH_RUST`.
+///
+/// # Invariants
+///
+/// `patch` is registered.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(CONFIG_LIVEPATCH_RUST)]
+/// # {
+/// use kernel::{
+///     livepatch::Registered,
+///     prelude::*, //
+/// };
+///
+/// /// For a system that must not be patched during office hours.
+/// fn switch(patch: &Registered, closed: bool) -> Result {
+///     if closed {
+///         patch.enable()
+///     } else {
+///         patch.disable()
+///     }
+/// }
+/// # let _ = switch;
+/// # }
+/// ```
+#[cfg(CONFIG_LIVEPATCH_RUST)]
+pub struct Registered {
+    patch: &'static Patch,
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST)]
+impl Registered {
+    /// Starts to redirect the functions.
+    ///
+    /// May sleep. Must not be called from a livepatch callback, and fails with `EBUSY` then. Fails
+    /// with `EINVAL` if the livepatch is enabled.
+    #[inline]
+    pub fn enable(&self) -> Result {
+        // SAFETY: By the type invariants, the patch is registered, and it stays so during this
+        // call.
+        to_result(unsafe { bindings::klp_enable_patch(self.patch.0.get()) })
+    }
+
+    /// Starts to take back what [`enable()`](Self::enable) does.
+    ///
+    /// When this returns, the transition has begun; the livepatch can be enabled again at any time.
+    ///
+    /// May sleep. Must not be called from a livepatch callback, and fails with `EBUSY` then. Fails
+    /// with `EBUSY` if another livepatch was enabled after this one, and with `EINVAL` if this one
+    /// is not enabled.
+    #[inline]
+    pub fn disable(&self) -> Result {
+        // SAFETY: By the type invariants, the patch is registered, and it stays so during this
+        // call.
+        to_result(unsafe { bindings::klp_disable_patch(self.patch.0.get()) })
+    }
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST)]
+impl Drop for Registered {
+    #[inline]
+    fn drop(&mut self) {
+        let patch = self.patch.0.get();
+
+        // SAFETY: By the type invariants, the patch is registered.
+        if to_result(unsafe { bindings::klp_unregister_patch(patch) }).is_err() {
+            // Dropped too early, while it was enabled. The livepatch core goes on using the
+            // `static`s of the module: it must stay for ever.
+            // SAFETY: The module is that of the caller, so it is there. Nobody writes `mod`.
+            unsafe { bindings::__module_get((*patch).mod_) };
+            crate::pr_err!("livepatch dropped while it was enabled, its module stays\n");
+        }
+    }
+}
+
+/// Calls a function when it is dropped: what `livepatch!` has to do when the module goes.
+#[doc(hidden)]
+pub struct OnDrop(pub fn());
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 

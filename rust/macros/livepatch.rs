@@ -30,12 +30,15 @@ use syn::{
     GenericParam,
     Ident,
     ItemFn,
+    LitBool,
     LitInt,
     LitStr,
     Path,
     Result,
     ReturnType,
-    Token, //
+    Token,
+    Type,
+    TypeBareFn, //
 };
 
 use crate::{
@@ -102,11 +105,56 @@ impl ToTokens for CName {
     }
 }
 
-/// `old_name => new_func` or `old_name[old_sympos] => new_func`.
+mod kw {
+    syn::custom_keyword!(bindings);
+    syn::custom_keyword!(keep);
+    syn::custom_keyword!(version);
+    syn::custom_keyword!(with);
+}
+
+/// What the author says about the type of a function that is replaced.
+enum Prototype {
+    /// Nothing.
+    Unknown,
+    /// It is that of `bindings::old_name`.
+    Bound(Ident),
+    /// It is this, in the types that the parameters of a replacement function have.
+    Declared(TypeBareFn),
+}
+
+impl Parse for Prototype {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        if !input.peek(Token![:]) {
+            return Ok(Self::Unknown);
+        }
+        input.parse::<Token![:]>()?;
+
+        if input.peek(kw::bindings) {
+            return Ok(Self::Bound(input.call(Ident::parse_any)?));
+        }
+        if !input.peek(Token![fn]) {
+            return Err(input.error(
+                "expected the prototype of the old function: `fn(...) -> ...`, or `bindings` if \
+                 bindgen knows it",
+            ));
+        }
+        let prototype: TypeBareFn = input.parse()?;
+        if let Some(variadic) = &prototype.variadic {
+            return Err(Error::new_spanned(
+                variadic,
+                "a function with a variable number of arguments cannot be replaced",
+            ));
+        }
+        Ok(Self::Declared(prototype))
+    }
+}
+
+/// `old_name => new_func`, with more after `old_name`: `[old_sympos]`, `: prototype`.
 struct Func {
     old_name: CName,
     /// 0 if there is none.
     old_sympos: u32,
+    prototype: Prototype,
     new_func: Path,
 }
 
@@ -137,11 +185,22 @@ impl Parse for Func {
             }
         }
 
+        let prototype = input.parse()?;
+        if let (Prototype::Bound(_), Err(_)) =
+            (&prototype, syn::parse_str::<Ident>(&old_name.value))
+        {
+            return Err(Error::new(
+                old_name.span,
+                "bindgen has no function of such a name",
+            ));
+        }
+
         input.parse::<Token![=>]>()?;
 
         Ok(Self {
             old_name,
             old_sympos,
+            prototype,
             new_func: input.parse()?,
         })
     }
@@ -156,12 +215,78 @@ impl Func {
                 || self.old_sympos == 0
                 || other.old_sympos == 0)
     }
+
+    /// Code that only compiles if the new function is a replacement and has the type of the old
+    /// one.
+    fn check(&self) -> TokenStream {
+        let new_func = &self.new_func;
+        let prototype = self.check_prototype();
+
+        quote! {
+            // Says that it expected a type and found a function, if the attribute is missing.
+            const _: fn(#new_func) = |_| {};
+
+            #prototype
+        }
+    }
+
+    fn check_prototype(&self) -> TokenStream {
+        let new_func = &self.new_func;
+
+        match &self.prototype {
+            Prototype::Unknown => TokenStream::new(),
+            Prototype::Bound(bindings) => {
+                let old_func = Ident::new(&self.old_name.value, bindings.span());
+
+                // The two types are in the message if they are not the same.
+                quote_spanned! { new_func.span() =>
+                    const _: ::core::option::Option<
+                        <#new_func as ::kernel::livepatch::Replacement>::Prototype,
+                    > = ::core::option::Option::Some(::kernel::bindings::#old_func);
+                }
+            }
+            Prototype::Declared(declared) => {
+                let lifetimes = declared.lifetimes.iter();
+                let params = declared.inputs.iter().map(|param| raw_param(&param.ty));
+                let ret = raw_return(&declared.output);
+
+                quote_spanned! { new_func.span() =>
+                    const _: () = ::kernel::livepatch::has_prototype::<
+                        #new_func,
+                        #(#lifetimes)* unsafe extern "C" fn(#(#params),*) -> #ret,
+                    >();
+                }
+            }
+        }
+    }
 }
 
-/// `name: { funcs }`.
+/// What C code passes for a parameter of a replacement function. The span makes the compiler point
+/// to a type that cannot be used.
+fn raw_param(ty: &Type) -> TokenStream {
+    quote_spanned!(ty.span() => <#ty as ::kernel::livepatch::Arg>::Raw)
+}
+
+/// The type that a replacement function returns.
+fn returned(output: &ReturnType) -> TokenStream {
+    match output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => ty.to_token_stream(),
+    }
+}
+
+/// What C code gets from a replacement function.
+fn raw_return(output: &ReturnType) -> TokenStream {
+    let ret = returned(output);
+
+    quote_spanned!(output.span() => <#ret as ::kernel::livepatch::Ret>::Raw)
+}
+
+/// `name: { funcs }` or `name: { funcs } with callbacks`.
 struct Object {
     name: CName,
     funcs: Punctuated<Func, Token![,]>,
+    callbacks: Option<Path>,
 }
 
 impl Parse for Object {
@@ -183,10 +308,19 @@ impl Parse for Object {
         let brace = braced!(list in input);
         let funcs = Punctuated::<Func, _>::parse_terminated(&list)?;
 
-        if funcs.is_empty() {
+        let mut callbacks = None;
+        if input.peek(kw::with) {
+            input.parse::<kw::with>()?;
+            callbacks = Some(input.parse()?);
+        }
+
+        if funcs.is_empty() && callbacks.is_none() {
             return Err(Error::new(
                 brace.span.join(),
-                format!("no functions to be patched in `{}`", name.value),
+                format!(
+                    "no functions to be patched in `{}`, and no callbacks",
+                    name.value
+                ),
             ));
         }
 
@@ -203,7 +337,11 @@ impl Parse for Object {
             }
         }
 
-        Ok(Self { name, funcs })
+        Ok(Self {
+            name,
+            funcs,
+            callbacks,
+        })
     }
 }
 
@@ -246,10 +384,141 @@ fn parse_objects(input: ParseStream<'_>) -> Result<Vec<Object>> {
     Ok(objects)
 }
 
+/// `NAME: Type = id`, with `keep` or `version n` after it.
+struct Variable {
+    name: Ident,
+    ty: Type,
+    id: LitInt,
+    /// As it is in the source, without a suffix.
+    id_value: u64,
+    /// Of a state.
+    version: Option<LitInt>,
+    /// Of a shadow variable.
+    keep: bool,
+}
+
+impl Variable {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name = input.parse()?;
+        input.parse::<Token![:]>()?;
+        let ty = input.parse()?;
+        input.parse::<Token![=]>()?;
+        let id: LitInt = input.parse()?;
+
+        if !id.suffix().is_empty() {
+            return Err(Error::new_spanned(&id, "expected a number without a type"));
+        }
+
+        Ok(Self {
+            name,
+            ty,
+            id_value: id.base10_parse()?,
+            id,
+            version: None,
+            keep: false,
+        })
+    }
+
+    fn parse_shadow(input: ParseStream<'_>) -> Result<Self> {
+        let mut shadow = Self::parse(input)?;
+
+        if input.peek(kw::keep) {
+            input.parse::<kw::keep>()?;
+            shadow.keep = true;
+        }
+        Ok(shadow)
+    }
+
+    fn parse_state(input: ParseStream<'_>) -> Result<Self> {
+        let mut state = Self::parse(input)?;
+
+        if state.id_value == 0 {
+            return Err(Error::new_spanned(
+                &state.id,
+                "0 cannot be the number of a state",
+            ));
+        }
+        if !input.peek(kw::version) {
+            return Err(input.error("expected the version of the state: `version 1`"));
+        }
+        input.parse::<kw::version>()?;
+        let version: LitInt = input.parse()?;
+        version.base10_parse::<u32>()?;
+        state.version = Some(version);
+        Ok(state)
+    }
+
+    /// Parses `{ variable, ... }` in which nothing is there twice.
+    fn parse_list(
+        input: ParseStream<'_>,
+        what: &str,
+        parser: fn(ParseStream<'_>) -> Result<Self>,
+    ) -> Result<Vec<Self>> {
+        let list;
+        braced!(list in input);
+        let variables: Vec<Self> = list
+            .parse_terminated(parser, Token![,])?
+            .into_iter()
+            .collect();
+
+        for (i, variable) in variables.iter().enumerate() {
+            for other in &variables[..i] {
+                if other.id_value == variable.id_value {
+                    return Err(Error::new_spanned(
+                        &variable.id,
+                        format!(
+                            "duplicated number {} of a {what}: `{}` has it already",
+                            variable.id, other.name
+                        ),
+                    ));
+                }
+                if other.name == variable.name {
+                    return Err(Error::new_spanned(
+                        &variable.name,
+                        format!("duplicated {what} `{}`", variable.name),
+                    ));
+                }
+            }
+        }
+
+        Ok(variables)
+    }
+}
+
+/// How long the livepatch core knows a livepatch.
+#[derive(Clone, Copy, PartialEq)]
+enum Lifetime {
+    /// From when it is enabled, by the init function, until it is disabled.
+    OneShot,
+    /// For as long as the module is loaded.
+    Registered,
+}
+
+impl Lifetime {
+    fn parse(input: ParseStream<'_>) -> Result<(Self, Span)> {
+        let lifetime: Ident = input.call(Ident::parse_any)?;
+
+        match lifetime.to_string().as_str() {
+            "one_shot" => Ok((Self::OneShot, lifetime.span())),
+            "registered" => Ok((Self::Registered, lifetime.span())),
+            other => Err(Error::new_spanned(
+                &lifetime,
+                format!("unknown lifetime `{other}`: expected `one_shot` or `registered`"),
+            )),
+        }
+    }
+}
+
 pub(crate) struct LivepatchInfo {
     /// What is for the `module!` macro.
     module: TokenStream,
+    lifetime: Lifetime,
+    /// Where that was said.
+    lifetime_span: Span,
+    replace: bool,
     objects: Vec<Object>,
+    states: Vec<Variable>,
+    shadows: Vec<Variable>,
 }
 
 impl Parse for LivepatchInfo {
@@ -278,8 +547,14 @@ impl Parse for LivepatchInfo {
             firmware => input.parse::<TokenTree>()?,
             imports_ns => input.parse::<TokenTree>()?,
             params => input.parse::<TokenTree>()?,
+            lifetime => Lifetime::parse(input)?,
+            replace => input.parse::<LitBool>()?,
             objects [required] => parse_objects(input)?,
+            states => Variable::parse_list(input, "state", Variable::parse_state)?,
+            shadows => Variable::parse_list(input, "shadow variable", Variable::parse_shadow)?,
         );
+
+        let (lifetime, lifetime_span) = lifetime.unwrap_or((Lifetime::OneShot, Span::call_site()));
 
         let authors = authors.into_iter();
         let description = description.into_iter();
@@ -299,26 +574,81 @@ impl Parse for LivepatchInfo {
                 #(imports_ns: #imports_ns,)*
                 #(params: #params,)*
             },
+            lifetime,
+            lifetime_span,
+            replace: replace.is_some_and(|replace| replace.value),
             objects,
+            states: states.unwrap_or_default(),
+            shadows: shadows.unwrap_or_default(),
         })
     }
 }
 
+/// The `static`s of the states: what is for C code, and what is for the author.
+fn states(states: &[Variable]) -> (TokenStream, TokenStream) {
+    let len = states.len();
+    let ids = states.iter().map(|state| &state.id);
+    let versions = states.iter().map(|state| &state.version);
+
+    let list = quote! {
+        #[doc(hidden)]
+        static __LIVEPATCH_STATES: ::kernel::livepatch::StateList<#len> =
+            ::kernel::livepatch::StateList::new([
+                #(::kernel::livepatch::StateDesc::new(#ids, #versions),)*
+            ]);
+    };
+
+    let handles = states.iter().enumerate().map(|(i, state)| {
+        let Variable { name, ty, .. } = state;
+
+        quote_spanned! { ty.span() =>
+            // SAFETY: The author has said what the type of this number is, by declaring the state
+            // in `livepatch!`. This is the only handle for this element of the list.
+            static #name: ::kernel::livepatch::State<#ty> =
+                unsafe { ::kernel::livepatch::State::new(__LIVEPATCH_STATES.get(#i)) };
+        }
+    });
+
+    (list, quote!(#(#handles)*))
+}
+
+/// The `static`s of the shadow variables, and the code to free them.
+fn shadows(shadows: &[Variable]) -> (TokenStream, TokenStream) {
+    let handles = shadows.iter().map(|shadow| {
+        let Variable { name, ty, id, .. } = shadow;
+
+        quote_spanned! { ty.span() =>
+            // SAFETY: The author has said what the type of this number is, by declaring the shadow
+            // variable in `livepatch!`. If they have not said that others take care of them, then
+            // all are freed when the module goes.
+            static #name: ::kernel::livepatch::Shadow<#ty> =
+                unsafe { ::kernel::livepatch::Shadow::new(#id) };
+        }
+    });
+    let free = shadows.iter().filter(|shadow| !shadow.keep).map(|shadow| {
+        let Variable { name, ty, .. } = shadow;
+
+        quote_spanned!(ty.span() => #name.free_all();)
+    });
+
+    (quote!(#(#handles)*), quote!(#(#free)*))
+}
+
 /// Please see [`crate::livepatch`] for documentation.
 pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
-    let LivepatchInfo { module, objects } = info;
-
     let mut lists = TokenStream::new();
     let mut entries = TokenStream::new();
 
-    for (i, object) in objects.iter().enumerate() {
+    for (i, object) in info.objects.iter().enumerate() {
         let list = format_ident!("__FUNCS_{i}");
         let len = object.funcs.len();
+        let checks = object.funcs.iter().map(Func::check);
         let funcs = object.funcs.iter().map(|func| {
             let Func {
                 old_name,
                 old_sympos,
                 new_func,
+                ..
             } = func;
             let old_sympos = Literal::usize_unsuffixed(*old_sympos as usize);
             quote! {
@@ -328,26 +658,73 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
         });
 
         lists.extend(quote! {
+            #(#checks)*
+
             static #list: ::kernel::livepatch::FuncList<#len> =
                 ::kernel::livepatch::FuncList::new([#(#funcs,)*]);
         });
 
+        let callbacks = object.callbacks.iter();
+        let callbacks = quote!(#(.with_callbacks::<#callbacks>())*);
+
         entries.extend(if object.is_vmlinux() {
-            quote!(::kernel::livepatch::Object::vmlinux(&#list),)
+            quote!(::kernel::livepatch::ObjectDesc::vmlinux(&#list) #callbacks,)
         } else {
             let name = &object.name;
-            quote!(::kernel::livepatch::Object::module(#name, &#list),)
+            quote!(::kernel::livepatch::ObjectDesc::module(#name, &#list) #callbacks,)
         });
     }
 
-    let len = objects.len();
+    let len = info.objects.len();
+    let module = &info.module;
+    let replace = info.replace.then(|| quote!(.replace()));
+    let (states_list, states_handles) = states(&info.states);
+    let with_states = (!info.states.is_empty()).then(|| quote!(.with_states(&__LIVEPATCH_STATES)));
+    let states_list = (!info.states.is_empty()).then_some(states_list);
+    let (shadows_handles, shadows_free) = shadows(&info.shadows);
 
-    quote! {
-        #[cfg(not(MODULE))]
-        ::core::compile_error!("a livepatch can only be built as a loadable module");
+    // Without the livepatch core in Rust there is one error, see below, and not one more for each
+    // thing that is missing.
+    let (patch_cfg, patch_type, start) = match info.lifetime {
+        Lifetime::OneShot => (
+            quote!(),
+            quote!(()),
+            quote! {
+                // SAFETY:
+                // - This is the init function of the module that `__PATCH` and its lists are
+                //   `static`s of. It has the result of `enable()`.
+                // - By the code above, every list is used once, and nothing else can use it.
+                // - The kernel calls this once.
+                unsafe { __PATCH.enable() }?
+            },
+        ),
+        Lifetime::Registered => (
+            quote!(#[cfg(CONFIG_LIVEPATCH_RUST)]),
+            quote!(::kernel::livepatch::Registered),
+            quote! {
+                // SAFETY:
+                // - `__PATCH` and its lists are `static`s of this module. By the code above, every
+                //   list is used once, and nothing else can use it.
+                // - This is the init function of the module, and it does not enable `__PATCH`. The
+                //   result is part of the module and dropped with it.
+                // - The kernel calls this once.
+                unsafe { __PATCH.register() }?
+            },
+        ),
+    };
 
+    let implementation = quote! {
         /// The type of the module created by `livepatch!`.
-        struct LivepatchModule;
+        struct LivepatchModule {
+            // Dropped in this order: the livepatch is gone when its shadow variables are freed.
+            #patch_cfg
+            _patch: #patch_type,
+            _shadows: ::kernel::livepatch::OnDrop,
+        }
+
+        #states_list
+        #states_handles
+        #shadows_handles
 
         // Nobody else can name what is in here.
         const _: () = {
@@ -359,19 +736,22 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
             static __PATCH: ::kernel::livepatch::Patch = ::kernel::livepatch::Patch::new(
                 ::kernel::module::this_module::<LivepatchModule>(),
                 &__OBJECTS,
-            );
+            )
+            #replace
+            #with_states;
 
             impl ::kernel::Module for LivepatchModule {
                 fn init(
                     _module: &'static ::kernel::ThisModule,
                 ) -> ::kernel::error::Result<Self> {
-                    // SAFETY:
-                    // - This is the init function of the module that `__PATCH` and its lists are
-                    //   `static`s of. It has the result of `enable()`.
-                    // - By the code above, every list is used once, and nothing else can use it.
-                    // - The kernel calls this once.
-                    unsafe { __PATCH.enable() }?;
-                    ::core::result::Result::Ok(Self)
+                    // Callbacks may have attached some, even if enabling fails.
+                    let _shadows = ::kernel::livepatch::OnDrop(|| { #shadows_free });
+
+                    ::core::result::Result::Ok(Self {
+                        #patch_cfg
+                        _patch: #start,
+                        _shadows,
+                    })
                 }
             }
         };
@@ -387,6 +767,27 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
         ::kernel::prelude::module! {
             type: LivepatchModule,
             #module
+        }
+    };
+
+    let error = "a livepatch can only be built as a loadable module";
+    let error = quote! {
+        #[cfg(not(MODULE))]
+        ::core::compile_error!(#error);
+    };
+
+    match info.lifetime {
+        Lifetime::OneShot => quote!(#error #implementation),
+        Lifetime::Registered => {
+            let needs = quote_spanned! { info.lifetime_span =>
+                #[cfg(not(CONFIG_LIVEPATCH_RUST))]
+                ::core::compile_error!(
+                    "`lifetime: registered` needs CONFIG_LIVEPATCH_RUST: the livepatch core in C \
+                     does not have klp_register_patch()"
+                );
+            };
+
+            quote!(#error #needs #implementation)
         }
     }
 }
@@ -422,6 +823,7 @@ pub(crate) fn replacement(f: ItemFn) -> Result<TokenStream> {
     }
 
     let mut shim_params = TokenStream::new();
+    let mut prototype = Vec::new();
     let mut conversions = TokenStream::new();
     let mut args = Vec::new();
 
@@ -438,10 +840,9 @@ pub(crate) fn replacement(f: ItemFn) -> Result<TokenStream> {
         let arg = format_ident!("__arg{i}");
         let ty = &param.ty;
 
-        // The span makes the compiler point to a type that cannot be used.
-        shim_params.extend(quote_spanned! { ty.span() =>
-            #arg: <#ty as ::kernel::livepatch::Arg>::Raw,
-        });
+        let raw = raw_param(ty);
+        shim_params.extend(quote!(#arg: #raw,));
+        prototype.push(raw);
         conversions.extend(quote_spanned! { ty.span() =>
             // SAFETY: By the safety requirements of `Func::new()`, C code passes values that meet
             // the requirements of the type, for as long as this call lasts. So does `__scope`.
@@ -450,11 +851,8 @@ pub(crate) fn replacement(f: ItemFn) -> Result<TokenStream> {
         args.push(arg);
     }
 
-    let ret = match &sig.output {
-        ReturnType::Default => quote!(()),
-        ReturnType::Type(_, ty) => ty.to_token_stream(),
-    };
-    let raw_ret = quote_spanned! { sig.output.span() => <#ret as ::kernel::livepatch::Ret>::Raw };
+    let ret = returned(&sig.output);
+    let raw_ret = raw_return(&sig.output);
     let into_raw =
         quote_spanned! { sig.output.span() => <#ret as ::kernel::livepatch::Ret>::into_raw };
 
@@ -463,6 +861,10 @@ pub(crate) fn replacement(f: ItemFn) -> Result<TokenStream> {
     let shim = format_ident!("__livepatch_{}", name.unraw());
     let cfgs: Vec<_> = gather_cfg_attrs(&f.attrs).collect();
     let (params, _, where_clause) = sig.generics.split_for_impl();
+    let lifetimes = sig.generics.lifetimes().map(|param| &param.lifetime);
+    let prototype = quote! {
+        for<#(#lifetimes),*> unsafe extern "C" fn(#(#prototype),*) -> #raw_ret
+    };
     let call = match &sig.unsafety {
         // SAFETY: The same as for safe functions: C code meets the requirements.
         Some(_) => quote!(unsafe { #name(#(#args),*) }),
@@ -493,9 +895,20 @@ pub(crate) fn replacement(f: ItemFn) -> Result<TokenStream> {
                 __ret
             }
 
-            // SAFETY: `#shim` has the C calling convention, and it calls `keep_frame()`.
+            // SAFETY: `#shim` has this type, as the next item shows, and it calls `keep_frame()`.
             unsafe impl ::kernel::livepatch::Replacement for #name {
+                type Prototype = #prototype;
+
                 const FUNCTION: *mut ::kernel::ffi::c_void = #shim as *mut ::kernel::ffi::c_void;
+            }
+
+            const _: <#name as ::kernel::livepatch::Replacement>::Prototype = #shim;
+
+            impl
+                ::kernel::livepatch::HasPrototype<
+                    <#name as ::kernel::livepatch::Replacement>::Prototype,
+                > for #name
+            {
             }
         };
     })

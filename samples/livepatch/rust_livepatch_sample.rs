@@ -42,7 +42,7 @@ livepatch! {
     license: "GPL",
     objects: {
         vmlinux: {
-            cmdline_proc_show => livepatch_cmdline_proc_show,
+            cmdline_proc_show: fn(&SeqFile, *mut c_void) -> c_int => livepatch_cmdline_proc_show,
         },
     },
 }

@@ -8,6 +8,7 @@
 //! needs: the translation of types.
 
 use crate::{
+    alloc::KBox,
     bindings,
     error::Result,
     ffi::{
@@ -15,7 +16,8 @@ use crate::{
         c_void, //
     },
     seq_file::SeqFile,
-    sync::barrier::barrier, //
+    sync::barrier::barrier,
+    task::Task, //
 };
 
 /// A function that the livepatch core can redirect calls of C functions to.
@@ -25,8 +27,9 @@ use crate::{
 ///
 /// # Safety
 ///
-/// `FUNCTION` must be the address of a function that has the C calling convention. That function
-/// must stay on the stack while the code that it calls is running: no tail calls.
+/// `FUNCTION` must be the address of a function of type `Prototype`, which has the C calling
+/// convention. That function must stay on the stack while the code that it calls is running: no
+/// tail calls.
 ///
 /// # Examples
 ///
@@ -55,9 +58,51 @@ use crate::{
     label = "this is not a function with the `#[replacement]` attribute"
 )]
 pub unsafe trait Replacement {
+    /// The type of the function, as C code sees it: an `unsafe extern "C" fn`.
+    type Prototype;
+
     /// The address of the function.
     const FUNCTION: *mut c_void;
 }
+
+/// A replacement function whose type, as C code sees it, is `Prototype`.
+///
+/// Implemented by [`#[replacement]`](macro@super::replacement). If the author of a livepatch writes
+/// down the type of the function that is replaced, then [`livepatch!`](macro@super::livepatch)
+/// compares the two.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::{
+///         replacement,
+///         HasPrototype, //
+///     },
+///     prelude::*, //
+/// };
+///
+/// // `int check(unsigned long address)`
+/// #[replacement]
+/// fn my_check(_address: usize) -> Result {
+///     Ok(())
+/// }
+///
+/// fn replaces_check<F: HasPrototype<unsafe extern "C" fn(usize) -> c_int>>() {}
+///
+/// replaces_check::<my_check>();
+/// # assert!(my_check(0).is_ok());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has another prototype than the function that it replaces",
+    label = "wrong prototype",
+    note = "the function that is replaced was declared as `{Prototype}`"
+)]
+pub trait HasPrototype<Prototype> {}
+
+/// Compiles if `F` has the prototype `P`.
+#[doc(hidden)]
+pub const fn has_prototype<F: HasPrototype<P>, P>() {}
 
 /// The time of one call of a replacement function.
 ///
@@ -76,6 +121,9 @@ pub struct Scope;
 /// | `bool` | `bool` |
 /// | `*mut T`, `*const T` | a pointer |
 /// | <code>&[SeqFile]</code> | `struct seq_file *`, not null, that this call is to print to |
+/// | <code>&[Task]</code> | `struct task_struct *`, not null, that the caller has a reference to |
+/// | <code>[KBox]\<T></code> | a pointer from `kmalloc()`, not null, that is given away |
+/// | <code>[Option]<[KBox]\<T>></code> | the same, or null |
 ///
 /// # Safety
 ///
@@ -128,6 +176,8 @@ pub unsafe trait Arg {
 /// | `isize`, `usize` | `long`, `unsigned long`, `ssize_t`, `size_t` |
 /// | `bool` | `bool` |
 /// | `*mut T`, `*const T` | a pointer |
+/// | <code>[KBox]\<T></code> | a pointer from `kmalloc()` that the caller has to free |
+/// | <code>[Option]<[KBox]\<T>></code> | the same, or null |
 /// | nothing, `()` | `void` |
 /// | [`Result`] | `int`: 0 for `Ok`, a negative error number for `Err` |
 ///
@@ -219,6 +269,69 @@ unsafe impl Arg for &SeqFile {
         // for as long as `_scope` is, and which this call is to print to: the caller holds its
         // lock, so no other thread accesses it.
         unsafe { SeqFile::from_raw(raw) }
+    }
+}
+
+// SAFETY:
+// - This stands for a pointer in C, and `Raw` is one.
+// - `Borrowed<'a>` is `&'a Task`.
+unsafe impl Arg for &Task {
+    type Raw = *mut bindings::task_struct;
+    type Borrowed<'a> = &'a Task;
+
+    #[inline(always)]
+    unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
+        // SAFETY: By the safety requirements, `raw` points to a `struct task_struct` to which the
+        // caller holds a reference for as long as `_scope` is there. `Task` is a transparent
+        // wrapper of it.
+        unsafe { &*raw.cast::<Task>() }
+    }
+}
+
+// SAFETY:
+// - This stands for a pointer in C, and `Raw` is one.
+// - It has no lifetime of its own: what it points to belongs to it.
+unsafe impl<T> Arg for KBox<T> {
+    type Raw = *mut T;
+    type Borrowed<'a> = KBox<T>;
+
+    #[inline(always)]
+    unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
+        // SAFETY: By the safety requirements, `raw` points to a `T` in memory from `kmalloc()`, and
+        // the caller gives it away.
+        unsafe { KBox::from_raw(raw) }
+    }
+}
+
+// SAFETY: As for `KBox<T>`.
+unsafe impl<T> Arg for Option<KBox<T>> {
+    type Raw = *mut T;
+    type Borrowed<'a> = Option<KBox<T>>;
+
+    #[inline(always)]
+    unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
+        // SAFETY: As for `KBox<T>`, if this is not null.
+        (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw) })
+    }
+}
+
+// SAFETY: This stands for a pointer in C, and `Raw` is one.
+unsafe impl<T> Ret for KBox<T> {
+    type Raw = *mut T;
+
+    #[inline(always)]
+    fn into_raw(self) -> Self::Raw {
+        KBox::into_raw(self)
+    }
+}
+
+// SAFETY: This stands for a pointer in C, and `Raw` is one.
+unsafe impl<T> Ret for Option<KBox<T>> {
+    type Raw = *mut T;
+
+    #[inline(always)]
+    fn into_raw(self) -> Self::Raw {
+        self.map_or(core::ptr::null_mut(), KBox::into_raw)
     }
 }
 

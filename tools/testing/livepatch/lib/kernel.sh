@@ -16,6 +16,7 @@ kernel_fragments() {
 	rust|c) printf '%s\n' "$KLP_DIR/config/core-$1.config" ;;
 	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" ;;
 	debug) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/debug.config" ;;
+	doctest) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
 	esac
 }
 
@@ -118,7 +119,7 @@ kernel_selftests() {
 
 # Sources that went away upstairs: their modules must not be tested for ever.
 kernel_selftests_drop() {
-	( cd -- "$2" && find . -name '*.sh' -o -name '*.c' ! -name '*.mod.c' -o -name '*.rs' ) | while IFS= read -r f; do
+	( cd -- "$2" && find . ! -name 'sample_*' \( -name '*.sh' -o -name '*.c' ! -name '*.mod.c' -o -name '*.rs' \) ) | while IFS= read -r f; do
 		[ -e "$1/$f" ] || { echo "remove $f"; rm -f -- "$2/$f" "$2/${f%.*}.o" "$2/${f%.*}.ko"; }
 	done
 }

@@ -7,7 +7,10 @@ test_verb() {
 	test_prepare
 	test_suite model suite_model
 	test_suite kunit suite_kunit
+	test_suite compile-fail suite_compile_fail
 	test_suite vm suite_vm "$KLP_CORE"
+	# The examples are about the API, which is the same on both cores.
+	[ "$KLP_CORE" = c ] || test_suite doctest suite_doctest
 	report_finish
 }
 

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shadow variables: data of livepatches that belong to objects of the kernel.
+//!
+//! A livepatch cannot add a field to a structure that exists already. Instead, it attaches a
+//! variable to the address of the structure, under a number that says which variable this is. See
+//! [Documentation/livepatch/shadow-vars.rst](srctree/Documentation/livepatch/shadow-vars.rst).
+
+use crate::{
+    alloc::{
+        flags::GFP_NOWAIT,
+        Flags,
+        KBox, //
+    },
+    bindings,
+    error::{
+        code::*,
+        Error,
+        Result, //
+    },
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    sync::{
+        atomic::{
+            Atomic,
+            AtomicType, //
+        },
+        rcu,
+        SpinLock, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    mem::needs_drop,
+    ptr::NonNull, //
+};
+use pin_init::PinInit;
+
+/// The data of a shadow variable.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::ShadowData,
+///     prelude::*, //
+/// };
+///
+/// /// Memory that the kernel would lose.
+/// struct Leak(KBox<c_int>);
+///
+/// impl ShadowData for Leak {
+///     fn detached(&self, object: *const c_void) {
+///         pr_info!("object @ {:p}: prevented the leak of {}\n", object, *self.0);
+///     }
+/// }
+///
+/// /// Nothing to do but to drop it.
+/// struct Tag(u32);
+///
+/// impl ShadowData for Tag {}
+/// # let _ = (Leak(KBox::new(1, GFP_KERNEL)?).0, Tag(2).0);
+/// # Ok::<(), Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the data of a shadow variable",
+    label = "this type does not implement `ShadowData`",
+    note = "for a type of your own: `impl ShadowData for {Self} {{}}`; data that changes needs an \
+        `Atomic` or a `SpinLock`"
+)]
+pub trait ShadowData: Send + Sync + 'static {
+    /// Called when the variable has been detached from `object`, before it is dropped.
+    ///
+    /// Like the destructor, this runs with interrupts disabled and with the lock of all shadow
+    /// variables held: it must not sleep, and it must not use shadow variables. `object` may be
+    /// gone.
+    fn detached(&self, _object: *const c_void) {}
+}
+
+/// Shadow variable data without a destructor, which can be accessed while others may free it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::{
+///         ReadableShadowData,
+///         ShadowData, //
+///     },
+///     prelude::*,
+///     sync::atomic::Atomic, //
+/// };
+///
+/// struct Statistics {
+///     calls: Atomic<u64>,
+///     errors: Atomic<u64>,
+/// }
+///
+/// impl ShadowData for Statistics {}
+/// impl ReadableShadowData for Statistics {}
+/// # let _ = |s: &Statistics| (s.calls.load(kernel::sync::atomic::Relaxed), &s.errors as *const _);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a shadow variable of type `{Self}` can be attached and freed, but not accessed",
+    label = "this may be dropped at any time",
+    note = "for a type of your own without a destructor: `impl ReadableShadowData for {Self} {{}}`"
+)]
+pub trait ReadableShadowData: ShadowData {}
+
+macro_rules! impl_shadow_data {
+    ($($type:ty),* $(,)?) => {$(
+        impl ShadowData for $type {}
+        impl ReadableShadowData for $type {}
+    )*};
+}
+
+impl_shadow_data! {
+    (), bool,
+    i8, i16, i32, i64, isize,
+    u8, u16, u32, u64, usize,
+}
+
+impl<T: AtomicType + 'static> ShadowData for Atomic<T> {}
+impl<T: AtomicType + 'static> ReadableShadowData for Atomic<T> {}
+
+impl<T: Send + 'static> ShadowData for SpinLock<T> {}
+// What is `Copy` has no destructor.
+impl<T: Copy + Send + 'static> ReadableShadowData for SpinLock<T> {}
+
+impl<T: ShadowData, const N: usize> ShadowData for [T; N] {}
+impl<T: ReadableShadowData, const N: usize> ReadableShadowData for [T; N] {}
+
+impl<T: Send + Sync + 'static> ShadowData for KBox<T> {}
+
+/// A shadow variable: data of type `T` that can be attached to any object, under one number.
+///
+/// [`livepatch!`](macro@super::livepatch) declares such a variable for each entry of its `shadows`.
+/// That an object has the variable is not known before it is asked for: most objects are older than
+/// the livepatch.
+///
+/// # Access
+///
+/// A variable can be freed at any time, by whoever knows the address of its object. What C code
+/// must take care of is checked here:
+///
+/// - [`get()`](Self::get) gives access for as long as an RCU read-side critical section lasts,
+///   because that long the memory stays. It is for [`ReadableShadowData`], types without a
+///   destructor, as the destructor runs at once. Data that changes needs atomics or a lock in it.
+/// - Data with a destructor, a [`KBox`] for instance, is kept for the one who frees the variable:
+///   [`ShadowData::detached()`] sees it, and the destructor.
+///
+/// # Invariants
+///
+/// All variables with the number `id` have data of type `T`, for as long as the module with this
+/// value is loaded.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     livepatch::Shadow,
+///     prelude::*,
+///     sync::{
+///         atomic::{
+///             Atomic,
+///             Relaxed, //
+///         },
+///         rcu, //
+///     }, //
+/// };
+///
+/// // `livepatch!` writes this for `shadows: { COUNTER: Atomic<i32> = 0x7e570101 }`.
+/// // SAFETY: No other code uses this number, and all variables are freed below.
+/// static COUNTER: Shadow<Atomic<i32>> = unsafe { Shadow::new(0x7e570101) };
+///
+/// let object = KBox::new(0u8, GFP_KERNEL)?;
+/// let object = &raw const *object;
+///
+/// assert!(COUNTER.get(object, &rcu::read_lock()).is_none());
+///
+/// COUNTER.alloc(object, GFP_KERNEL, Atomic::new(3))?;
+/// {
+///     let guard = rcu::read_lock();
+///     let counter = COUNTER.get(object, &guard).ok_or(EINVAL)?;
+///     counter.fetch_add(1, Relaxed);
+///
+///     // The variable is there, so this one is not used.
+///     let counter = COUNTER.get_or_alloc(object, Atomic::new(100), &guard)?;
+///     assert_eq!(counter.load(Relaxed), 4);
+/// }
+/// assert!(COUNTER.contains(object));
+///
+/// COUNTER.free(object);
+/// assert!(!COUNTER.contains(object));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// A variable with a destructor:
+///
+/// ```
+/// use kernel::{
+///     livepatch::Shadow,
+///     prelude::*,
+///     sync::Arc, //
+/// };
+/// # use kernel::livepatch::ShadowData;
+///
+/// struct Owner(#[expect(dead_code)] Arc<u32>);
+///
+/// impl ShadowData for Owner {}
+///
+/// // SAFETY: No other code uses this number, and all variables are freed below.
+/// static OWNER: Shadow<Owner> = unsafe { Shadow::new(0x7e570102) };
+///
+/// let owner = Arc::new(7, GFP_KERNEL)?;
+/// let objects = [1u8, 2, 3];
+///
+/// for object in &objects {
+///     OWNER.alloc(object, GFP_KERNEL, Owner(owner.clone()))?;
+/// }
+/// OWNER.free(&objects[0]);
+/// OWNER.free_all();
+/// assert!(!objects.iter().any(|object| OWNER.contains(object)));
+///
+/// // All others are gone.
+/// assert!(Arc::into_unique_or_drop(owner).is_some());
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Shadow<T> {
+    id: usize,
+    _data: PhantomData<fn(T) -> T>,
+}
+
+impl<T: ShadowData> Shadow<T> {
+    /// The data of a variable is aligned as `kmalloc()` aligns on all architectures.
+    const LAYOUT: () = assert!(
+        align_of::<T>() <= align_of::<u64>(),
+        "the type of a shadow variable has too big an alignment"
+    );
+
+    /// Declares the shadow variable with the number `id`.
+    ///
+    /// [`livepatch!`](macro@super::livepatch) is the way to do this: it makes sure that `id` is
+    /// declared once in a livepatch, and frees the variables when the module goes.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the module with this value is loaded, and that which has attached a variable
+    /// with this `id`:
+    ///
+    /// - All other code of the kernel that uses variables with this `id`, in any language, must
+    ///   agree that their data is a `T`, and must do with it only what can be done with a `&T`, or
+    ///   free it as a `T` is dropped.
+    /// - `T` must not refer to anything that goes away while such a variable exists. In particular,
+    ///   variables that are still there when a module is unloaded must not refer to its code and
+    ///   `static`s.
+    pub const unsafe fn new(id: usize) -> Self {
+        const { Self::LAYOUT };
+
+        // INVARIANT: By the safety requirements.
+        Self {
+            id,
+            _data: PhantomData,
+        }
+    }
+
+    /// The number of this variable.
+    pub const fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Attaches the variable to `object`, with the data that `init` makes.
+    ///
+    /// `flags` are for the allocation of the memory; this can sleep if they allow it. `init` runs
+    /// with interrupts disabled and with the lock of all shadow variables held: it must not sleep,
+    /// and it must not use shadow variables.
+    ///
+    /// Fails with `EEXIST`, and the kernel warns, if `object` has this variable; with the error of
+    /// `init`; or with `ENOMEM`.
+    pub fn alloc<O: ?Sized, E>(
+        &self,
+        object: *const O,
+        flags: Flags,
+        init: impl PinInit<T, E>,
+    ) -> Result
+    where
+        Error: From<E>,
+    {
+        self.construct(object, flags, init, bindings::klp_shadow_alloc)?;
+        Ok(())
+    }
+
+    /// Returns the variable of `object`, if it has one.
+    ///
+    /// # Safety
+    ///
+    /// The variable must not be freed during `'a`.
+    pub unsafe fn get_unguarded<'a, O: ?Sized>(&self, object: *const O) -> Option<&'a T> {
+        // SAFETY: As in `get()`; and by the safety requirements, the variable is not freed.
+        self.find(object).map(|data| unsafe { data.as_ref() })
+    }
+
+    /// Whether `object` has this variable.
+    pub fn contains<O: ?Sized>(&self, object: *const O) -> bool {
+        self.find(object).is_some()
+    }
+
+    /// Detaches the variable from `object` and drops it. Does nothing if there is none.
+    pub fn free<O: ?Sized>(&self, object: *const O) {
+        // SAFETY: By the type invariants, `destroy` is a destructor for this variable. `get()` does
+        // not exist if `T` has to be dropped.
+        unsafe { bindings::klp_shadow_free(address(object), self.id, Some(destroy::<T>)) };
+    }
+
+    /// Detaches this variable from all objects that have it, and drops each.
+    pub fn free_all(&self) {
+        // SAFETY: As in `free()`.
+        unsafe { bindings::klp_shadow_free_all(self.id, Some(destroy::<T>)) };
+    }
+
+    fn find<O: ?Sized>(&self, object: *const O) -> Option<NonNull<T>> {
+        // SAFETY: Any address can be asked for, it is not accessed.
+        NonNull::new(unsafe { bindings::klp_shadow_get(address(object), self.id) })
+            .map(NonNull::cast)
+    }
+
+    /// Attaches a variable by `attach`, one of the two functions that do that.
+    fn construct<O: ?Sized, I: PinInit<T, E>, E>(
+        &self,
+        object: *const O,
+        flags: Flags,
+        init: I,
+        attach: Attach,
+    ) -> Result<NonNull<T>>
+    where
+        Error: From<E>,
+    {
+        let mut constructor = Constructor::<T, I, E> {
+            init: Some(init),
+            error: None,
+            _data: PhantomData,
+        };
+
+        // SAFETY: `Constructor::run` is a constructor for a variable of that size, if it gets a
+        // `Constructor`. It makes a `T`, as the type invariants demand. It is called before this
+        // returns, if it is.
+        let data = unsafe {
+            attach(
+                address(object),
+                self.id,
+                size_of::<T>(),
+                flags.as_raw(),
+                Some(Constructor::<T, I, E>::run),
+                (&raw mut constructor).cast(),
+            )
+        };
+
+        NonNull::new(data.cast()).ok_or_else(|| match constructor.error {
+            Some(error) => error,
+            None if self.contains(object) => EEXIST,
+            None => ENOMEM,
+        })
+    }
+}
+
+impl<T: ShadowData> Shadow<T> {
+    const READABLE: () = assert!(
+        !needs_drop::<T>(),
+        "`ReadableShadowData` is not for types with a destructor"
+    );
+
+    /// Returns the variable of `object`. If there is none, then attaches one, with the data that
+    /// `init` makes.
+    ///
+    /// Never sleeps, so it can fail with `ENOMEM`, or else with the error of `init`. What holds for
+    /// `init` in [`alloc()`](Self::alloc), and for `T` in [`get()`](Self::get), holds here.
+    pub fn get_or_alloc<'g, O: ?Sized, E>(
+        &self,
+        object: *const O,
+        init: impl PinInit<T, E>,
+        _guard: &'g rcu::Guard,
+    ) -> Result<&'g T>
+    where
+        T: ReadableShadowData,
+        Error: From<E>,
+    {
+        const { Self::READABLE };
+
+        // Sleeping is not allowed while there is `_guard`.
+        let data = self.construct(
+            object,
+            GFP_NOWAIT,
+            init,
+            bindings::klp_shadow_get_or_alloc, //
+        )?;
+
+        // SAFETY: As in `get()`. A variable that was just attached has been constructed.
+        Ok(unsafe { data.as_ref() })
+    }
+
+    /// Returns the variable of `object`, if it has one.
+    ///
+    /// It may be freed while the reference is used: then the memory stays until the end of the RCU
+    /// read-side critical section. So this is for types that do not need to be dropped: that is
+    /// checked again when this is compiled, whatever `T` claims.
+    pub fn get<'g, O: ?Sized>(&self, object: *const O, _guard: &'g rcu::Guard) -> Option<&'g T>
+    where
+        T: ReadableShadowData,
+    {
+        const { Self::READABLE };
+
+        // SAFETY:
+        // - The data is a `T` by the type invariants, and others do with it only what can be done
+        //   with a `&T`. `T` is `Sync`. Its constructor has run before the variable could be found.
+        // - The variable was found in an RCU read-side critical section which lasts for all of
+        //   `'g`. If it is freed meanwhile, then the memory is freed after that, by `kfree_rcu()`,
+        //   and nothing changes the data: `T` has no destructor.
+        self.find(object).map(|data| unsafe { data.as_ref() })
+    }
+}
+
+/// `klp_shadow_alloc()` or `klp_shadow_get_or_alloc()`.
+type Attach = unsafe extern "C" fn(
+    *mut c_void,
+    usize,
+    usize,
+    bindings::gfp_t,
+    bindings::klp_shadow_ctor_t,
+    *mut c_void,
+) -> *mut c_void;
+
+/// What C code knows an object by.
+fn address<O: ?Sized>(object: *const O) -> *mut c_void {
+    object.cast_mut().cast()
+}
+
+/// How to make the data, and what went wrong.
+struct Constructor<T, I, E> {
+    init: Option<I>,
+    error: Option<Error>,
+    _data: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T, I: PinInit<T, E>, E> Constructor<T, I, E>
+where
+    Error: From<E>,
+{
+    /// # Safety
+    ///
+    /// To be called by the livepatch core, as the constructor of a shadow variable for data of type
+    /// `T`. `this` must point to a `Constructor`.
+    unsafe extern "C" fn run(_object: *mut c_void, data: *mut c_void, this: *mut c_void) -> c_int {
+        // SAFETY: By the safety requirements. The one that this belongs to waits for this to
+        // return.
+        let this = unsafe { &mut *this.cast::<Self>() };
+
+        let Some(init) = this.init.take() else {
+            // Variables are constructed once.
+            return EINVAL.to_errno();
+        };
+
+        // SAFETY: `data` points to memory for a `T` that nobody else accesses. It stays where it is
+        // for all of its life.
+        match unsafe { pin_init::raw_try_init(data.cast::<T>(), init) } {
+            Ok(()) => 0,
+            Err(error) => {
+                let error = Error::from(error);
+                this.error = Some(error);
+                error.to_errno()
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// To be called by the livepatch core, as the destructor of a shadow variable with data of type
+/// `T`. If `T` has to be dropped, then nobody else may have a reference to it.
+unsafe extern "C" fn destroy<T: ShadowData>(object: *mut c_void, data: *mut c_void) {
+    let data = data.cast::<T>();
+
+    // SAFETY: By the safety requirements, this is a `T`.
+    unsafe { (*data).detached(object) };
+
+    // SAFETY: By the safety requirements, nobody else uses it if this does anything. It is not used
+    // again.
+    unsafe { data.drop_in_place() };
+}
