@@ -79,11 +79,13 @@ pub(crate) extern "C" fn klp_rust_retry() {
 #[export]
 pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: By the contract of this function.
-    to_errno(registry::outside_of_callbacks(c"klp_register_patch()").and_then(|()| unsafe {
-        let descriptor = Descriptor::check(patch)?;
+    to_errno(
+        registry::outside_of_callbacks(c"klp_register_patch()").and_then(|()| unsafe {
+            let descriptor = Descriptor::check(patch)?;
 
-        descriptor.admit(registry::lock(), Lifetime::Registered)
-    }))
+            descriptor.admit(registry::lock(), Lifetime::Registered)
+        }),
+    )
 }
 
 /// Enables the patch that `patch` describes. If it is not registered, its module goes when it is
@@ -98,23 +100,28 @@ pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_pat
 #[export]
 pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: By the contract of this function.
-    to_errno(registry::outside_of_callbacks(c"klp_enable_patch()").and_then(|()| unsafe {
-        let descriptor = Descriptor::check(patch)?;
-        let mut registry = registry::lock();
+    to_errno(
+        registry::outside_of_callbacks(c"klp_enable_patch()").and_then(|()| unsafe {
+            let descriptor = Descriptor::check(patch)?;
+            let mut registry = registry::lock();
 
-        // One that is enabled already is no news for a registered patch, and a second patch of the
-        // same name otherwise.
-        let known = registry.all().find(|known| known.is(patch)).filter(|known| {
-            known.lifetime == Lifetime::Registered || !known.phase().is_enabled()
-        });
-        match known {
-            Some(known) => {
-                let id = known.id;
-                registry.operate(id, Operation::Enable)
+            // One that is enabled already is no news for a registered patch, and a second patch of the
+            // same name otherwise.
+            let known = registry
+                .all()
+                .find(|known| known.is(patch))
+                .filter(|known| {
+                    known.lifetime == Lifetime::Registered || !known.phase().is_enabled()
+                });
+            match known {
+                Some(known) => {
+                    let id = known.id;
+                    registry.operate(id, Operation::Enable)
+                }
+                None => descriptor.admit(registry, Lifetime::OneShot),
             }
-            None => descriptor.admit(registry, Lifetime::OneShot),
-        }
-    }))
+        }),
+    )
 }
 
 /// Disables the patch that `patch` describes.
@@ -122,12 +129,14 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(registry::outside_of_callbacks(c"klp_disable_patch()").and_then(|()| {
-        let mut registry = registry::lock();
+    to_errno(
+        registry::outside_of_callbacks(c"klp_disable_patch()").and_then(|()| {
+            let mut registry = registry::lock();
 
-        let id = find(&registry, patch)?;
-        registry.operate(id, Operation::Disable)
-    }))
+            let id = find(&registry, patch)?;
+            registry.operate(id, Operation::Disable)
+        }),
+    )
 }
 
 /// Forgets the patch that `patch` describes, which must be registered and not in use.
@@ -135,15 +144,17 @@ pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(registry::outside_of_callbacks(c"klp_unregister_patch()").and_then(|()| {
-        let mut registry = registry::lock();
+    to_errno(
+        registry::outside_of_callbacks(c"klp_unregister_patch()").and_then(|()| {
+            let mut registry = registry::lock();
 
-        let id = find(&registry, patch)?;
-        let patch = registry.unregister(id)?;
-        drop(registry);
-        patch.release();
-        Ok(())
-    }))
+            let id = find(&registry, patch)?;
+            let patch = registry.unregister(id)?;
+            drop(registry);
+            patch.release();
+            Ok(())
+        }),
+    )
 }
 
 fn to_errno(result: Result) -> c_int {
@@ -264,7 +275,10 @@ impl Descriptor {
 
         // SAFETY: The module is valid by the type invariant.
         if unsafe { (*self.module.as_ptr()).klp_info }.is_null() {
-            pr_err!("patch '{}' comes before the init function of its module\n", name);
+            pr_err!(
+                "patch '{}' comes before the init function of its module\n",
+                name
+            );
             return Err(EINVAL);
         }
 
@@ -283,12 +297,12 @@ impl Descriptor {
         registry.make_room()?;
         let patch = self.read(registry.next_id(), hold, states, lifetime)?;
 
-        if let Err((error, patch)) = registry.admit(patch) {
-            drop(registry);
-            patch.release();
-            return Err(error);
-        }
-        Ok(())
+        let Some(refused) = registry.admit(patch) else {
+            return Ok(());
+        };
+        drop(registry);
+        refused.patch.release();
+        Err(refused.error)
     }
 
     /// Makes the core's own copy.

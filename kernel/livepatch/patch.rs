@@ -16,11 +16,11 @@ use crate::{
         Site,
         Version, //
     },
+    registry,
     reloc::{
         self,
         Relocations, //
     },
-    registry,
     report,
     state::Declared,
     symbols::{

@@ -174,6 +174,13 @@ pub(crate) fn retry() {
     lock().try_complete();
 }
 
+/// A patch that was not taken, and why.
+#[must_use = "the patch has to be released, without `klp_mutex`"]
+pub(crate) struct Refused {
+    pub(crate) error: Error,
+    pub(crate) patch: Patch,
+}
+
 /// One patch, and what is needed to move tasks to it or away from it.
 struct Parts<'a> {
     patch: &'a mut Patch,
@@ -272,7 +279,7 @@ impl Registry {
                 Lifetime::Registered => "registered",
             };
             pr_err!("patch '{}' is already {}\n", name, state);
-            return Err(EEXIST);
+            self.decide(patch.id, Operation::Register)?;
         }
         if self.leaving.contains(&module) {
             pr_err!("patch '{}' is still being removed, or was by force\n", name);
@@ -302,10 +309,7 @@ impl Registry {
     /// Takes a new patch: resolves it and shows it in sysfs. A one-shot patch is enabled, too.
     ///
     /// After [`Registry::make_room`].
-    ///
-    /// If that fails, the patch comes back with the error; it has to be released without
-    /// `klp_mutex` then.
-    pub(crate) fn admit(&mut self, mut patch: Patch) -> Result<(), (Error, Patch)> {
+    pub(crate) fn admit(&mut self, mut patch: Patch) -> Option<Refused> {
         let id = patch.id;
         let admitted = match patch.lifetime {
             Lifetime::OneShot => self.prepare(&mut patch),
@@ -315,21 +319,27 @@ impl Registry {
             }
         };
         if let Err(error) = admitted {
-            return Err((error, self.dismiss(patch)));
+            return Some(self.refuse(error, patch));
         }
 
         if patch.lifetime == Lifetime::Registered {
             self.put_idle(patch);
-            return Ok(());
+            return None;
         }
         if let Err(full) = self.patches.push_within_capacity(patch) {
             // There is room, so this does not happen.
-            return Err((ENOMEM, self.dismiss(full.0)));
+            return Some(self.refuse(ENOMEM, full.0));
         }
-        self.enable(id).or_else(|error| match self.take(id) {
-            Some(patch) => Err((error, self.dismiss(patch))),
-            None => Ok(()),
-        })
+        let error = self.enable(id).err()?;
+        let patch = self.take(id)?;
+        Some(self.refuse(error, patch))
+    }
+
+    fn refuse(&mut self, error: Error, patch: Patch) -> Refused {
+        Refused {
+            error,
+            patch: self.dismiss(patch),
+        }
     }
 
     /// Makes room for one more patch, wherever it will be.
@@ -586,8 +596,7 @@ impl Registry {
             let name = &*patch.name;
             pr_err!("module '{name}' goes and its patch is still there: removing it\n");
         }
-        let Some((id, phase, forced)) =
-            patch.map(|patch| (patch.id, patch.phase(), patch.forced))
+        let Some((id, phase, forced)) = patch.map(|patch| (patch.id, patch.phase(), patch.forced))
         else {
             return if self.leaving.contains(&module) {
                 Removal::Wait

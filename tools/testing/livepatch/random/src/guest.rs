@@ -19,8 +19,7 @@ use anyhow::{
     Result, //
 };
 use std::{
-    fs,
-    io,
+    fs, io,
     path::{
         Path,
         PathBuf, //

@@ -233,7 +233,10 @@ impl Oracle {
         let result = self.step(op);
 
         if let Some(running) = self.running {
-            if !self.sleeper.is_some_and(|code| self.holds_up(code, running)) {
+            if !self
+                .sleeper
+                .is_some_and(|code| self.holds_up(code, running))
+            {
                 self.complete(running);
             }
         }
@@ -356,8 +359,7 @@ impl Oracle {
     }
 
     fn retire(&mut self, patch: usize) {
-        let registered =
-            self.entries[patch].filter(|entry| entry.lifetime == Lifetime::Registered);
+        let registered = self.entries[patch].filter(|entry| entry.lifetime == Lifetime::Registered);
 
         self.entries[patch] = registered.map(|entry| Entry {
             phase: Phase::settled(Target::Unpatched),
@@ -393,7 +395,8 @@ impl Oracle {
 
     /// Whether nothing refers to the module of the livepatch.
     pub(crate) fn is_unused(&self, patch: usize) -> bool {
-        self.phase(patch).is_none_or(|phase| phase == Phase::Registered)
+        self.phase(patch)
+            .is_none_or(|phase| phase == Phase::Registered)
     }
 
     /// What brings everything back to the start.

@@ -9,6 +9,9 @@
 #ifndef _TEST_KLP_CORE_H
 #define _TEST_KLP_CORE_H
 
+#include <linux/errno.h>
+#include <linux/livepatch.h>
+
 #define CORE_TARGET		"test_klp_core_target"
 
 /*
@@ -39,19 +42,28 @@ struct core_deep {
 	int leaf_answer;
 };
 
+#ifdef CONFIG_LIVEPATCH_RUST
+#define core_register_patch	klp_register_patch
+#define core_unregister_patch	klp_unregister_patch
+#else
+static inline int core_register_patch(struct klp_patch *patch)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int core_unregister_patch(struct klp_patch *patch)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
 /*
  * For a module that enables its livepatch when it is loaded, or registers it
  * instead; that, the Rust core alone can do.
  */
-#define core_init_patch(patch, registered)	\
-	((registered) ? core_register(patch) : klp_enable_patch(patch))
-
-#ifdef CONFIG_LIVEPATCH_RUST
-#define core_register(patch)	klp_register_patch(patch)
-#define core_unregister(patch)	klp_unregister_patch(patch)
-#else
-#define core_register(patch)	(-EOPNOTSUPP)
-#define core_unregister(patch)	(-EOPNOTSUPP)
-#endif
+static inline int core_init_patch(struct klp_patch *patch, bool registered)
+{
+	return registered ? core_register_patch(patch) : klp_enable_patch(patch);
+}
 
 #endif /* _TEST_KLP_CORE_H */

@@ -251,7 +251,7 @@ static int test_klp_core_param_init(void)
 static void test_klp_core_param_exit(void)
 {
 	if (registered)
-		core_unregister(&patch);
+		core_unregister_patch(&patch);
 }
 
 module_init(test_klp_core_param_init);

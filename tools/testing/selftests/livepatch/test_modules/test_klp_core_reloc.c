@@ -117,7 +117,7 @@ static int test_klp_core_reloc_init(void)
 static void test_klp_core_reloc_exit(void)
 {
 	if (registered)
-		core_unregister(&patch);
+		core_unregister_patch(&patch);
 }
 
 module_init(test_klp_core_reloc_init);
