@@ -742,12 +742,14 @@ function disable_again() {
 
 # writer(patch, number) - writes 1 and 0, and says what happened
 function writer() {
-	local error value i
+	local error value i written=0
 
 	for ((i = 0; i < $2; i++)); do
 		value=$((RANDOM % 2))
-		error=$( { echo $value > "$SYSFS_KLP_DIR/$1/enabled"; } 2>&1 ) &&
+		error=$( { echo $value > "$SYSFS_KLP_DIR/$1/enabled"; } 2>&1 ) && {
+			written=$((written + 1))
 			continue
+		}
 		case "$error" in
 		*": $EINVAL"|*": $EBUSY"|*": $ENOENT"|*": No such device") ;;
 		# The directory is there, and the file is not yet or no more.
@@ -755,6 +757,7 @@ function writer() {
 		*) echo "$error" >> "$CORE_TMP/errors" ;;
 		esac
 	done
+	echo $written >> "$CORE_TMP/written"
 }
 
 function two_writers() {
@@ -763,10 +766,13 @@ function two_writers() {
 	load_ops 1
 	op 1 register
 	: > "$CORE_TMP/errors"
+	: > "$CORE_TMP/written"
 	for i in 1 2 3; do
 		writer ${OP}1 $((3 * ROUNDS)) &
 	done
 	wait
+	expect "writers" 3 "$(grep -c . "$CORE_TMP/written")"
+	grep -qx 0 "$CORE_TMP/written" && fail "one of them could never write"
 	expect "errors" "" "$(cat "$CORE_TMP/errors")"
 	end_transition ${OP}1
 	if [[ $(klp ${OP}1 enabled) == 1 ]]; then
