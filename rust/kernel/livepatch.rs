@@ -124,10 +124,16 @@ pub use self::{
 };
 
 #[doc(hidden)]
-pub use self::replacement::{
-    has_prototype,
-    keep_frame,
-    Scope, //
+pub use self::{
+    replacement::{
+        has_prototype,
+        keep_frame,
+        Scope, //
+    },
+    shadow::{
+        FreeShadows,
+        OwnShadows, //
+    },
 };
 
 pub use macros::{
@@ -563,16 +569,6 @@ impl Drop for Registered {
             unsafe { bindings::__module_get((*patch).mod_) };
             crate::pr_err!("livepatch dropped while it was enabled, its module stays\n");
         }
-    }
-}
-
-/// Calls a function when it is dropped: what `livepatch!` has to do when the module goes.
-#[doc(hidden)]
-pub struct OnDrop(pub fn());
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

@@ -345,7 +345,7 @@ function shadow() {
 		/leaked!/ && !old[d] { print "not a leak: " $0; bad = 1 }
 		/counter =/ { counted++ }
 		END {
-			# None is left over: fix1 frees them when it goes.
+			# None is left over: fix1 frees them when it is disabled.
 			if (prevented != n) { print n " saved, " prevented " prevented"; bad = 1 }
 			if (!counted) { print "nothing counted"; bad = 1 }
 			exit bad
