@@ -124,10 +124,16 @@ pub use self::{
 };
 
 #[doc(hidden)]
-pub use self::replacement::{
-    has_prototype,
-    keep_frame,
-    Scope, //
+pub use self::{
+    replacement::{
+        has_prototype,
+        keep_frame,
+        Scope, //
+    },
+    shadow::{
+        FreeShadows,
+        OwnShadows, //
+    },
 };
 
 pub use macros::{
@@ -467,8 +473,8 @@ impl Patch {
     ///   [`Patch::new()`], and no list may be part of this patch more than once, or part of another
     ///   patch.
     /// - This must be called from the init function of that module. What this returns must be
-    ///   dropped before the module is gone. If the init function fails, then it must not have
-    ///   enabled the livepatch.
+    ///   dropped before the module is gone, while the livepatch is disabled, and not in a livepatch
+    ///   callback. If the init function fails, then it must not have enabled the livepatch.
     /// - Neither this nor [`enable()`](Self::enable) may be called again for the same patch.
     #[cfg(CONFIG_LIVEPATCH_RUST)]
     #[inline]
@@ -487,7 +493,8 @@ impl Patch {
 /// A livepatch that the livepatch core knows, enabled or not.
 ///
 /// Dropping it makes the livepatch core forget the livepatch. It must be disabled then, as it is
-/// when its module is unloaded: an enabled livepatch keeps its module loaded.
+/// when its module is unloaded: an enabled livepatch keeps its module loaded. It must not be
+/// dropped in a livepatch callback.
 ///
 /// Only the livepatch core in Rust has this, `CONFIG_LIVEPATCH_RUST`.
 ///
@@ -556,23 +563,18 @@ impl Drop for Registered {
         let patch = self.patch.0.get();
 
         // SAFETY: By the type invariants, the patch is registered.
-        if to_result(unsafe { bindings::klp_unregister_patch(patch) }).is_err() {
-            // Dropped too early, while it was enabled. The livepatch core goes on using the
-            // `static`s of the module: it must stay for ever.
+        let ret = unsafe { bindings::klp_unregister_patch(patch) };
+
+        // Against the contract of `register()`, this was dropped while the livepatch was enabled,
+        // or in a callback. The livepatch core goes on using the `static`s of the module.
+        if crate::warn_on!(ret != 0) {
+            // What can be done is to keep a module that nobody removes yet: from now on, `rmmod`
+            // finds it in use, for ever. If it is on its way out, or its init function is about to
+            // fail, then nothing stops that.
             // SAFETY: The module is that of the caller, so it is there. Nobody writes `mod`.
             unsafe { bindings::__module_get((*patch).mod_) };
-            crate::pr_err!("livepatch dropped while it was enabled, its module stays\n");
+            crate::pr_err!("a livepatch that is in use was dropped\n");
         }
-    }
-}
-
-/// Calls a function when it is dropped: what `livepatch!` has to do when the module goes.
-#[doc(hidden)]
-pub struct OnDrop(pub fn());
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

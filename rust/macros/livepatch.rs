@@ -346,6 +346,18 @@ impl Parse for Object {
 }
 
 impl Object {
+    /// Returns the one that is there whatever modules are loaded, without functions.
+    fn only_vmlinux() -> Self {
+        Self {
+            name: CName {
+                value: "vmlinux".into(),
+                span: Span::call_site(),
+            },
+            funcs: Punctuated::new(),
+            callbacks: None,
+        }
+    }
+
     fn is_vmlinux(&self) -> bool {
         self.name.value == "vmlinux"
     }
@@ -619,8 +631,8 @@ fn shadows(shadows: &[Variable]) -> (TokenStream, TokenStream) {
 
         quote_spanned! { ty.span() =>
             // SAFETY: The author has said what the type of this number is, by declaring the shadow
-            // variable in `livepatch!`. If they have not said that others take care of them, then
-            // all are freed when the module goes.
+            // variable in `livepatch!`, and that what is left when the module goes does not refer
+            // to it: what others take care of, or a successor has taken over.
             static #name: ::kernel::livepatch::Shadow<#ty> =
                 unsafe { ::kernel::livepatch::Shadow::new(#id) };
         }
@@ -635,9 +647,17 @@ fn shadows(shadows: &[Variable]) -> (TokenStream, TokenStream) {
 }
 
 /// Please see [`crate::livepatch`] for documentation.
-pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
+pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
     let mut lists = TokenStream::new();
     let mut entries = TokenStream::new();
+
+    let (shadows_handles, shadows_free) = shadows(&info.shadows);
+    let has_own_shadows = !shadows_free.is_empty();
+    if has_own_shadows && !info.objects.iter().any(Object::is_vmlinux) {
+        // Its callbacks are called whatever modules are loaded. Last, because the variables are for
+        // the callbacks of the other objects, too.
+        info.objects.push(Object::only_vmlinux());
+    }
 
     for (i, object) in info.objects.iter().enumerate() {
         let list = format_ident!("__FUNCS_{i}");
@@ -664,8 +684,16 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
                 ::kernel::livepatch::FuncList::new([#(#funcs,)*]);
         });
 
-        let callbacks = object.callbacks.iter();
-        let callbacks = quote!(#(.with_callbacks::<#callbacks>())*);
+        let callbacks = if has_own_shadows && object.is_vmlinux() {
+            let callbacks = match &object.callbacks {
+                Some(callbacks) => callbacks.to_token_stream(),
+                None => quote!(__NoCallbacks),
+            };
+            quote!(.with_callbacks::<::kernel::livepatch::FreeShadows<#callbacks, __Shadows>>())
+        } else {
+            let callbacks = object.callbacks.iter();
+            quote!(#(.with_callbacks::<#callbacks>())*)
+        };
 
         entries.extend(if object.is_vmlinux() {
             quote!(::kernel::livepatch::ObjectDesc::vmlinux(&#list) #callbacks,)
@@ -681,7 +709,43 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
     let (states_list, states_handles) = states(&info.states);
     let with_states = (!info.states.is_empty()).then(|| quote!(.with_states(&__LIVEPATCH_STATES)));
     let states_list = (!info.states.is_empty()).then_some(states_list);
-    let (shadows_handles, shadows_free) = shadows(&info.shadows);
+    let replaces = info.replace;
+    let own_shadows = has_own_shadows.then(|| {
+        quote! {
+            struct __Shadows;
+
+            impl ::kernel::livepatch::OwnShadows for __Shadows {
+                const REPLACES: bool = #replaces;
+
+                fn completed() -> &'static ::kernel::sync::atomic::Atomic<bool> {
+                    static COMPLETED: ::kernel::sync::atomic::Atomic<bool> =
+                        ::kernel::sync::atomic::Atomic::new(false);
+
+                    &COMPLETED
+                }
+
+                fn free_all() {
+                    #shadows_free
+                }
+            }
+
+            // Of `vmlinux`, if the author has none.
+            #[allow(dead_code)]
+            struct __NoCallbacks;
+
+            #[::kernel::prelude::vtable]
+            impl ::kernel::livepatch::Callbacks for __NoCallbacks {}
+        }
+    });
+    // Callbacks may have attached some before that of `vmlinux` has failed.
+    let free_if_failed =
+        (has_own_shadows && !replaces && info.lifetime == Lifetime::OneShot).then(|| {
+            quote! {
+                if patch.is_err() {
+                    <__Shadows as ::kernel::livepatch::OwnShadows>::free_all();
+                }
+            }
+        });
 
     // Without the livepatch core in Rust there is one error, see below, and not one more for each
     // thing that is missing.
@@ -695,7 +759,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
                 //   `static`s of. It has the result of `enable()`.
                 // - By the code above, every list is used once, and nothing else can use it.
                 // - The kernel calls this once.
-                unsafe { __PATCH.enable() }?
+                unsafe { __PATCH.enable() }
             },
         ),
         Lifetime::Registered => (
@@ -708,7 +772,7 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
                 // - This is the init function of the module, and it does not enable `__PATCH`. The
                 //   result is part of the module and dropped with it.
                 // - The kernel calls this once.
-                unsafe { __PATCH.register() }?
+                unsafe { __PATCH.register() }
             },
         ),
     };
@@ -716,10 +780,8 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
     let implementation = quote! {
         /// The type of the module created by `livepatch!`.
         struct LivepatchModule {
-            // Dropped in this order: the livepatch is gone when its shadow variables are freed.
             #patch_cfg
             _patch: #patch_type,
-            _shadows: ::kernel::livepatch::OnDrop,
         }
 
         #states_list
@@ -728,6 +790,8 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
 
         // Nobody else can name what is in here.
         const _: () = {
+            #own_shadows
+
             #lists
 
             static __OBJECTS: ::kernel::livepatch::ObjectList<#len> =
@@ -744,13 +808,13 @@ pub(crate) fn livepatch(info: LivepatchInfo) -> TokenStream {
                 fn init(
                     _module: &'static ::kernel::ThisModule,
                 ) -> ::kernel::error::Result<Self> {
-                    // Callbacks may have attached some, even if enabling fails.
-                    let _shadows = ::kernel::livepatch::OnDrop(|| { #shadows_free });
+                    #patch_cfg
+                    let patch = #start;
+                    #free_if_failed
 
                     ::core::result::Result::Ok(Self {
                         #patch_cfg
-                        _patch: #start,
-                        _shadows,
+                        _patch: patch?,
                     })
                 }
             }

@@ -19,8 +19,8 @@
 //! ```
 //!
 //! A `pre_patch` callback can refuse. With `insmod rust_livepatch_callbacks_demo.ko
-//! pre_patch_ret=-19` (`ENODEV`) the livepatch is not loaded. Unlike that of the C sample, this
-//! parameter cannot be changed later: parameters of Rust modules are not in sysfs.
+//! pre_patch_ret=-19` (`ENODEV`) the livepatch is not loaded. Whatever is not 0 refuses, as in C;
+//! what is no error number becomes `EINVAL`. Unlike that of the C sample, this parameter cannot be changed later: parameters of Rust modules are not in sysfs.
 
 use kernel::{
     error::to_result,
@@ -64,7 +64,11 @@ struct Demo;
 impl Callbacks for Demo {
     fn pre_patch(object: &Object<'_>) -> Result {
         say("pre_patch_callback", object);
-        to_result(*module_parameters::pre_patch_ret.value_ref())
+        match *module_parameters::pre_patch_ret.value_ref() {
+            // No error number, and yet not 0.
+            1.. => Err(EINVAL),
+            ret => to_result(ret),
+        }
     }
 
     fn post_patch(object: &Object<'_>) {

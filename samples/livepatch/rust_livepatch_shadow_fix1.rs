@@ -36,7 +36,7 @@ livepatch! {
         },
     },
     shadows: {
-        // When this module goes, all that is left of these is freed.
+        // When this livepatch is disabled, all that is left of these is freed.
         LEAK: Leak = 1,
     },
 }

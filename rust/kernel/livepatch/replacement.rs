@@ -288,6 +288,15 @@ unsafe impl Arg for &Task {
     }
 }
 
+/// Fails to compile if a `KBox<T>` is not a pointer from `kmalloc()`: for a type of size 0, it
+/// points to nothing, and frees nothing.
+const fn has_memory<T>() {
+    assert!(
+        size_of::<T>() != 0,
+        "a `KBox` that C code passes or gets cannot have a type of size 0"
+    );
+}
+
 // SAFETY:
 // - This stands for a pointer in C, and `Raw` is one.
 // - It has no lifetime of its own: what it points to belongs to it.
@@ -297,6 +306,8 @@ unsafe impl<T> Arg for KBox<T> {
 
     #[inline(always)]
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
+        const { has_memory::<T>() };
+
         // SAFETY: By the safety requirements, `raw` points to a `T` in memory from `kmalloc()`, and
         // the caller gives it away.
         unsafe { KBox::from_raw(raw) }
@@ -310,6 +321,8 @@ unsafe impl<T> Arg for Option<KBox<T>> {
 
     #[inline(always)]
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
+        const { has_memory::<T>() };
+
         // SAFETY: As for `KBox<T>`, if this is not null.
         (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw) })
     }
@@ -321,6 +334,8 @@ unsafe impl<T> Ret for KBox<T> {
 
     #[inline(always)]
     fn into_raw(self) -> Self::Raw {
+        const { has_memory::<T>() };
+
         KBox::into_raw(self)
     }
 }
@@ -331,6 +346,8 @@ unsafe impl<T> Ret for Option<KBox<T>> {
 
     #[inline(always)]
     fn into_raw(self) -> Self::Raw {
+        const { has_memory::<T>() };
+
         self.map_or(core::ptr::null_mut(), KBox::into_raw)
     }
 }

@@ -6,6 +6,10 @@
 //! variable to the address of the structure, under a number that says which variable this is. See
 //! [Documentation/livepatch/shadow-vars.rst](srctree/Documentation/livepatch/shadow-vars.rst).
 
+use super::{
+    Callbacks,
+    Object, //
+};
 use crate::{
     alloc::{
         flags::GFP_NOWAIT,
@@ -22,10 +26,12 @@ use crate::{
         c_int,
         c_void, //
     },
+    macros::vtable,
     sync::{
         atomic::{
             Atomic,
-            AtomicType, //
+            AtomicType,
+            Relaxed, //
         },
         rcu,
         SpinLock, //
@@ -243,7 +249,7 @@ impl<T: ShadowData> Shadow<T> {
     /// Declares the shadow variable with the number `id`.
     ///
     /// [`livepatch!`](macro@super::livepatch) is the way to do this: it makes sure that `id` is
-    /// declared once in a livepatch, and frees the variables when the module goes.
+    /// declared once in a livepatch, and frees the variables when the livepatch is disabled.
     ///
     /// # Safety
     ///
@@ -255,7 +261,8 @@ impl<T: ShadowData> Shadow<T> {
     ///   free it as a `T` is dropped.
     /// - `T` must not refer to anything that goes away while such a variable exists. In particular,
     ///   variables that are still there when a module is unloaded must not refer to its code and
-    ///   `static`s.
+    ///   `static`s. They are, if they are declared with `keep` in `livepatch!`, and whenever
+    ///   another livepatch has [replaced](super::Patch::replace) that of the module.
     pub const unsafe fn new(id: usize) -> Self {
         const { Self::LAYOUT };
 
@@ -487,4 +494,66 @@ unsafe extern "C" fn destroy<T: ShadowData>(object: *mut c_void, data: *mut c_vo
     // SAFETY: By the safety requirements, nobody else uses it if this does anything. It is not used
     // again.
     unsafe { data.drop_in_place() };
+}
+
+/// The shadow variables of a livepatch that are freed when it is disabled.
+#[doc(hidden)]
+pub trait OwnShadows {
+    /// Whether the livepatch replaces others.
+    const REPLACES: bool;
+
+    /// Whether it has been in place since it was last enabled.
+    fn completed() -> &'static Atomic<bool>;
+
+    /// Frees all variables.
+    fn free_all();
+}
+
+/// The callbacks `C` of `vmlinux`, and frees the variables `S` when the livepatch is disabled.
+///
+/// A livepatch that is replaced has a successor, which takes over the variables with the numbers
+/// that it knows. None of the callbacks is called then, so they stay. When `post_unpatch` is
+/// called, no task uses the new functions any more; and the lock of the livepatch core is held,
+/// so no other livepatch has begun to use the variables.
+///
+/// It is also called when a transition has been reversed, or enabling failed. If the livepatch was
+/// to replace others, then these go on, and so do their variables.
+#[doc(hidden)]
+pub struct FreeShadows<C, S>(PhantomData<(C, S)>);
+
+#[vtable]
+impl<C: Callbacks, S: OwnShadows> Callbacks for FreeShadows<C, S> {
+    type OwnerModule = C::OwnerModule;
+
+    const HAS_PRE_UNPATCH: bool = C::HAS_PRE_UNPATCH;
+
+    fn pre_patch(object: &Object<'_>) -> Result {
+        // Callbacks run one at a time: there is nothing to order.
+        S::completed().store(false, Relaxed);
+        if C::HAS_PRE_PATCH {
+            C::pre_patch(object)?;
+        }
+        Ok(())
+    }
+
+    fn post_patch(object: &Object<'_>) {
+        S::completed().store(true, Relaxed);
+        if C::HAS_POST_PATCH {
+            C::post_patch(object);
+        }
+    }
+
+    fn pre_unpatch(object: &Object<'_>) {
+        // Only used if there is one.
+        C::pre_unpatch(object);
+    }
+
+    fn post_unpatch(object: &Object<'_>) {
+        if C::HAS_POST_UNPATCH {
+            C::post_unpatch(object);
+        }
+        if !S::REPLACES || S::completed().load(Relaxed) {
+            S::free_all();
+        }
+    }
 }

@@ -118,6 +118,11 @@ const _: () = assert!(size_of::<StateList<3>>() == 4 * size_of::<bindings::klp_s
 /// may be gone. Therefore `T` must be plain data: any bytes must be valid, and there must be no
 /// padding. A `repr(C)` structure can be, and an integer is.
 ///
+/// The version says what the state means, not which type the data has: that belongs to the number
+/// and never changes. Data of another layout needs a state with another number. If a livepatch gets
+/// that wrong, and the memory of the data that it finds is too small for a `T`, then nothing is
+/// read, see [`previous()`](Self::previous). Other differences cannot be found.
+///
 /// # Invariants
 ///
 /// - This is the only value for `desc`.
@@ -189,10 +194,18 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
     /// # Safety
     ///
     /// - There must be no other value of this type for the same `desc`.
-    /// - All livepatches that have a state with that number, in any language, must agree that its
-    ///   data is either null or a pointer to a `T` in memory from `kmalloc()`. Each of them must
-    ///   leave the data of another one alone, or take it away from it.
+    /// - All livepatches that have a state with that number, in any version and in any language,
+    ///   must agree that its data is either null or a pointer to a `T` in memory from `kmalloc()`.
+    ///   Each of them must leave the data of another one alone, or take it away from it.
     pub const unsafe fn new(desc: &'static StateDesc) -> Self {
+        // There would be no memory, and a pointer that C code does not know what to do with.
+        const {
+            assert!(
+                size_of::<T>() != 0,
+                "the data of a state cannot be of size 0"
+            )
+        };
+
         // INVARIANT: By the safety requirements.
         Self {
             desc,
@@ -262,6 +275,10 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
     /// States belong to whole livepatches, and the livepatch core knows a predecessor during a
     /// transition only. Callbacks for modules also run without one, when the module is loaded or
     /// unloaded. So this is for the callbacks of `vmlinux`; for others it fails with `EINVAL`.
+    ///
+    /// Fails with `EOVERFLOW` if the state has data and its memory is too small for a `T`: the
+    /// other livepatch had another type for it. `pre_patch` should pass on that error, because
+    /// nobody frees the data if its livepatch is replaced.
     pub fn previous<'a>(&self, object: &'a Object<'_>) -> Result<Option<PreviousState<'a, T>>> {
         if !object.is_vmlinux() {
             return Err(EINVAL);
@@ -269,10 +286,23 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
         // SAFETY: `object` proves that this is called from a callback, and callbacks of `vmlinux`
         // run during a transition.
         let previous = NonNull::new(unsafe { bindings::klp_get_prev_state(self.id()) });
+        let Some(state) = previous else {
+            return Ok(None);
+        };
 
-        // INVARIANT: The livepatch core found this state. It stays until the callback returns, for
-        // no livepatch can go while the lock of the livepatch core is held.
-        Ok(previous.map(|state| PreviousState {
+        // SAFETY: The livepatch core found this state, and it stays until the callback returns, for
+        // no livepatch can go while the lock of the livepatch core is held. Under that lock alone
+        // the data is accessed.
+        let data = unsafe { (*state.as_ptr()).data };
+
+        // SAFETY: By the requirements of `new()`, data that is there is memory from `kmalloc()`,
+        // for which this says how much there is.
+        if !data.is_null() && unsafe { bindings::ksize(data) } < size_of::<T>() {
+            return Err(EOVERFLOW);
+        }
+
+        // INVARIANT: The state is valid, see above, and its data is a `T` by the type invariants.
+        Ok(Some(PreviousState {
             state,
             object,
             _data: PhantomData,

@@ -10,6 +10,7 @@ the compiler has to say:
 
     //~ TEXT       an error that has TEXT in its message, a label or a note, at this line
     //~^ TEXT      the same at the line above; //~^^ at the one above that
+    //~? TEXT      an error in a generic function, of which the compiler does not say who calls it
     // without: CONFIG_X     compile it as if the kernel did not have that option
     // core: rust            only with that livepatch core
 
@@ -84,6 +85,8 @@ def check(case, build, environment, arguments, core):
     for number, line in enumerate(lines, 1):
         if match := re.search(r"//~(\^*) (.*)", line):
             expected.append((number - len(match[1]), match[2].strip()))
+        if match := re.search(r"//~\? (.*)", line):
+            expected.append((None, match[1].strip()))
         if match := re.match(r"// without: (\w+)", line):
             without.append(match[1])
         if (match := re.match(r"// core: (\w+)", line)) and match[1] != core:
@@ -120,7 +123,7 @@ def check(case, build, environment, arguments, core):
         if level == "warning" and expected:
             continue
         text = "\n".join(all_text(diagnostic))
-        lines = places(diagnostic, case)
+        lines = places(diagnostic, case) or {None}
         found |= {(n, t) for n, t in expected if n in lines and t in text}
         # One mistake can lead to more than one error at its place.
         if not lines & {n for n, t in expected}:

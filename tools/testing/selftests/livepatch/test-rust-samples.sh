@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The samples in Rust do what their originals in C do. Each case runs with the
-# one and with the other and expects the same of both; those that need two
-# modules run with each pair of languages.
+# one and with the other and expects the same of both; those that need more than
+# one module run with all languages of these, as far as they know each other.
 #
 # The samples are taken from $KLP_SAMPLES, or else from where modules are
 # installed. test_modules/ has the Rust modules that are patched by the names
@@ -345,7 +345,7 @@ function shadow() {
 		/leaked!/ && !old[d] { print "not a leak: " $0; bad = 1 }
 		/counter =/ { counted++ }
 		END {
-			# None is left over: fix1 frees them when it goes.
+			# None is left over: fix1 frees them when it is disabled.
 			if (prevented != n) { print n " saved, " prevented " prevented"; bad = 1 }
 			if (!counted) { print "nothing counted"; bad = 1 }
 			exit bad
@@ -366,7 +366,7 @@ for name in callbacks_mod callbacks_busymod shadow_mod; do
 		skip "no test_modules/livepatch_$name.ko: built with CONFIG_SAMPLE_LIVEPATCH_RUST"
 done
 
-if core_is_rust; then core_setup 31; else core_setup 29; fi
+if core_is_rust; then core_setup 34; else core_setup 32; fi
 
 sample_case "sample, C" sample c:sample
 sample_case "sample, Rust" sample rust:sample
@@ -399,8 +399,11 @@ while read -r mod fix1 fix2; do
 		shadow ${mod/@/shadow_mod} $fix1:shadow_fix1 $fix2:shadow_fix2
 done <<END
 c:@	c	c
+c:@	c	rust
+c:@	rust	c
 c:@	rust	rust
 rust:=@	c	c
+rust:=@	c	rust
 rust:=@	rust	c
 rust:@	rust	rust
 END
