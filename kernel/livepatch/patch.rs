@@ -509,7 +509,11 @@ impl Object {
     pub(crate) fn pre_patch(&self) -> Result {
         let done = match self.callback(|callbacks| callbacks.pre_patch) {
             // SAFETY: A callback of the patch is called as C calls it, and so below.
-            Some((callback, object)) => to_result(calling(|| unsafe { callback(object) })),
+            Some((callback, object)) => match calling(|| unsafe { callback(object) }) {
+                // Not 0 and no errno is a veto, too.
+                1.. => Err(EINVAL),
+                ret => to_result(ret),
+            },
             None => Ok(()),
         };
         self.callback(|callbacks| {
