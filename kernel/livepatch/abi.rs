@@ -70,7 +70,7 @@ pub(crate) extern "C" fn klp_rust_retry() {
 
 /// Makes the patch that `patch` describes known, without using it.
 ///
-/// May sleep; not from a callback. Returns 0 or a negative errno; then nothing of the patch remains.
+/// May sleep; not from a callback. Returns 0, or a negative errno and nothing of the patch remains.
 ///
 /// # Safety
 ///
@@ -105,8 +105,8 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
             let descriptor = Descriptor::check(patch)?;
             let mut registry = registry::lock();
 
-            // One that is enabled already is no news for a registered patch, and a second patch of the
-            // same name otherwise.
+            // One that is enabled already is no news for a registered patch, and otherwise a second
+            // patch of the same name.
             let known = registry
                 .all()
                 .find(|known| known.is(patch))

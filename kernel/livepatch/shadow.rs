@@ -90,7 +90,8 @@ unsafe fn detach(
     dtor: bindings::klp_shadow_dtor_t,
     _guard: &Guard,
 ) {
-    // SAFETY: The lock is held; the rest by the contract of this function. RCU keeps the memory for readers.
+    // SAFETY: The lock is held; the rest by the contract of this function. RCU keeps the memory for
+    // readers.
     unsafe {
         bindings::klp_shim_shadow_remove(shadow.as_ptr());
         if let Some(dtor) = dtor {
@@ -184,7 +185,8 @@ pub(crate) extern "C" fn klp_shadow_get(obj: *mut c_void, id: usize) -> *mut c_v
 /// Makes the variable `id` of `obj` and returns its data.
 ///
 /// Null, with a warning, if it exists; null if there is no memory or `ctor` fails. Sleeps only if
-/// `gfp_flags` allow that; `ctor` runs with interrupts off and must not make or free shadow variables.
+/// `gfp_flags` allow that; `ctor` runs with interrupts off and must not make or free shadow
+/// variables.
 ///
 /// # Safety
 ///

@@ -20,7 +20,8 @@
 //!
 //! A `pre_patch` callback can refuse. With `insmod rust_livepatch_callbacks_demo.ko
 //! pre_patch_ret=-19` (`ENODEV`) the livepatch is not loaded. Whatever is not 0 refuses, as in C;
-//! what is no error number becomes `EINVAL`. Unlike that of the C sample, this parameter cannot be changed later: parameters of Rust modules are not in sysfs.
+//! what is no error number becomes `EINVAL`. Unlike that of the C sample, this parameter cannot be
+//! changed later: parameters of Rust modules are not in sysfs.
 
 use kernel::{
     error::to_result,

@@ -572,7 +572,8 @@ function replaced() {
 }
 
 function states() {
-	local message="livepatch: Livepatch patch ($P2) is not compatible with the already installed livepatches."
+	local message="livepatch: Livepatch patch ($P2) is not compatible"
+	message+=" with the already installed livepatches."
 
 	load_mod $TARGET
 	load_registered $P1 functions=version version=11 state=2

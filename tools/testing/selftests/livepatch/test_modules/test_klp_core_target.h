@@ -10,8 +10,8 @@ extern int (*core_target_dup_second)(void);
 void sleep_until_release(void);
 void core_target_deep_init(struct dentry *dir);
 
-void core_target_irq_init(struct dentry *dir, int (**version_fn)(void),
-			  int (**busy_fn)(void (*sleep)(void)));
+void core_target_irq_init(struct dentry *dir, int (**version)(void),
+			  int (**busy)(void (*sleep)(void)));
 void core_target_irq_exit(void);
 
 #endif /* _TEST_KLP_CORE_TARGET_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A livepatch that is wrong about the type of a state: the data of test_klp_rust_state1 is smaller.
+//! A livepatch that is wrong about the type of a state: the data of test_klp_rust_state1 is
+//! smaller.
 
 use kernel::{
     livepatch::{
