@@ -313,6 +313,19 @@ function release_sleepers() {
 	expect_soon "sleepers gone" '[[ $(target sleepers) -eq 0 ]]'
 }
 
+# start_hammers() - user tasks run the script's user_hammer(), which notes mixed
+# passes, and kernel threads do passes of their own
+function start_hammers() {
+	local i
+
+	: > "$CORE_TMP/mixed"
+	for i in 1 2; do
+		user_hammer &
+		remember $!
+	done
+	write "$TARGET_DIR/hammer" 3
+}
+
 # tasks_in_state(states) - ids of the tasks which have one of these patch states
 function tasks_in_state() {
 	local file state wanted tasks=()

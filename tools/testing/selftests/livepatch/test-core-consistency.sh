@@ -29,17 +29,6 @@ function user_hammer() {
 	done
 }
 
-function start_hammers() {
-	local i
-
-	: > "$CORE_TMP/mixed"
-	for i in 1 2; do
-		user_hammer &
-		remember $!
-	done
-	write "$TARGET_DIR/hammer" 3
-}
-
 function stop_hammers() {
 	touch "$CORE_TMP/stop"
 	wait

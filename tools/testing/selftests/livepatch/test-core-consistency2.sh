@@ -27,17 +27,6 @@ function user_hammer() {
 	done
 }
 
-function start_hammers() {
-	local i
-
-	: > "$CORE_TMP/mixed"
-	for i in 1 2; do
-		user_hammer &
-		remember $!
-	done
-	write "$TARGET_DIR/hammer" 3
-}
-
 function stop_hammers() {
 	touch "$CORE_TMP/stop"
 	wait
@@ -127,12 +116,6 @@ function replace_by_nothing() {
 	unload_lp $NOPS
 	stop_hammers
 	unload_mod $TARGET
-}
-
-# only_waits_for(task, state) - all other tasks have been switched
-function only_waits_for() {
-	expect_soon "all but task $1 switched" \
-		'[[ "$(tasks_in_state '"$2"')" == '"$1"' ]]'
 }
 
 function replace_reversed() {
