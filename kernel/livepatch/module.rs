@@ -3,16 +3,16 @@
 //! Modules that come and go while patches for them are there.
 
 use crate::{
+    model::protocol,
     ops::Ops,
     patch::Patch,
-    publish,
     registry::{
         self,
         Registry,
         Removal, //
     },
     transition::{
-        self,
+        ModulePart,
         Running, //
     },
 };
@@ -201,8 +201,7 @@ impl Registry {
                 &*patch.name,
                 name
             );
-            object.revert(ops);
-            wait_for_readers(patch, ops, running);
+            protocol::going(&mut ModulePart::new(patch, name, ops, running));
 
             if let Some(object) = patch.object_for(name) {
                 object.post_unpatch();
@@ -248,19 +247,14 @@ fn apply_loaded(
         })?;
     }
 
-    let applied = patch.apply_module(name, ops).and_then(|()| match running {
-        // Tasks that are in a function of the module from now on must be seen there.
-        Some(running) => running.refresh_ranges(patch, ops).map(Some),
-        None => Ok(None),
-    });
+    let applied = protocol::coming(&mut ModulePart::new(patch, name, ops, running));
+
+    let Some(object) = patch.object_for(name) else {
+        return applied;
+    };
     match applied {
-        Ok(ranges) => {
-            if let Some(ranges) = ranges {
-                let synchronized = publish::synchronize();
-                ranges.free(&synchronized);
-                ops.collect(&synchronized);
-            }
-        }
+        Ok(()) if running.is_none() => object.post_patch(),
+        Ok(()) => {}
         Err(error) => {
             pr_warn!(
                 "failed to apply patch '{}' to module '{}' ({})\n",
@@ -268,34 +262,8 @@ fn apply_loaded(
                 name,
                 error.to_errno()
             );
-            if let Some(object) = patch.object_for(name) {
-                object.revert(ops);
-                // No task can be on the way to a function of a module that has not run yet.
-                ops.collect(&publish::synchronize());
-                object.post_unpatch();
-            }
-            return Err(error);
+            object.post_unpatch();
         }
     }
-
-    if running.is_none() {
-        if let Some(object) = patch.object_for(name) {
-            object.post_patch();
-        }
-    }
-    Ok(())
-}
-
-/// Waits until nobody is on the way to functions that were taken off, as at the end of a
-/// transition: callbacks run next, and then the memory of the module goes.
-fn wait_for_readers(patch: &Patch, ops: &mut Ops, running: Option<&Running>) {
-    // Without memory the old ranges stay. They are more than needed, which at worst delays tasks.
-    let ranges = running.and_then(|running| running.refresh_ranges(patch, ops).ok());
-
-    let synchronized = publish::synchronize();
-    if let Some(ranges) = ranges {
-        ranges.free(&synchronized);
-    }
-    ops.collect(&synchronized);
-    transition::synchronize_tasks();
+    applied
 }

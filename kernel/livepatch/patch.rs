@@ -713,6 +713,45 @@ impl Patch {
         }
     }
 
+    /// Calls the `pre_patch` callbacks of the loaded objects and applies these, one after the other.
+    ///
+    /// What was applied before a failure stays.
+    pub(crate) fn apply(&mut self, ops: &mut Ops) -> Result {
+        for object in self.objects.iter_mut().filter(|object| object.is_loaded()) {
+            object.pre_patch().inspect_err(|_| {
+                pr_warn!(
+                    "pre-patch callback failed for object '{}'\n",
+                    object.label()
+                );
+            })?;
+            object.apply(ops).inspect_err(|_| {
+                pr_warn!("failed to patch object '{}'\n", object.label());
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calls the `pre_unpatch` callbacks.
+    pub(crate) fn pre_unpatch(&self) {
+        for object in self.objects.iter().filter(|object| object.is_patched()) {
+            object.pre_unpatch();
+        }
+    }
+
+    /// Calls the `post_patch` callbacks.
+    pub(crate) fn post_patch(&self) {
+        for object in self.objects.iter().filter(|object| object.is_loaded()) {
+            object.post_patch();
+        }
+    }
+
+    /// Calls the `post_unpatch` callbacks.
+    pub(crate) fn post_unpatch(&self) {
+        for object in self.objects.iter().filter(|object| object.is_loaded()) {
+            object.post_unpatch();
+        }
+    }
+
     /// Takes all functions off, in one batch. The handler may see them until `synchronize` was
     /// called.
     pub(crate) fn revert(&self, ops: &mut Ops) {

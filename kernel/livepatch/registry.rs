@@ -26,7 +26,6 @@ use crate::{
         Patch,
         PatchId, //
     },
-    stack::Ranges,
     state::{
         self,
         Declared, //
@@ -46,13 +45,7 @@ use core::{
 use kernel::{
     bindings,
     prelude::*,
-    sync::{
-        barrier::{
-            smp_mb,
-            Write, //
-        },
-        lock::GlobalGuard, //
-    },
+    sync::lock::GlobalGuard, //
 };
 
 kernel::sync::global_lock! {
@@ -157,15 +150,15 @@ pub(crate) fn force(id: PatchId) -> Result {
     let Parts {
         patch,
         older,
+        ops,
         transition,
-        ..
     } = registry.parts(id)?;
 
     transition
         .as_mut()
         .filter(|running| running.patch == id)
         .ok_or(EINVAL)?
-        .force(patch, older);
+        .force(patch, older, ops);
     Ok(())
 }
 
@@ -435,11 +428,14 @@ impl Registry {
             Step::Reverse => {
                 let Parts {
                     patch,
+                    older,
                     ops,
                     transition,
-                    ..
                 } = self.parts(id)?;
-                transition.as_mut().ok_or(EINVAL)?.reverse(patch, ops)?;
+                transition
+                    .as_mut()
+                    .ok_or(EINVAL)?
+                    .reverse(patch, older, ops)?;
             }
             Step::Admit(_) | Step::Forget => return Err(EINVAL),
         }
@@ -487,26 +483,10 @@ impl Registry {
 
         pr_notice!("enabling patch '{}'\n", &*patch.name);
 
-        let mut running = transition::begin(patch, Target::Patched, previous);
-
-        // ORDERING: The transition flags of the versions before the stacks that they are put on.
-        // Pairs with the first read barrier in klp_ftrace_handler().
-        smp_mb(Write);
-
-        match apply(patch, ops) {
-            Ok(ranges) => {
-                running.start(patch, ranges);
-                patch.show_enabled();
-                *transition = Some(running);
-                self.try_complete();
-                Ok(())
-            }
-            Err(error) => {
-                pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-                running.cancel(patch, older, ops);
-                Err(error)
-            }
-        }
+        *transition = Some(transition::enable(patch, older, ops, previous)?);
+        patch.show_enabled();
+        self.try_complete();
+        Ok(())
     }
 
     fn disable(&mut self, id: PatchId) -> Result {
@@ -517,17 +497,9 @@ impl Registry {
             transition,
         } = self.parts(id)?;
 
-        // The memory first: after it nothing can fail.
-        let ranges = Ranges::collect(patch, ops, Target::Unpatched)?;
-        let mut running = transition::begin(patch, Target::Unpatched, states_of(older)?);
-
-        for object in patch.objects.iter().filter(|object| object.is_patched()) {
-            object.pre_unpatch();
-        }
-
-        running.start(patch, ranges);
+        let previous = states_of(older)?;
+        *transition = Some(transition::disable(patch, older, ops, previous)?);
         patch.show_enabled();
-        *transition = Some(running);
         Ok(())
     }
 
@@ -537,11 +509,6 @@ impl Registry {
             return;
         };
 
-        if !running.try_all() {
-            self.transition = Some(running);
-            return;
-        }
-
         let id = running.patch;
         let Ok(Parts {
             patch, older, ops, ..
@@ -549,7 +516,10 @@ impl Registry {
         else {
             return;
         };
-        running.finish(patch, older, ops);
+        if !running.try_complete(patch, older, ops) {
+            self.transition = Some(running);
+            return;
+        }
 
         if patch.phase() == Phase::Registered {
             if let Some(patch) = self.take(id) {
@@ -629,20 +599,4 @@ impl Registry {
 
 fn states_of(patches: &[Patch]) -> Result<KVec<Declared>> {
     state::of_patches(patches.iter().map(|patch| &*patch.states))
-}
-
-/// Runs the callbacks of a patch and applies its objects, one after the other.
-fn apply(patch: &mut Patch, ops: &mut Ops) -> Result<KBox<Ranges>> {
-    for object in patch.objects.iter_mut().filter(|object| object.is_loaded()) {
-        object.pre_patch().inspect_err(|_| {
-            pr_warn!(
-                "pre-patch callback failed for object '{}'\n",
-                object.label()
-            );
-        })?;
-        object.apply(ops).inspect_err(|_| {
-            pr_warn!("failed to patch object '{}'\n", object.label());
-        })?;
-    }
-    Ranges::collect(patch, ops, Target::Patched)
 }

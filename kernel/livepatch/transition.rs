@@ -7,6 +7,9 @@
 //! that can be frozen, or when this file finds it asleep with a stack that is free of the code in
 //! question. The target that tasks move to is global.
 //!
+//! What is done in which order is said in `model/protocol.rs`; here is what each step does to the
+//! kernel.
+//!
 //! The functions that start, reverse and complete a transition run under `klp_mutex`; the hooks at
 //! the end run without it.
 
@@ -19,6 +22,17 @@ use crate::{
         phase::{
             Phase,
             Target, //
+        },
+        protocol::{
+            self,
+            Assumption,
+            Change,
+            Order,
+            Part,
+            Stage,
+            System,
+            Task,
+            Visit, //
         },
     },
     ops::Ops,
@@ -74,17 +88,12 @@ static TARGET_STATE: Atomic<i32> = Atomic::new(IDLE);
 pub(crate) const HAVE_RELIABLE_STACK: bool =
     cfg!(CONFIG_STACKTRACE) && cfg!(CONFIG_HAVE_RELIABLE_STACKTRACE);
 
-/// A transition that is under way.
-pub(crate) struct Running {
-    pub(crate) patch: PatchId,
-    target: Target,
-    since: Instant<Monotonic>,
-    pacing: Pacing,
-    /// Ranges of the other direction, which were replaced when the transition was reversed.
-    retired: Option<Retired<Ranges>>,
+/// The `patch_state` of a task on this side.
+fn patch_state(side: Option<Target>) -> i32 {
+    side.map_or(IDLE, Target::patch_state)
 }
 
-/// A task that the walk over all tasks has come to, or an idle task.
+/// A task that a walk over all tasks has come to, or an idle task, or the current one.
 ///
 /// # Invariants
 ///
@@ -94,19 +103,35 @@ pub(crate) struct Running {
 struct TaskRef(*mut bindings::task_struct);
 
 impl TaskRef {
-    fn state(self) -> i32 {
+    /// The task that runs this.
+    fn current() -> Self {
+        // INVARIANT: The current task is valid.
+        // SAFETY: Asking for current is always possible.
+        TaskRef(unsafe { bindings::get_current() })
+    }
+
+    /// Asks the task to pass a point where it can be moved.
+    fn prod(self) {
+        // SAFETY: The task is valid. Both calls are fine under `tasklist_lock`.
+        unsafe {
+            if atomic_load(&raw mut (*self.0).flags, Relaxed) & bindings::PF_KTHREAD != 0 {
+                bindings::wake_up_state(self.0, bindings::TASK_INTERRUPTIBLE);
+            } else {
+                bindings::set_notify_signal(self.0);
+            }
+        }
+    }
+}
+
+impl Task for TaskRef {
+    fn side(self) -> Option<Target> {
         // SAFETY: The task is valid, and all accesses to the field are single copies.
-        unsafe { atomic_load(&raw mut (*self.0).patch_state, Relaxed) }
+        Target::from_patch_state(unsafe { atomic_load(&raw mut (*self.0).patch_state, Relaxed) })
     }
 
-    fn set_state(self, state: i32) {
+    fn set_side(self, side: Option<Target>) {
         // SAFETY: As above.
-        unsafe { atomic_store(&raw mut (*self.0).patch_state, state, Relaxed) };
-    }
-
-    fn is_exiting(self) -> bool {
-        // SAFETY: The task is valid, and the flag is never taken back.
-        unsafe { atomic_load(&raw mut (*self.0).flags, Relaxed) & bindings::PF_EXITING != 0 }
+        unsafe { atomic_store(&raw mut (*self.0).patch_state, patch_state(side), Relaxed) };
     }
 
     fn is_pending(self) -> bool {
@@ -124,53 +149,216 @@ impl TaskRef {
         unsafe { bindings::clear_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int) };
     }
 
-    /// Clears the flag; a full barrier if it was set.
     fn take_pending(self) -> bool {
+        // ORDERING: `TakePending`: a read-modify-write that returns a value is a full barrier.
+        // Pairs with `TargetThenPending`, below.
         // SAFETY: The task is valid.
         unsafe {
             bindings::test_and_clear_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int)
                 != 0
         }
     }
+}
 
-    fn is_current(self) -> bool {
-        // SAFETY: Asking for current is always possible.
-        self.0 == unsafe { bindings::get_current() }
+/// The kernel that this runs in.
+#[derive(Clone, Copy)]
+struct Kernel;
+
+impl System for Kernel {
+    type Task = TaskRef;
+
+    fn target(self) -> Option<Target> {
+        Target::from_patch_state(TARGET_STATE.load(Relaxed))
     }
 
-    /// Moves the task to the target if its stack allows. Returns whether it is there.
-    fn try_switch(self) -> bool {
-        if self.state() == TARGET_STATE.load(Relaxed) {
-            return true;
-        }
-        if !HAVE_RELIABLE_STACK {
-            return false;
-        }
-
-        // SAFETY: The task is valid.
-        unsafe { bindings::klp_try_switch_task(self.0) == 0 }
+    fn set_target(self, target: Option<Target>) {
+        TARGET_STATE.store(patch_state(target), Relaxed);
     }
 
-    /// Asks the task to pass a point where it can be moved.
-    fn prod(self) {
-        // SAFETY: The task is valid. Both calls are fine under `tasklist_lock`.
-        unsafe {
-            if atomic_load(&raw mut (*self.0).flags, Relaxed) & bindings::PF_KTHREAD != 0 {
-                bindings::wake_up_state(self.0, bindings::TASK_INTERRUPTIBLE);
-            } else {
-                bindings::set_notify_signal(self.0);
+    fn barrier(self, order: Order) {
+        match order {
+            // ORDERING: `SidesThenFlags` pairs with the second read barrier in
+            // klp_ftrace_handler(), `FlagsThenStacks` with the first one. `TargetThenPending` pairs
+            // with `PendingThenTarget`, below, and with `TakePending`, above.
+            Order::SidesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
+                smp_mb(Write)
             }
+            // ORDERING: Pairs with `TargetThenPending`, above.
+            Order::PendingThenTarget => smp_mb(Read),
         }
+    }
+
+    fn undisturbed(self, f: impl FnOnce()) {
+        // SAFETY: Enabled again below.
+        unsafe { bindings::preempt_disable_notrace() };
+        f();
+        // SAFETY: Disabled above.
+        unsafe { bindings::preempt_enable_notrace() };
+    }
+
+    fn switch_if_safe(self, task: TaskRef) -> bool {
+        // SAFETY: The task is valid.
+        HAVE_RELIABLE_STACK && unsafe { bindings::klp_try_switch_task(task.0) == 0 }
     }
 }
 
-/// Warns about tasks that are not in the state that they should be in, but not in each transition
-/// from then on.
+/// A transition that is under way.
+pub(crate) struct Running {
+    pub(crate) patch: PatchId,
+    target: Target,
+    since: Instant<Monotonic>,
+    pacing: Pacing,
+    /// Ranges of the other direction, which were replaced when the transition was reversed.
+    retired: Option<Retired<Ranges>>,
+}
+
+/// Warns about what should not be, but not in each transition from then on.
 fn warn_once(wrong: bool) {
     static WARNED: AtomicFlag = AtomicFlag::new(false);
 
     if wrong && !WARNED.xchg(true, Relaxed) {
         warn_on!(wrong);
+    }
+}
+
+/// The steps of a transition, in the kernel.
+struct Steps<'a> {
+    running: &'a mut Running,
+    patch: &'a mut Patch,
+    /// The patches that were enabled before; all of them are replaced if `patch` does that.
+    older: &'a mut [Patch],
+    ops: &'a mut Ops,
+    /// To be published.
+    ranges: Option<KBox<Ranges>>,
+    /// Were published.
+    withdrawn: Option<Retired<Ranges>>,
+}
+
+impl Change for Steps<'_> {
+    type System = Kernel;
+    type Error = Error;
+
+    fn system(&self) -> Kernel {
+        Kernel
+    }
+
+    fn announce(&mut self, stage: Stage) {
+        match stage {
+            Stage::Initializing(target) => {
+                self.patch.set_phase(Phase::towards(target));
+                report::initializing(&self.patch.name, target);
+            }
+            Stage::Starting(target) => {
+                self.running.since = Instant::now();
+                self.running.pacing = Pacing::new();
+                report::starting(&self.patch.name, target);
+            }
+            Stage::Reversing(target) => report::reversing(&self.patch.name, target),
+            Stage::Reversed(target) => {
+                self.running.target = target;
+                self.patch.set_phase(Phase::towards(target));
+                self.patch.show_enabled();
+            }
+            Stage::Canceling => {
+                pr_warn!("failed to enable patch '{}'\n", &*self.patch.name);
+                report::canceling(&self.patch.name);
+            }
+            Stage::Completing(target) => report::completing(&self.patch.name, target),
+            Stage::Complete(target) => {
+                report::complete(&self.patch.name, target);
+                state::set_previous(None);
+                self.patch.set_phase(Phase::settled(target));
+            }
+        }
+    }
+
+    fn expect(&self, _assumption: Assumption, holds: bool) {
+        warn_once(!holds);
+    }
+
+    fn each_task(&mut self, f: impl FnMut(TaskRef)) {
+        each_task(f);
+    }
+
+    fn each_task_in_turns(&mut self, mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
+        each_task_in_turns(&mut f)
+    }
+
+    fn flag(&mut self, in_transition: bool) {
+        for func in self.patch.funcs() {
+            func.version().set_transition(in_transition);
+        }
+    }
+
+    fn apply(&mut self) -> Result {
+        self.patch.apply(self.ops)?;
+        self.ranges = Some(Ranges::collect(self.patch, self.ops, self.running.target)?);
+        Ok(())
+    }
+
+    fn prepare_to_revert(&mut self) {
+        self.patch.pre_unpatch();
+    }
+
+    fn publish_ranges(&mut self, _target: Target) {
+        self.running.retired = Some(stack::publish(self.ranges.take()));
+    }
+
+    fn withdraw_ranges(&mut self) {
+        self.withdrawn = Some(stack::publish(None));
+    }
+
+    fn hook_scheduler(&mut self, hooked: bool) {
+        // SAFETY: May sleep.
+        unsafe { bindings::klp_shim_sched_hook(hooked) };
+    }
+
+    fn revert(&mut self) {
+        self.patch.revert(self.ops);
+    }
+
+    fn revert_replaced(&mut self) {
+        if self.patch.replace {
+            self.patch.revert_replaced(self.older, self.ops);
+        }
+    }
+
+    fn synchronize(&mut self) {
+        let synchronized = publish::synchronize();
+
+        for ranges in [self.withdrawn.take(), self.running.retired.take()] {
+            if let Some(ranges) = ranges {
+                ranges.free(&synchronized);
+            }
+        }
+        self.ops.collect(&synchronized);
+    }
+
+    fn synchronize_tasks(&mut self) {
+        synchronize_tasks();
+    }
+
+    fn discard(&mut self) {
+        self.patch.discard_nops();
+    }
+
+    fn conclude(&mut self, target: Target) {
+        match target {
+            Target::Patched => self.patch.post_patch(),
+            Target::Unpatched => self.patch.post_unpatch(),
+        }
+    }
+
+    fn keep_for_ever(&mut self, target: Target) {
+        match target {
+            Target::Unpatched => self.patch.forced = true,
+            Target::Patched if self.patch.replace => {
+                for old in &mut *self.older {
+                    old.forced = true;
+                }
+            }
+            Target::Patched => {}
+        }
     }
 }
 
@@ -214,111 +402,45 @@ fn each_task(mut f: impl FnMut(TaskRef)) {
     walk(&mut f);
 }
 
-/// Prepares the move of all tasks to `target`, which is without effect until [`Running::start`].
-///
-/// `previous` are the states of the patches before this one, for callbacks.
-pub(crate) fn begin(patch: &mut Patch, target: Target, previous: KVec<Declared>) -> Running {
-    state::set_previous(Some(previous));
-    patch.set_phase(Phase::towards(target));
-    TARGET_STATE.store(target.patch_state(), Relaxed);
-
-    report::initializing(&patch.name, target);
-
-    let from = target.opposite().patch_state();
-    let mut not_idle = false;
-    each_task(|task| {
-        // An exiting task may be met for the second time.
-        not_idle |= match task.state() {
-            IDLE => false,
-            state => state != from || !task.is_exiting(),
-        };
-        task.set_state(from);
-    });
-    warn_once(not_idle);
-
-    // ORDERING: The states of the tasks before the transition flags of the versions, so that the
-    // handler does not meet a version in transition with an idle task. Pairs with the second read
-    // barrier in klp_ftrace_handler().
-    //
-    // The target is ordered before the pending flags in `Running::start`.
-    smp_mb(Write);
-
-    for func in patch.funcs() {
-        func.version().set_transition(true);
+/// Calls `f` for each task, and gives the locks up now and then. See [`Change::each_task_in_turns`].
+fn each_task_in_turns<F: FnMut(TaskRef, bool) -> Visit>(f: &mut F) -> bool {
+    /// # Safety
+    ///
+    /// For the walk below only: `task` is valid, and `data` is what is passed there.
+    unsafe extern "C" fn task<F: FnMut(TaskRef, bool) -> Visit>(
+        task: *mut bindings::task_struct,
+        data: *mut c_void,
+    ) -> bool {
+        // INVARIANT: One of the locks is held.
+        // SAFETY: `data` is the closure that is passed below.
+        unsafe { (*data.cast::<F>())(TaskRef(task), false) != Visit::Passed }
     }
+    /// # Safety
+    ///
+    /// For the walk below only: `task` is valid, and `data` is what is passed there.
+    unsafe extern "C" fn idle<F: FnMut(TaskRef, bool) -> Visit>(
+        task: *mut bindings::task_struct,
+        online: bool,
+        cpu: c_uint,
+        data: *mut c_void,
+    ) {
+        // INVARIANT: It is an idle task.
+        // SAFETY: `data` is the closure that is passed below.
+        let visit = unsafe { (*data.cast::<F>())(TaskRef(task), !online) };
 
-    Running {
-        patch: patch.id,
-        target,
-        since: Instant::now(),
-        pacing: Pacing::new(),
-        retired: None,
+        if visit == Visit::Stays {
+            // Make the idle task pass through its main loop, where it is moved.
+            // SAFETY: The CPU is online: idle tasks of others do not stay.
+            unsafe { bindings::wake_up_if_idle(cpu as c_int) };
+        }
     }
-}
+    let data = core::ptr::from_mut(f).cast();
 
-/// What one pass over all tasks has found.
-struct Pass {
-    target: i32,
-    complete: bool,
-}
-
-impl Pass {
-    /// Tries to move every task. Returns whether all of them are on the target side.
-    fn run(target: Target) -> bool {
-        /// # Safety
-        ///
-        /// For the walk below only: `task` is valid, and `data` is what is passed there.
-        unsafe extern "C" fn task(task: *mut bindings::task_struct, data: *mut c_void) -> bool {
-            // SAFETY: `data` is the pass that is passed below.
-            let pass = unsafe { &mut *data.cast::<Pass>() };
-            // INVARIANT: One of the locks is held.
-            let task = TaskRef(task);
-
-            if task.state() == pass.target {
-                return false;
-            }
-            pass.complete &= task.try_switch();
-            true
-        }
-        /// # Safety
-        ///
-        /// For the walk below only: `task` is valid, and `data` is what is passed there.
-        unsafe extern "C" fn idle(
-            task: *mut bindings::task_struct,
-            online: bool,
-            cpu: c_uint,
-            data: *mut c_void,
-        ) {
-            // SAFETY: `data` is the pass that is passed below.
-            let pass = unsafe { &mut *data.cast::<Pass>() };
-            // INVARIANT: It is an idle task.
-            let task = TaskRef(task);
-
-            if !online {
-                // Nobody runs there, and nobody can come: CPU hotplug is held off.
-                task.clear_pending();
-                task.set_state(pass.target);
-            } else if !task.try_switch() {
-                pass.complete = false;
-                // Make the idle task pass through its main loop, where it is moved.
-                // SAFETY: The CPU is online.
-                unsafe { bindings::wake_up_if_idle(cpu as c_int) };
-            }
-        }
-
-        let mut pass = Pass {
-            target: target.patch_state(),
-            complete: true,
-        };
-        let data = (&raw mut pass).cast();
-
-        // SAFETY: The callbacks get the pass that they expect, for the time of the calls.
-        let all_met = unsafe {
-            let all_met = bindings::klp_shim_each_task_in_turns(Some(task), data);
-            bindings::klp_shim_each_idle_task(Some(idle), data);
-            all_met
-        };
-        pass.complete && all_met
+    // SAFETY: The callbacks get the closure that they expect, for the time of the calls.
+    unsafe {
+        let all_met = bindings::klp_shim_each_task_in_turns(Some(task::<F>), data);
+        bindings::klp_shim_each_idle_task(Some(idle::<F>), data);
+        all_met
     }
 }
 
@@ -341,48 +463,80 @@ fn signal() {
     unsafe { bindings::klp_shim_each_task(Some(task), core::ptr::null_mut()) };
 }
 
-fn clear_transition(patch: &Patch) {
-    for func in patch.funcs() {
-        func.version().set_transition(false);
-    }
+/// Starts to move all tasks to `patch`.
+///
+/// `older` are the patches that were enabled before, and `previous` their states, for callbacks.
+pub(crate) fn enable(
+    patch: &mut Patch,
+    older: &mut [Patch],
+    ops: &mut Ops,
+    previous: KVec<Declared>,
+) -> Result<Running> {
+    let mut running = Running::new(patch, Target::Patched, previous);
+
+    protocol::enable(&mut running.steps(patch, older, ops, None))?;
+    Ok(running)
+}
+
+/// Starts to move all tasks away from `patch`. If there is no memory for that, nothing has changed.
+///
+/// `older` and `previous` as for [`enable`].
+pub(crate) fn disable(
+    patch: &mut Patch,
+    older: &mut [Patch],
+    ops: &mut Ops,
+    previous: KVec<Declared>,
+) -> Result<Running> {
+    let ranges = Ranges::collect(patch, ops, Target::Unpatched)?;
+    let mut running = Running::new(patch, Target::Unpatched, previous);
+
+    protocol::disable(&mut running.steps(patch, older, ops, Some(ranges)));
+    Ok(running)
 }
 
 impl Running {
-    /// Lets tasks move to the target.
-    ///
-    /// `ranges` are those for this target. The caller has ordered its changes to the stacks before.
-    pub(crate) fn start(&mut self, patch: &Patch, ranges: KBox<Ranges>) {
-        self.retired = Some(stack::publish(Some(ranges)));
-        self.since = Instant::now();
-        self.pacing = Pacing::new();
+    fn new(patch: &Patch, target: Target, previous: KVec<Declared>) -> Self {
+        state::set_previous(Some(previous));
 
-        report::starting(&patch.name, self.target);
-
-        // ORDERING: Before the pending flags of the tasks
-        //
-        // - the target, or a task moves to the idle state or to the wrong side. Pairs with the full
-        //   barrier in `update` and with the read barrier in `__klp_sched_try_switch`;
-        // - the ranges, or a task in `schedule()` is checked by those of the other direction. Pairs
-        //   with the read barrier in `__klp_sched_try_switch`;
-        // - the transition flags of the versions: a task that moves and then calls the handler must
-        //   find them set. Pairs with the same two barriers.
-        smp_mb(Write);
-
-        let state = self.target.patch_state();
-        each_task(|task| {
-            if task.state() != state {
-                task.set_pending();
-            }
-        });
-
-        // SAFETY: May sleep.
-        unsafe { bindings::klp_shim_sched_hook(true) };
+        Running {
+            patch: patch.id,
+            target,
+            since: Instant::now(),
+            pacing: Pacing::new(),
+            retired: None,
+        }
     }
 
-    /// Tries to move the tasks that are left. Returns whether all are on the target side;
-    /// otherwise the next try is arranged.
-    pub(crate) fn try_all(&mut self) -> bool {
-        if Pass::run(self.target) {
+    fn steps<'a>(
+        &'a mut self,
+        patch: &'a mut Patch,
+        older: &'a mut [Patch],
+        ops: &'a mut Ops,
+        ranges: Option<KBox<Ranges>>,
+    ) -> Steps<'a> {
+        Steps {
+            running: self,
+            patch,
+            older,
+            ops,
+            ranges,
+            withdrawn: None,
+        }
+    }
+
+    /// Tries to move the tasks that are left. Returns whether all are on the target side and the
+    /// transition is over; otherwise the next try is arranged.
+    pub(crate) fn try_complete(
+        &mut self,
+        patch: &mut Patch,
+        older: &mut [Patch],
+        ops: &mut Ops,
+    ) -> bool {
+        let target = self.target;
+        let mut steps = self.steps(patch, older, ops, None);
+
+        if protocol::advance(&mut steps, target) {
+            protocol::finish(&mut steps, target);
             return true;
         }
 
@@ -399,138 +553,96 @@ impl Running {
         false
     }
 
-    /// Ends the transition after [`Running::try_all`] has found all tasks on the target side.
-    ///
-    /// `older` are the patches that were there before; all of them are replaced if `patch` does
-    /// that.
-    pub(crate) fn finish(self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
-        // SAFETY: May sleep.
-        unsafe { bindings::klp_shim_sched_hook(false) };
-        self.complete(patch, older, ops);
-    }
-
-    /// Gives up a transition to the patched side that was not started.
-    pub(crate) fn cancel(mut self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
-        report::canceling(&patch.name);
-
-        self.target = Target::Unpatched;
-        TARGET_STATE.store(self.target.patch_state(), Relaxed);
-        self.complete(patch, older, ops);
-    }
-
-    fn complete(self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
-        let target = self.target;
-
-        report::completing(&patch.name, target);
-
-        let ranges = stack::publish(None);
-        let synchronized = match target {
-            Target::Unpatched => {
-                patch.revert(ops);
-                // The handler must not see the versions any more before their transition flags are
-                // cleared: it would take them for the ones to run.
-                let synchronized = publish::synchronize();
-                clear_transition(patch);
-                // Nor must a task be left that was preempted in a trampoline on its way to the
-                // patch. The stack checks have seen such tasks, but the callbacks below may free
-                // what the patch uses: do as ftrace does when it frees an ops.
-                synchronize_tasks();
-                synchronized
-            }
-            Target::Patched => {
-                if patch.replace {
-                    patch.revert_replaced(older, ops);
-                }
-                clear_transition(patch);
-                // The handler must not see a version in transition with an idle task.
-                publish::synchronize()
-            }
-        };
-        ranges.free(&synchronized);
-        if let Some(retired) = self.retired {
-            retired.free(&synchronized);
-        }
-        ops.collect(&synchronized);
-        patch.discard_nops();
-
-        let mut pending = false;
-        each_task(|task| {
-            pending |= task.is_pending();
-            task.set_state(IDLE);
-        });
-        warn_once(pending);
-
-        for object in patch.objects.iter().filter(|object| object.is_loaded()) {
-            match target {
-                Target::Patched => object.post_patch(),
-                Target::Unpatched => object.post_unpatch(),
-            }
-        }
-
-        report::complete(&patch.name, target);
-
-        TARGET_STATE.store(IDLE, Relaxed);
-        state::set_previous(None);
-        patch.set_phase(Phase::settled(target));
-    }
-
     /// Turns the transition round. If there is no memory for that, nothing has changed.
-    pub(crate) fn reverse(&mut self, patch: &mut Patch, ops: &Ops) -> Result {
-        let target = self.target.opposite();
-        let ranges = Ranges::collect(patch, ops, target)?;
+    pub(crate) fn reverse(
+        &mut self,
+        patch: &mut Patch,
+        older: &mut [Patch],
+        ops: &mut Ops,
+    ) -> Result {
+        let target = self.target;
+        let ranges = Ranges::collect(patch, ops, target.opposite())?;
 
-        report::reversing(&patch.name, self.target);
-
-        // Nobody moves from here on: not by the flag, and not by a pass, as `klp_mutex` is held.
-        each_task(TaskRef::clear_pending);
-        // All who saw a flag are done before the target changes under them.
-        let synchronized = publish::synchronize();
-        if let Some(retired) = self.retired.take() {
-            retired.free(&synchronized);
-        }
-
-        self.target = target;
-        patch.set_phase(Phase::towards(target));
-        patch.show_enabled();
-        TARGET_STATE.store(target.patch_state(), Relaxed);
-
-        self.start(patch, ranges);
+        protocol::reverse(&mut self.steps(patch, older, ops, Some(ranges)), target);
         Ok(())
     }
 
     /// Moves all tasks at once, wherever they are, at the administrator's risk.
-    ///
-    /// `older` as for [`Running::finish`].
-    pub(crate) fn force(&mut self, patch: &mut Patch, older: &mut [Patch]) {
+    pub(crate) fn force(&mut self, patch: &mut Patch, older: &mut [Patch], ops: &mut Ops) {
+        let target = self.target;
+
         pr_warn!("forcing remaining tasks to the patched state\n");
-
-        each_task(update);
-
-        // Tasks may be left in the code that is being removed.
-        match self.target {
-            Target::Unpatched => patch.forced = true,
-            Target::Patched if patch.replace => {
-                for old in older {
-                    old.forced = true;
-                }
-            }
-            Target::Patched => {}
-        }
+        protocol::force(&mut self.steps(patch, older, ops, None), target);
         retry_in(0);
     }
+}
 
-    /// Collects the ranges again after functions of a module were applied or taken off.
-    pub(crate) fn refresh_ranges(&self, patch: &Patch, ops: &Ops) -> Result<Retired<Ranges>> {
-        Ok(stack::publish(Some(Ranges::collect(
+/// The functions of one module, of a patch that may be in transition.
+pub(crate) struct ModulePart<'a> {
+    patch: &'a mut Patch,
+    module: &'a CStr,
+    ops: &'a mut Ops,
+    /// The transition of the patch.
+    running: Option<&'a Running>,
+    retired: Option<Retired<Ranges>>,
+}
+
+impl<'a> ModulePart<'a> {
+    pub(crate) fn new(
+        patch: &'a mut Patch,
+        module: &'a CStr,
+        ops: &'a mut Ops,
+        running: Option<&'a Running>,
+    ) -> Self {
+        ModulePart {
             patch,
+            module,
             ops,
-            self.target,
-        )?)))
+            running,
+            retired: None,
+        }
+    }
+}
+
+impl Part for ModulePart<'_> {
+    type Error = Error;
+
+    fn apply(&mut self) -> Result {
+        self.patch.apply_module(self.module, self.ops)
+    }
+
+    fn revert(&mut self) {
+        if let Some(object) = self.patch.object_for(self.module) {
+            object.revert(self.ops);
+        }
+    }
+
+    fn refresh_ranges(&mut self) -> Result<bool> {
+        let Some(running) = self.running else {
+            return Ok(false);
+        };
+        let ranges = Ranges::collect(self.patch, self.ops, running.target)?;
+
+        self.retired = Some(stack::publish(Some(ranges)));
+        Ok(true)
+    }
+
+    fn synchronize(&mut self) {
+        let synchronized = publish::synchronize();
+
+        if let Some(ranges) = self.retired.take() {
+            ranges.free(&synchronized);
+        }
+        self.ops.collect(&synchronized);
+    }
+
+    fn synchronize_tasks(&mut self) {
+        synchronize_tasks();
     }
 }
 
 /// Waits until no task is preempted in an ftrace trampoline. May sleep.
-pub(crate) fn synchronize_tasks() {
+fn synchronize_tasks() {
     // SAFETY: May sleep.
     unsafe { bindings::klp_shim_synchronize_tasks() };
 }
@@ -538,22 +650,6 @@ pub(crate) fn synchronize_tasks() {
 fn retry_in(msecs: u32) {
     // SAFETY: Possible in any context.
     unsafe { bindings::klp_shim_retry_in(msecs) };
-}
-
-fn update(task: TaskRef) {
-    // `synchronize` waits for code that has preemption disabled.
-    // SAFETY: Enabled again below.
-    unsafe { bindings::preempt_disable_notrace() };
-
-    // ORDERING: The flag before the target, and before the transition flag of a version that the
-    // handler reads next on this CPU. The read-modify-write of the flag is a full barrier. Pairs
-    // with the write barrier in `Running::start`.
-    if task.take_pending() {
-        task.set_state(TARGET_STATE.load(Relaxed));
-    }
-
-    // SAFETY: Disabled above.
-    unsafe { bindings::preempt_enable_notrace() };
 }
 
 /// Moves `task` to the target if it has yet to move.
@@ -566,7 +662,7 @@ fn update(task: TaskRef) {
 #[export]
 pub(crate) unsafe extern "C" fn klp_update_patch_state(task: *mut bindings::task_struct) {
     // INVARIANT: By the contract of this function.
-    update(TaskRef(task));
+    protocol::update(Kernel, TaskRef(task));
 }
 
 /// Tries to move the current task, which goes to sleep in a state in which it can be frozen: a
@@ -577,19 +673,7 @@ pub(crate) unsafe extern "C" fn klp_update_patch_state(task: *mut bindings::task
 /// For `__schedule()`: preemption is disabled, and `klp_mutex` cannot be taken.
 #[export]
 pub(crate) unsafe extern "C" fn __klp_sched_try_switch() {
-    // INVARIANT: The current task is valid.
-    // SAFETY: Asking for current is always possible.
-    let task = TaskRef(unsafe { bindings::get_current() });
-
-    if !task.is_pending() {
-        return;
-    }
-
-    // ORDERING: The pending flag before the target, the ranges and what the handler reads next.
-    // Pairs with the write barrier in `Running::start`.
-    smp_mb(Read);
-
-    task.try_switch();
+    protocol::schedule(Kernel, TaskRef::current());
 }
 
 /// Gives a new task the side of its parent, which is current.
@@ -602,17 +686,8 @@ pub(crate) unsafe extern "C" fn __klp_sched_try_switch() {
 /// `child` must be valid.
 #[export]
 pub(crate) unsafe extern "C" fn klp_copy_process(child: *mut bindings::task_struct) {
-    // INVARIANT: Both tasks are valid.
-    // SAFETY: Asking for current is always possible.
-    let (parent, child) = (TaskRef(unsafe { bindings::get_current() }), TaskRef(child));
-
-    // The flag was copied when the fork began, and the parent may have moved since.
-    if parent.is_pending() {
-        child.set_pending();
-    } else {
-        child.clear_pending();
-    }
-    child.set_state(parent.state());
+    // INVARIANT: By the contract of this function.
+    protocol::inherit(TaskRef::current(), TaskRef(child));
 }
 
 /// Moves `task` to the target if its stack allows.
@@ -630,19 +705,16 @@ pub(crate) unsafe extern "C" fn klp_check_and_switch_task(
     task: *mut bindings::task_struct,
     old_name: *mut c_void,
 ) -> c_int {
-    // INVARIANT: By the contract of this function.
-    let this = TaskRef(task);
-
-    // SAFETY: The task is valid.
-    if !this.is_current() && unsafe { bindings::task_curr(task) } != 0 {
+    // SAFETY: The task is valid; asking for current is always possible.
+    if unsafe { task != bindings::get_current() && bindings::task_curr(task) != 0 } {
         return EBUSY.to_errno();
     }
 
     // SAFETY: The task is current or cannot run, and preemption is disabled.
     match unsafe { stack::check(task) } {
         Ok(()) => {
-            this.clear_pending();
-            this.set_state(TARGET_STATE.load(Relaxed));
+            // INVARIANT: By the contract of this function.
+            protocol::switch(Kernel, TaskRef(task));
             0
         }
         Err(stack::Unsafe::Unreliable) => EINVAL.to_errno(),

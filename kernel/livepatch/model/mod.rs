@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub(crate) mod operation;
 pub(crate) mod pacing;
 pub(crate) mod phase;
+pub(crate) mod protocol;
 pub(crate) mod ranges;
 pub(crate) mod reloc_name;
 pub(crate) mod states;
