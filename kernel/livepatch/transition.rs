@@ -177,14 +177,14 @@ impl System for Kernel {
 
     fn barrier(self, order: Order) {
         match order {
-            // ORDERING: `SidesThenFlags` pairs with the second read barrier in
+            // ORDERING: `StatesThenFlags` pairs with the second read barrier in
             // klp_ftrace_handler(), `FlagsThenStacks` with the first one. `TargetThenPending` pairs
-            // with `PendingThenTarget`, below, and with `TakePending`, above.
-            Order::SidesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
+            // with `SchedPending`, below, and with `TakePending`, above.
+            Order::StatesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
                 smp_mb(Write)
             }
             // ORDERING: Pairs with `TargetThenPending`, above.
-            Order::PendingThenTarget => smp_mb(Read),
+            Order::SchedPending => smp_mb(Read),
         }
     }
 
@@ -617,14 +617,13 @@ impl Part for ModulePart<'_> {
         }
     }
 
-    fn refresh_ranges(&mut self) -> Result<bool> {
-        let Some(running) = self.running else {
-            return Ok(false);
-        };
-        let ranges = Ranges::collect(self.patch, self.ops, running.target)?;
+    fn refresh_ranges(&mut self) -> Result {
+        if let Some(running) = self.running {
+            let ranges = Ranges::collect(self.patch, self.ops, running.target)?;
 
-        self.retired = Some(stack::publish(Some(ranges)));
-        Ok(true)
+            self.retired = Some(stack::publish(Some(ranges)));
+        }
+        Ok(())
     }
 
     fn synchronize(&mut self) {

@@ -5,7 +5,7 @@
 /// The side that tasks are moved to, and the side that a task is on.
 ///
 /// The values are those of `KLP_TRANSITION_UNPATCHED` and `KLP_TRANSITION_PATCHED`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     /// Tasks run what was there before the patch.
     Unpatched = 0,
@@ -38,7 +38,7 @@ impl Target {
 }
 
 /// Where a patch is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// Known and not in use.
     Registered = 0,

@@ -34,12 +34,12 @@ pub(crate) trait Task: Copy {
 
 /// What must be ordered by a barrier.
 ///
-/// The handler has two more, `VersionThenFlag` and `FlagThenSide`, in `shim/handler.c`.
+/// The handler has two more, `VersionThenFlag` and `FlagThenState`, in `shim/handler.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// The sides of the tasks before the flags of the versions, or the handler meets a version in
-    /// transition with a task that is on no side. Between writes; pairs with `FlagThenSide`.
-    SidesThenFlags,
+    /// transition with a task that is on no side. Between writes; pairs with `FlagThenState`.
+    StatesThenFlags,
     /// The flags of the versions before the stacks that they are put on, or the handler runs a
     /// version for a task that is not on its side. Between writes; pairs with `VersionThenFlag`.
     FlagsThenStacks,
@@ -47,13 +47,14 @@ pub(crate) enum Order {
     ///
     /// - the target, or a task moves to no side or to the wrong one;
     /// - the ranges, or a task is checked by those of the other direction;
-    /// - the flags of the versions: a task that moves and then calls the handler must find them.
+    /// - the flags of the versions, and their stacks: a task that moves and then calls the handler
+    ///   must find them.
     ///
-    /// Pairs with `TakePending` and [`Order::PendingThenTarget`].
+    /// Pairs with `TakePending` and [`Order::SchedPending`].
     TargetThenPending,
     /// The pending flag before the target, the ranges and what the handler reads next. Between
     /// reads; pairs with [`Order::TargetThenPending`].
-    PendingThenTarget,
+    SchedPending,
 }
 
 /// What all of the kernel shares.
@@ -214,12 +215,13 @@ fn begin<C: Change>(change: &mut C, target: Target) {
     let mut no_side = true;
     change.each_task(|task| {
         // It may be met for the second time.
-        no_side &= task.side().is_none() || task.side() == from;
+        let side = task.side();
+        no_side &= side.is_none() || side == from;
         task.set_side(from);
     });
     change.expect(Assumption::NoSide, no_side);
 
-    change.system().barrier(Order::SidesThenFlags);
+    change.system().barrier(Order::StatesThenFlags);
     change.flag(true);
 }
 
@@ -264,9 +266,11 @@ pub(crate) fn advance<C: Change>(change: &mut C, target: Target) -> bool {
 pub(crate) fn reverse<C: Change>(change: &mut C, target: Target) {
     change.announce(Stage::Reversing(target));
 
-    // Nobody moves from here on: not by the flag, and not by `advance`, as `klp_mutex` is held.
+    // Nobody starts to move from here on: not by the flag, and not by `advance`, as `klp_mutex` is
+    // held.
     change.each_task(Task::clear_pending);
-    // All who saw a flag are done before the target changes under them.
+    // All who saw a flag are done before `start` looks at the tasks: it would give no flag to one
+    // that is about to move to the other side.
     change.synchronize();
 
     let target = target.opposite();
@@ -306,6 +310,8 @@ fn complete<C: Change>(change: &mut C, target: Target) {
             // them for the ones to run.
             change.synchronize();
             change.flag(false);
+            // No handler can meet a flag now, so that the sides need no synchronization of their own.
+            //
             // Stack checks have seen the tasks that were preempted on their way to the patch. But
             // the callbacks may free what it uses: do as ftrace does when it frees an ops.
             change.synchronize_tasks();
@@ -339,7 +345,7 @@ pub(crate) fn update<S: System>(system: S, task: S::Task) {
 /// Moves the current task, which goes to sleep, if its stack allows that. Preemption is disabled.
 pub(crate) fn schedule<S: System>(system: S, task: S::Task) {
     if task.is_pending() {
-        system.barrier(Order::PendingThenTarget);
+        system.barrier(Order::SchedPending);
         try_switch(system, task);
     }
 }
@@ -359,6 +365,9 @@ pub(crate) fn inherit<T: Task>(parent: T, child: T) {
 }
 
 /// Moves a task to the target whose stack was found to allow that.
+///
+/// A task that is not current sees this by the lock that it was held off by. The two writes need no
+/// order: nobody acts on the flag before `synchronize` was called.
 pub(crate) fn switch<S: System>(system: S, task: S::Task) {
     task.clear_pending();
     task.set_side(system.target());
@@ -379,8 +388,8 @@ pub(crate) trait Part {
     /// Takes them off.
     fn revert(&mut self);
 
-    /// Publishes ranges anew if the patch is in transition. Returns whether it was.
-    fn refresh_ranges(&mut self) -> Result<bool, Self::Error>;
+    /// Publishes ranges anew if the patch is in transition.
+    fn refresh_ranges(&mut self) -> Result<(), Self::Error>;
 
     /// As [`Change::synchronize`].
     fn synchronize(&mut self);
@@ -391,21 +400,15 @@ pub(crate) trait Part {
 
 /// Applies a patch to a module that is coming and has not run yet. On failure nothing has changed.
 pub(crate) fn coming<P: Part>(part: &mut P) -> Result<(), P::Error> {
-    // Tasks that are in a function of the module from now on must be seen there.
-    match part.apply().and_then(|()| part.refresh_ranges()) {
-        Ok(refreshed) => {
-            if refreshed {
-                part.synchronize();
-            }
-            Ok(())
-        }
-        Err(error) => {
-            part.revert();
-            // No task can be on its way to a function of a module that has not run yet.
-            part.synchronize();
-            Err(error)
-        }
+    let applied = part.apply().and_then(|()| part.refresh_ranges());
+
+    if applied.is_err() {
+        part.revert();
     }
+    // Whoever calls the module next must find the versions, and be seen in its functions. And
+    // nobody may still look at what was replaced or reverted.
+    part.synchronize();
+    applied
 }
 
 /// Takes a patch off a module that is going: callbacks run next, and then its memory goes.

@@ -43,16 +43,16 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 		goto unlock;
 
 	/*
-	 * Orders the read of the version before the read of its transition
-	 * flag. Pairs with the write barrier in Registry::enable().
+	 * VersionThenFlag: orders the read of the version before the read of
+	 * its transition flag. Pairs with FlagsThenStacks in model/protocol.rs.
 	 */
 	smp_rmb();
 
 	if (unlikely(READ_ONCE(version->transition))) {
 		/*
-		 * Orders the read of the transition flag before the read of the
-		 * task's state. Pairs with the write barrier in
-		 * transition::begin().
+		 * FlagThenState: orders the read of the transition flag before
+		 * the read of the task's state. Pairs with StatesThenFlags in
+		 * model/protocol.rs.
 		 */
 		smp_rmb();
 

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What there is: tasks, patched functions, patches, and how far everybody has got.
+
+use crate::{
+    config::Config,
+    model::phase::{
+        Phase,
+        Target, //
+    },
+    procedure::{
+        Procedure,
+        Value, //
+    },
+};
+use std::fmt;
+
+/// More than any scenario has.
+pub(crate) const TASKS: usize = 4;
+pub(crate) const FUNCS: usize = 2;
+pub(crate) const PATCHES: usize = 3;
+
+/// How deep calls of patched functions may be nested.
+pub(crate) const DEPTH: usize = 2;
+
+/// The patch whose replacement a task runs; `None` for the original function.
+pub(crate) type Code = Option<u8>;
+
+/// Where a task is on its way through a call of a patched function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// At the call site, before the handler.
+    Called,
+    /// After the handler, before the first instruction of what it has chosen.
+    Bound(Code),
+    /// In the function.
+    In(Code),
+}
+
+/// A call of a patched function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Frame {
+    pub(crate) func: u8,
+    pub(crate) place: Place,
+}
+
+impl Frame {
+    pub(crate) fn code(self) -> Option<Code> {
+        match self.place {
+            Place::Called => None,
+            Place::Bound(code) | Place::In(code) => Some(code),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Enters and leaves the kernel.
+    User,
+    /// Never leaves the kernel, and sleeps where it may be frozen.
+    Kthread,
+    /// The idle task of a CPU.
+    Idle,
+    /// The idle task of a CPU that is offline.
+    OfflineIdle,
+}
+
+/// How far a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Life {
+    /// There is no such task yet, or no more.
+    Unborn,
+    /// In user space.
+    User,
+    /// In the kernel.
+    Kernel,
+    /// Exiting; in the list of exiting tasks, too.
+    Exiting,
+    /// Exiting, and only in the list of exiting tasks.
+    Unhashed,
+    /// Exiting, in no list, with preemption disabled until the task schedules for the last time.
+    Last,
+}
+
+/// A set of universes: bit `n` is for the one with the patches in the bits of `n`.
+pub(crate) type Universes = u8;
+
+pub(crate) const ALL_UNIVERSES: Universes = u8::MAX;
+
+/// Somebody who takes steps, and how far he is in what he does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Thread {
+    pub(crate) procedure: Option<Procedure>,
+    /// What came of the steps of the procedure so far.
+    pub(crate) log: Vec<Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TaskState {
+    pub(crate) kind: Kind,
+    pub(crate) life: Life,
+    /// Not on a CPU, be it that it sleeps or that it was preempted.
+    pub(crate) asleep: bool,
+    pub(crate) side: Option<Target>,
+    pub(crate) pending: bool,
+    pub(crate) frames: [Option<Frame>; DEPTH],
+    /// Which patches can the task have seen since it was last at a point where it may move? Empty
+    /// when it has seen what fits no set of patches.
+    pub(crate) universes: Universes,
+    pub(crate) thread: Thread,
+    /// A synchronization waits for the task to leave the section that it is in.
+    pub(crate) awaited: bool,
+    /// The same for the way to or from the handler.
+    pub(crate) awaited_call: bool,
+}
+
+impl TaskState {
+    pub(crate) fn new(kind: Kind, life: Life) -> Self {
+        TaskState {
+            kind,
+            life,
+            asleep: false,
+            side: None,
+            pending: false,
+            frames: [None; DEPTH],
+            universes: ALL_UNIVERSES,
+            thread: Thread::default(),
+            awaited: false,
+            awaited_call: false,
+        }
+    }
+
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Frame> + '_ {
+        self.frames.iter().flatten().copied()
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.frames().count()
+    }
+
+    pub(crate) fn top(&mut self) -> Option<&mut Frame> {
+        self.frames.iter_mut().rev().find_map(Option::as_mut)
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.kind, Kind::Idle | Kind::OfflineIdle)
+    }
+
+    /// In the list of all tasks?
+    pub(crate) fn is_listed(&self) -> bool {
+        !self.is_idle() && matches!(self.life, Life::User | Life::Kernel | Life::Exiting)
+    }
+
+    /// On the way to the handler, in it, or on the way from it?
+    pub(crate) fn is_in_call(&self) -> bool {
+        self.frames()
+            .any(|frame| !matches!(frame.place, Place::In(_)))
+    }
+}
+
+/// One version of one function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Version {
+    pub(crate) flag: bool,
+    pub(crate) on_stack: bool,
+    pub(crate) below: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PatchState {
+    pub(crate) phase: Phase,
+    pub(crate) forced: bool,
+}
+
+/// What a task must not be in when it is moved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ranges {
+    /// Function and code.
+    pub(crate) codes: Vec<(u8, Code)>,
+    /// The functions whose calls are in the way.
+    pub(crate) calls: Vec<u8>,
+}
+
+/// What must never be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Violation {
+    /// A task ran old code after new code or the other way round, without a chance to move.
+    Mixed,
+    /// A transition is over for a task that has still seen the other side.
+    Left,
+    /// A task is in, or bound for, or looks at what may be freed.
+    Freed,
+    /// The handler met a version in transition with a task on no side.
+    NoSideInHandler,
+    /// A transition began while a task was on a side.
+    SideBefore,
+    /// A transition ended and a task had yet to move.
+    PendingAfter,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    pub(crate) target: Option<Target>,
+    pub(crate) tasks: Vec<TaskState>,
+    /// The list of all tasks, in its order.
+    pub(crate) list: Vec<u8>,
+    pub(crate) versions: [[Version; FUNCS]; PATCHES],
+    pub(crate) tops: [Option<u8>; FUNCS],
+    pub(crate) ranges: Option<Ranges>,
+    pub(crate) hooked: bool,
+    /// `tasklist_lock`.
+    pub(crate) readers: u8,
+    pub(crate) writer: Option<u8>,
+    pub(crate) patches: [PatchState; PATCHES],
+    /// Those in use, in the order in which they were enabled.
+    pub(crate) order: Vec<u8>,
+    pub(crate) transition: Option<(u8, Target)>,
+    /// The transition is over, and the patches that it has taken out of use are still in `order`.
+    pub(crate) over: bool,
+    pub(crate) module_live: bool,
+    pub(crate) worker: Thread,
+    /// A transition was forced: tasks may have seen anything.
+    pub(crate) forced: bool,
+    pub(crate) violation: Option<Violation>,
+}
+
+impl fmt::Debug for State {
+    /// What matters for a person who follows a counter-example.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "target {:?}, order {:?}, transition {:?}, tops {:?}, violation {:?}",
+            self.target, self.order, self.transition, self.tops, self.violation
+        )?;
+        for (id, task) in self.tasks.iter().enumerate() {
+            let frames: Vec<_> = task.frames().collect();
+            writeln!(
+                f,
+                "  task {id} {:?} {:?} asleep {} side {:?} pending {} frames {frames:?} {:?}",
+                task.kind, task.life, task.asleep, task.side, task.pending, task.thread.procedure
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    pub(crate) fn new(config: &Config) -> Self {
+        let tasks: Vec<_> = config
+            .tasks
+            .iter()
+            .map(|&(kind, life)| TaskState::new(kind, life))
+            .collect();
+        let list = (0..)
+            .zip(&tasks)
+            .filter(|(_, task)| task.is_listed())
+            .map(|(id, _)| id)
+            .collect();
+
+        State {
+            target: None,
+            tasks,
+            list,
+            versions: Default::default(),
+            tops: [None; FUNCS],
+            ranges: None,
+            hooked: false,
+            readers: 0,
+            writer: None,
+            patches: [PatchState {
+                phase: Phase::Registered,
+                forced: false,
+            }; PATCHES],
+            order: Vec::new(),
+            transition: None,
+            over: false,
+            module_live: config.module_func.is_none(),
+            worker: Thread::default(),
+            forced: false,
+            violation: None,
+        }
+    }
+
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
+    pub(crate) fn version(&mut self, patch: u8, func: u8) -> &mut Version {
+        &mut self.versions[usize::from(patch)][usize::from(func)]
+    }
+
+    /// The functions of `patch`, nops included.
+    pub(crate) fn funcs(&self, config: &Config, patch: u8) -> Vec<u8> {
+        (0..config.funcs)
+            .filter(|&func| config.has(patch, func) || self.is_nop(config, patch, func))
+            .collect()
+    }
+
+    /// Does `patch` have a nop for `func`, because a patch that it replaces has the function?
+    pub(crate) fn is_nop(&self, config: &Config, patch: u8, func: u8) -> bool {
+        let older = self.order.iter().take_while(|&&other| other != patch);
+
+        config.patches[usize::from(patch)].replace
+            && !config.has(patch, func)
+            && self.order.contains(&patch)
+            && older.clone().any(|&old| config.has(old, func))
+    }
+
+    pub(crate) fn is_loaded(&self, config: &Config, func: u8) -> bool {
+        self.module_live || config.module_func != Some(func)
+    }
+
+    /// Puts a version on top.
+    pub(crate) fn push(&mut self, patch: u8, func: u8) {
+        let below = self.tops[usize::from(func)];
+        let version = self.version(patch, func);
+
+        version.below = below;
+        version.on_stack = true;
+        self.tops[usize::from(func)] = Some(patch);
+    }
+
+    /// Takes a version off. Its own `below` stays, as in the kernel.
+    pub(crate) fn remove(&mut self, patch: u8, func: u8) {
+        let below = self.version(patch, func).below;
+        let mut at = self.tops[usize::from(func)];
+
+        if !self.version(patch, func).on_stack {
+            return;
+        }
+        self.version(patch, func).on_stack = false;
+        if at == Some(patch) {
+            self.tops[usize::from(func)] = below;
+        }
+        while let Some(above) = at {
+            at = self.version(above, func).below;
+            if at == Some(patch) {
+                self.version(above, func).below = below;
+                return;
+            }
+        }
+    }
+
+    /// The versions of a function, newest first.
+    pub(crate) fn stack(&self, func: u8) -> Vec<u8> {
+        let mut stack = Vec::new();
+        let mut next = self.tops[usize::from(func)];
+
+        while let Some(patch) = next {
+            stack.push(patch);
+            next = self.versions[usize::from(patch)][usize::from(func)].below;
+        }
+        stack
+    }
+
+    /// What a task runs if `universe` has the patches that it sees.
+    fn expected(&self, config: &Config, universe: u8, func: u8) -> Code {
+        for &patch in self.order.iter().rev() {
+            if universe & (1 << patch) == 0 {
+                continue;
+            }
+            if config.has(patch, func) {
+                return Some(patch);
+            }
+            if config.patches[usize::from(patch)].replace {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn universes_of(&self, config: &Config, func: u8, code: Code) -> Universes {
+        (0..8)
+            .filter(|&universe| self.expected(config, universe, func) == code)
+            .fold(0, |set, universe| set | 1 << universe)
+    }
+
+    /// Task `id` has got to `code` by calling `func`.
+    pub(crate) fn see(&mut self, config: &Config, id: usize, func: u8, code: Code) {
+        self.tasks[id].universes &= self.universes_of(config, func, code);
+        if self.tasks[id].universes == 0 && !self.forced {
+            self.violate(Violation::Mixed);
+        }
+    }
+
+    /// Task `id` is at a point where it may move: only what it is still in binds it.
+    pub(crate) fn may_move(&mut self, config: &Config, id: usize) {
+        let universes = self.tasks[id]
+            .frames()
+            .filter_map(|frame| Some((frame.func, frame.code()?)))
+            .fold(ALL_UNIVERSES, |set, (func, code)| {
+                set & self.universes_of(config, func, code)
+            });
+
+        self.tasks[id].universes = universes;
+        if universes == 0 && !self.forced {
+            self.violate(Violation::Mixed);
+        }
+    }
+
+    /// The transition of `patch` is over: all tasks see it, or none does.
+    pub(crate) fn settle(&mut self, patch: u8, target: Target) {
+        self.over = true;
+
+        let fits = (0u8..8)
+            .filter(|universe| (universe & (1 << patch) != 0) == (target == Target::Patched))
+            .fold(0, |set, universe| set | 1 << universe);
+
+        for task in &mut self.tasks {
+            if !matches!(task.life, Life::Unborn | Life::Last) {
+                task.universes &= fits;
+            }
+        }
+        if !self.forced && self.tasks.iter().any(|task| task.universes == 0) {
+            self.violate(Violation::Left);
+        }
+    }
+
+    /// Takes patches out of `order` when a transition is over.
+    pub(crate) fn retire(&mut self, config: &Config) {
+        let Some((patch, target)) = self.transition.filter(|_| self.over) else {
+            return;
+        };
+        let replace = config.patches[usize::from(patch)].replace;
+        let older = self.order.iter().take_while(|&&other| other != patch);
+        let older: Vec<_> = older.copied().collect();
+        let retired = |other: &u8| match target {
+            Target::Unpatched => *other == patch,
+            Target::Patched => replace && older.contains(other),
+        };
+
+        self.patches[usize::from(patch)].phase = Phase::settled(target);
+        for old in self.order.iter().copied().filter(retired) {
+            self.patches[usize::from(old)].phase = Phase::Registered;
+        }
+        self.order.retain(|other| !retired(other));
+        self.transition = None;
+        self.over = false;
+    }
+
+    /// Does anybody run, or is about to run, or look at what belongs to `patch`?
+    fn is_held(&self, patch: u8) -> bool {
+        self.tasks.iter().any(|task| {
+            task.frames().any(|frame| frame.code() == Some(Some(patch)))
+                || task.sees_version_of(patch)
+        })
+    }
+
+    /// A patch that is not in use goes at any moment, with its module.
+    pub(crate) fn check_freed(&mut self) {
+        for patch in 0..PATCHES {
+            let idle = self.patches[patch].phase == Phase::Registered
+                && !self.patches[patch].forced
+                && !self.order.contains(&(patch as u8));
+
+            if idle && self.is_held(patch as u8) {
+                self.violate(Violation::Freed);
+            }
+        }
+    }
+
+    /// The nops of `patch` are freed.
+    pub(crate) fn check_nops(&mut self, config: &Config, patch: u8) {
+        let held = (0..config.funcs).any(|func| {
+            self.is_nop(config, patch, func)
+                && self.tasks.iter().any(|task| task.sees_version(patch, func))
+        });
+        if held {
+            self.violate(Violation::Freed);
+        }
+    }
+}
+
+impl TaskState {
+    /// Is the task in the handler, and has it met this version?
+    fn sees_version(&self, patch: u8, func: u8) -> bool {
+        self.thread.procedure == Some(Procedure::Handle(func)) && self.sees_version_of(patch)
+    }
+
+    fn sees_version_of(&self, patch: u8) -> bool {
+        self.thread.log.contains(&Value::Version(Some(patch)))
+    }
+}
