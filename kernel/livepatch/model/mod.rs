@@ -18,5 +18,7 @@ pub(crate) mod pacing;
 pub(crate) mod phase;
 pub(crate) mod ranges;
 pub(crate) mod reloc_name;
+pub(crate) mod replace;
 pub(crate) mod states;
 pub(crate) mod symbol;
+pub(crate) mod versions;
