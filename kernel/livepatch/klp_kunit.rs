@@ -316,6 +316,303 @@ mod choice {
     }
 }
 
+#[kunit_tests(klp_model_versions)]
+mod versions {
+    use super::model::{
+        choice::Stacked,
+        phase::Target,
+        versions::{
+            is_only,
+            leaves,
+            link_to,
+            older,
+            versions,
+            Leaves,
+            Link, //
+        }, //
+    };
+
+    /// A version: the patches of the stack up to it, and the patch in transition.
+    #[derive(Clone, Copy, Debug)]
+    struct Place<'a>(&'a [u8], Option<u8>);
+
+    impl PartialEq for Place<'_> {
+        fn eq(&self, other: &Self) -> bool {
+            self.0.len() == other.0.len()
+        }
+    }
+
+    impl Stacked for Place<'_> {
+        fn in_transition(self) -> bool {
+            self.0.last().copied() == self.1
+        }
+
+        fn below(self) -> Option<Self> {
+            match self.0.split_last()? {
+                (_, []) => None,
+                (_, rest) => Some(Place(rest, self.1)),
+            }
+        }
+    }
+
+    const THREE: Place<'_> = Place(&[1, 2, 3], None);
+    const TWO: Place<'_> = Place(&[1, 2], None);
+    const ONE: Place<'_> = Place(&[1], None);
+
+    #[test]
+    fn order() {
+        assert!(versions(Some(THREE)).eq([THREE, TWO, ONE]));
+        assert!(versions(None::<Place<'_>>).next().is_none());
+    }
+
+    #[test]
+    fn older_versions() {
+        assert!(older(Some(THREE), THREE).eq([TWO, ONE]));
+        assert!(older(Some(THREE), TWO).eq([ONE]));
+        assert!(older(Some(THREE), ONE).next().is_none());
+        assert!(older(Some(TWO), THREE).next().is_none());
+    }
+
+    #[test]
+    fn links() {
+        assert_eq!(link_to(Some(THREE), THREE), Some(Link::Top));
+        assert_eq!(link_to(Some(THREE), TWO), Some(Link::Above(THREE)));
+        assert_eq!(link_to(Some(THREE), ONE), Some(Link::Above(TWO)));
+        assert_eq!(link_to(Some(TWO), THREE), None);
+        assert_eq!(link_to(None, ONE), None);
+    }
+
+    #[test]
+    fn only_version() {
+        assert!(is_only(Some(ONE), ONE));
+        assert!(!is_only(Some(TWO), TWO));
+        assert!(!is_only(Some(TWO), ONE));
+        assert!(!is_only(Some(ONE), TWO));
+        assert!(!is_only(None, ONE));
+    }
+
+    /// The height of what a task leaves on its way to the patch of the version at `height`.
+    fn to_patch(stack: &[u8], height: usize) -> Leaves<usize> {
+        let at = |height| Place(&stack[..height], Some(stack[height - 1]));
+        let top = Place(stack, at(height).1);
+
+        match leaves(Some(top), at(height), Target::Patched) {
+            Leaves::Nothing => Leaves::Nothing,
+            Leaves::Version(version) => Leaves::Version(version.0.len()),
+            Leaves::Original => Leaves::Original,
+        }
+    }
+
+    #[test]
+    fn way_to_patch() {
+        assert_eq!(to_patch(&[1], 1), Leaves::Original);
+        assert_eq!(to_patch(&[1, 2], 2), Leaves::Version(1));
+        assert_eq!(to_patch(&[1, 2, 2], 3), Leaves::Version(1));
+        assert_eq!(to_patch(&[1, 2, 2], 2), Leaves::Version(1));
+        assert_eq!(to_patch(&[2, 2], 2), Leaves::Original);
+        assert_eq!(to_patch(&[2, 2], 1), Leaves::Original);
+    }
+
+    #[test]
+    fn hidden_by_newer_version() {
+        assert_eq!(to_patch(&[1, 2], 1), Leaves::Nothing);
+        assert_eq!(to_patch(&[1, 2, 3], 2), Leaves::Nothing);
+        assert_eq!(to_patch(&[1, 1, 2], 2), Leaves::Nothing);
+    }
+
+    #[test]
+    fn way_from_patch() {
+        let version = Place(&[1, 2], Some(2));
+
+        assert_eq!(
+            leaves(Some(version), version, Target::Unpatched),
+            Leaves::Version(version)
+        );
+        assert_eq!(
+            leaves(Some(THREE), TWO, Target::Unpatched),
+            Leaves::Version(TWO)
+        );
+    }
+}
+
+#[kunit_tests(klp_model_replace)]
+mod replace {
+    use super::model::replace::{
+        add_nops,
+        Changes,
+        FuncName,
+        Replacing, //
+    };
+    use core::ffi::CStr;
+
+    /// All names that the cases use.
+    const NAMES: [&CStr; 5] = [c"ext4", c"xfs", c"open", c"read", c"write"];
+
+    /// The name from the list.
+    fn known(name: &CStr) -> &'static CStr {
+        NAMES
+            .into_iter()
+            .find(|&known| known == name)
+            .unwrap_or(c"")
+    }
+
+    /// A function: its object, its name, its position.
+    type Func = (usize, &'static CStr, usize);
+
+    /// A patch with room for three objects and six functions.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Patch {
+        objects: [Option<Option<&'static CStr>>; 3],
+        funcs: [Option<Func>; 6],
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct NoRoom;
+
+    fn append<T>(places: &mut [Option<T>], value: T) -> Result<(), NoRoom> {
+        match places.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                *place = Some(value);
+                Ok(())
+            }
+            None => Err(NoRoom),
+        }
+    }
+
+    impl Patch {
+        fn new(objects: &[Option<&'static CStr>], funcs: &[Func]) -> Self {
+            let mut patch = Patch {
+                objects: [None; 3],
+                funcs: [None; 6],
+            };
+
+            for (place, &object) in patch.objects.iter_mut().zip(objects) {
+                *place = Some(object);
+            }
+            for (place, &func) in patch.funcs.iter_mut().zip(funcs) {
+                *place = Some(func);
+            }
+            patch
+        }
+
+        /// The patch after it was made to replace `old`.
+        fn replacing(mut self, old: &[Patch]) -> Result<Self, NoRoom> {
+            for old in old {
+                add_nops(&mut self, old)?;
+            }
+            Ok(self)
+        }
+    }
+
+    impl Changes for Patch {
+        fn objects(&self) -> impl Iterator<Item = Option<&CStr>> {
+            self.objects.iter().filter_map(|&object| object)
+        }
+
+        fn funcs(&self, object: usize) -> impl Iterator<Item = FuncName<'_>> {
+            self.funcs
+                .iter()
+                .flatten()
+                .filter(move |func| func.0 == object)
+                .map(|&(_, name, sympos)| (name, sympos))
+        }
+    }
+
+    impl Replacing for Patch {
+        type Error = NoRoom;
+
+        fn add_object(&mut self, name: Option<&CStr>) -> Result<(), NoRoom> {
+            append(&mut self.objects, name.map(known))
+        }
+
+        fn add_nop(&mut self, object: usize, func: FuncName<'_>) -> Result<(), NoRoom> {
+            append(&mut self.funcs, (object, known(func.0), func.1))
+        }
+    }
+
+    #[test]
+    fn nothing_to_add() {
+        let new = Patch::new(&[None, Some(c"ext4")], &[(0, c"open", 0), (1, c"read", 2)]);
+
+        assert_eq!(new.replacing(&[]), Ok(new));
+        assert_eq!(new.replacing(&[Patch::new(&[], &[])]), Ok(new));
+        assert_eq!(new.replacing(&[new]), Ok(new));
+        // Positions 0 and 1 are the same.
+        assert_eq!(
+            new.replacing(&[Patch::new(&[None], &[(0, c"open", 1)])]),
+            Ok(new)
+        );
+    }
+
+    #[test]
+    fn functions() {
+        let new = Patch::new(&[None], &[(0, c"open", 0)]);
+        let old = Patch::new(
+            &[None],
+            &[(0, c"read", 3), (0, c"open", 0), (0, c"open", 2)],
+        );
+
+        assert_eq!(
+            new.replacing(&[old]),
+            Ok(Patch::new(
+                &[None],
+                &[(0, c"open", 0), (0, c"read", 3), (0, c"open", 2)]
+            ))
+        );
+    }
+
+    /// Functions of one name in two objects are two functions, and so are two objects.
+    #[test]
+    fn objects() {
+        let new = Patch::new(&[None], &[(0, c"open", 0)]);
+        let old = Patch::new(
+            &[Some(c"ext4"), Some(c"xfs"), None],
+            &[(0, c"open", 0), (1, c"write", 0), (2, c"read", 0)],
+        );
+
+        assert_eq!(
+            new.replacing(&[old]),
+            Ok(Patch::new(
+                &[None, Some(c"ext4"), Some(c"xfs")],
+                &[
+                    (0, c"open", 0),
+                    (1, c"open", 0),
+                    (2, c"write", 0),
+                    (0, c"read", 0)
+                ]
+            ))
+        );
+    }
+
+    /// What two patches change gets one nop, and an older nop is a change as well.
+    #[test]
+    fn several_patches() {
+        let new = Patch::new(&[], &[]);
+        let one = Patch::new(&[None], &[(0, c"open", 0), (0, c"read", 0)]);
+        let two = Patch::new(&[None], &[(0, c"read", 1), (0, c"write", 0)]);
+        let all = Patch::new(
+            &[None],
+            &[(0, c"open", 0), (0, c"read", 0), (0, c"write", 0)],
+        );
+
+        assert_eq!(new.replacing(&[one, two]), Ok(all));
+        assert_eq!(new.replacing(&[all]), Ok(all));
+    }
+
+    #[test]
+    fn errors() {
+        let old = Patch::new(&[Some(c"ext4")], &[(0, c"open", 0)]);
+        let mut full = Patch::new(&[None, Some(c"xfs"), Some(c"ext4")], &[(0, c"read", 0); 6]);
+
+        assert_eq!(add_nops(&mut full, &old), Err(NoRoom));
+
+        let mut full = Patch::new(&[None, None, Some(c"xfs")], &[]);
+
+        assert_eq!(add_nops(&mut full, &old), Err(NoRoom));
+        assert_eq!(full, Patch::new(&[None, None, Some(c"xfs")], &[]));
+    }
+}
+
 #[kunit_tests(klp_model_operation)]
 mod operation {
     use super::model::{
@@ -356,45 +653,88 @@ mod operation {
         assert_eq!(decide(Operation::Unregister, None), Err(Refusal::Unknown));
     }
 
+    /// What each operation does to a patch with nothing around it.
     #[test]
     fn four_operations() {
-        let at = |phase| patch(Lifetime::Registered, phase);
+        let phases = [
+            Phase::Registered,
+            Phase::Enabling,
+            Phase::Enabled,
+            Phase::Disabling,
+        ];
+        let (up, down) = (Step::Start(Target::Patched), Step::Start(Target::Unpatched));
+        let exists = [Err(Refusal::Exists); 4];
+        let already = Err(Refusal::Already);
+        let in_use = Err(Refusal::InUse);
 
-        assert_eq!(
-            decide(Operation::Enable, at(Phase::Registered)),
-            Ok(Step::Start(Target::Patched))
-        );
-        assert_eq!(
-            decide(Operation::Disable, at(Phase::Enabling)),
-            Ok(Step::Reverse)
-        );
-        assert_eq!(
-            decide(Operation::Disable, at(Phase::Enabled)),
-            Ok(Step::Start(Target::Unpatched))
-        );
-        assert_eq!(
-            decide(Operation::Enable, at(Phase::Disabling)),
-            Ok(Step::Reverse)
-        );
-        assert_eq!(
-            decide(Operation::Unregister, at(Phase::Registered)),
-            Ok(Step::Forget)
-        );
+        for (operation, lifetime, results) in [
+            (Operation::Register, Lifetime::Registered, exists),
+            (Operation::Register, Lifetime::OneShot, exists),
+            (
+                Operation::Enable,
+                Lifetime::Registered,
+                [Ok(up), already, already, Ok(Step::Reverse)],
+            ),
+            (
+                Operation::Enable,
+                Lifetime::OneShot,
+                [Err(Refusal::Unknown), already, already, Ok(Step::Reverse)],
+            ),
+            (
+                Operation::Disable,
+                Lifetime::Registered,
+                [already, Ok(Step::Reverse), Ok(down), already],
+            ),
+            (
+                Operation::Disable,
+                Lifetime::OneShot,
+                [already, Ok(Step::Reverse), Ok(down), already],
+            ),
+            (
+                Operation::Unregister,
+                Lifetime::Registered,
+                [Ok(Step::Forget), in_use, in_use, in_use],
+            ),
+            (
+                Operation::Unregister,
+                Lifetime::OneShot,
+                [Err(Refusal::Unknown); 4],
+            ),
+        ] {
+            for (phase, result) in phases.into_iter().zip(results) {
+                assert_eq!(decide(operation, patch(lifetime, phase)), result);
+            }
+        }
     }
 
     #[test]
-    fn refused() {
-        for phase in [Phase::Enabling, Phase::Enabled, Phase::Disabling] {
-            let patch = patch(Lifetime::Registered, phase);
+    fn other_transition() {
+        for lifetime in [Lifetime::Registered, Lifetime::OneShot] {
+            for (operation, phase, result) in [
+                (Operation::Disable, Phase::Enabled, Err(Refusal::Busy)),
+                (Operation::Disable, Phase::Enabling, Ok(Step::Reverse)),
+                (Operation::Enable, Phase::Disabling, Ok(Step::Reverse)),
+            ] {
+                let patch = Some(Known {
+                    lifetime,
+                    phase,
+                    other_running: true,
+                    covered: false,
+                });
 
-            assert_eq!(decide(Operation::Register, patch), Err(Refusal::Exists));
-            assert_eq!(decide(Operation::Unregister, patch), Err(Refusal::InUse));
+                assert_eq!(decide(operation, patch), result);
+            }
         }
-        for phase in [Phase::Registered, Phase::Enabled] {
-            let patch = patch(Lifetime::OneShot, phase);
 
-            assert_eq!(decide(Operation::Unregister, patch), Err(Refusal::Unknown));
-        }
+        let patch = Some(Known {
+            lifetime: Lifetime::Registered,
+            phase: Phase::Registered,
+            other_running: true,
+            covered: false,
+        });
+
+        assert_eq!(decide(Operation::Enable, patch), Err(Refusal::Busy));
+        assert_eq!(decide(Operation::Unregister, patch), Ok(Step::Forget));
     }
 
     #[test]
@@ -611,6 +951,50 @@ mod reloc_name {
     }
 
     #[test]
+    fn longest_names() {
+        // ".klp.rela." or ".klp.sym." and what follows.
+        let mut name = [b'x'; 9 + 56 + 1 + 512 + 2];
+
+        name[..10].copy_from_slice(b".klp.rela.");
+        assert!(parse_section(&name[..10 + 55]).is_some_and(|object| object.len() == 55));
+        assert!(parse_section(&name[..10 + 56]).is_none());
+
+        name[..9].copy_from_slice(b".klp.sym.");
+        for (object, symbol, valid) in [
+            (55, 511, true),
+            (56, 511, false),
+            (55, 512, false),
+            (1, 1, true),
+        ] {
+            let dot = 9 + object;
+            let comma = dot + 1 + symbol;
+
+            name[9..].fill(b'x');
+            name[dot] = b'.';
+            name[comma..][..2].copy_from_slice(b",7");
+            assert_eq!(
+                parse_symbol(&name[..comma + 2])
+                    .map(|name| { (name.object.len(), name.symbol.len(), name.sympos) }),
+                valid.then_some((object, symbol, 7))
+            );
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        let sympos = |name| parse_symbol(name).map(|name| name.sympos);
+
+        assert_eq!(sympos(b".klp.sym.a.b,0"), Some(0));
+        assert_eq!(sympos(b".klp.sym.a.b,0019"), Some(19));
+        assert_eq!(sympos(b".klp.sym.a.b,1:"), None);
+        assert_eq!(sympos(b".klp.sym.a.b,1/"), None);
+        assert_eq!(sympos(b".klp.sym.a.b,-1"), None);
+        // Too large on any architecture: the sum, the product.
+        assert_eq!(sympos(b".klp.sym.a.b,18446744073709551616"), None);
+        assert_eq!(sympos(b".klp.sym.a.b,99999999999999999999999"), None);
+    }
+
+    #[test]
     fn malformed_symbols() {
         assert!(parse_symbol(b".klp.sym.vmlinux").is_none());
         assert!(parse_symbol(b".klp.sym.vmlinux.printk").is_none());
@@ -625,7 +1009,10 @@ mod reloc_name {
     #[test]
     fn hyphens() {
         assert!(same_object(b"dm-mod", b"dm_mod"));
+        assert!(same_object(b"dm_mod", b"dm-mod"));
         assert!(!same_object(b"dm-mod", b"dm_mo"));
+        assert!(!same_object(b"dm-mod", b"dm+mod"));
+        assert!(!same_object(b"dm-mod", b"dm-mop"));
     }
 }
 
@@ -659,5 +1046,19 @@ mod states {
         assert!(compatible(None, Some(2), false));
         assert!(!compatible(None, Some(2), true));
         assert!(compatible(Some(2), None, true));
+    }
+
+    #[test]
+    fn several() {
+        let (one, two) = (State { id: 1, version: 1 }, State { id: 2, version: 7 });
+        let newer = State { id: 1, version: 2 };
+        let fits = |new: &[State], old: &[State]| {
+            is_compatible(new.iter().copied(), old.iter().copied(), true)
+        };
+
+        assert!(fits(&[two, one], &[one, two]));
+        assert!(fits(&[two, newer], &[one, two]));
+        assert!(!fits(&[two, one], &[two, newer]));
+        assert!(!fits(&[two], &[two, one]));
     }
 }

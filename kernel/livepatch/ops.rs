@@ -8,9 +8,18 @@
 //! over ftrace's records for each.
 
 use crate::{
-    model::ip_table::{
-        self,
-        Slot, //
+    model::{
+        choice::Stacked,
+        ip_table::{
+            self,
+            Slot, //
+        },
+        phase::Target,
+        versions::{
+            self,
+            Leaves,
+            Link, //
+        },
     },
     publish::{
         Published,
@@ -114,6 +123,30 @@ impl Version {
     }
 }
 
+/// A version on a stack, seen under `klp_mutex`.
+#[derive(Clone, Copy)]
+struct Entry<'a>(&'a Version);
+
+/// Two are equal if they are the same.
+impl PartialEq for Entry<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.0, other.0)
+    }
+}
+
+impl Stacked for Entry<'_> {
+    fn in_transition(self) -> bool {
+        self.0.in_transition()
+    }
+
+    fn below(self) -> Option<Self> {
+        // SAFETY: Null or another version on the stack by the type invariant of `Version`; under
+        // `klp_mutex` all of them are allocated, by the contract of `KlpOps::push`. A pointer to
+        // `raw` is one to the whole.
+        unsafe { self.0.below().cast::<Version>().as_ref() }.map(Entry)
+    }
+}
+
 /// The stack of one patched function, newest version on top.
 pub(crate) struct KlpOps {
     /// The call site as ftrace knows it.
@@ -142,42 +175,32 @@ impl KlpOps {
         unsafe { ptr::read_volatile(self.top.as_ptr()) }
     }
 
-    /// The versions from top to bottom. Under `klp_mutex`.
-    fn versions(&self) -> impl Iterator<Item = &Version> {
-        let mut next = self.top.load(Relaxed);
-
-        core::iter::from_fn(move || {
-            // SAFETY: Under `klp_mutex` all versions that are on a stack are allocated, by the
-            // contract of `KlpOps::push`. A pointer to `raw` is one to the whole.
-            let version = unsafe { next.cast::<Version>().as_ref() }?;
-            next = version.below();
-            Some(version)
-        })
+    /// The newest version. Under `klp_mutex`.
+    fn top(&self) -> Option<Entry<'_>> {
+        // SAFETY: Null or a version on this stack, which is allocated under `klp_mutex` by the
+        // contract of `KlpOps::push`. A pointer to `raw` is one to the whole.
+        unsafe { self.top.load(Relaxed).cast::<Version>().as_ref() }.map(Entry)
     }
 
     /// The replacements below `version`, newest first. Under `klp_mutex`.
     pub(crate) fn below<'a>(&'a self, version: &'a Version) -> impl Iterator<Item = &'a Version> {
-        self.versions()
-            .skip_while(move |other| !ptr::eq(*other, version))
-            .skip(1)
+        versions::older(self.top(), Entry(version))
+            .map(|Entry(below)| below)
             .filter(|below| below.new_func() != 0)
     }
 
-    /// What a task runs that does not run `version`, which is in transition.
-    pub(crate) fn alternative(&self, version: &Version) -> Alternative<'_> {
-        let mut below = false;
-
-        for other in self.versions() {
-            below |= ptr::eq(other, version);
-            if !other.in_transition() {
-                return if below {
-                    Alternative::Below(other)
-                } else {
-                    Alternative::Above
-                };
-            }
+    /// What a task leaves that is moved to `target`, while `version` is in transition. Under
+    /// `klp_mutex`.
+    pub(crate) fn leaves<'a>(
+        &'a self,
+        version: &'a Version,
+        target: Target,
+    ) -> Leaves<&'a Version> {
+        match versions::leaves(self.top(), Entry(version), target) {
+            Leaves::Version(Entry(version)) => Leaves::Version(version),
+            Leaves::Original => Leaves::Original,
+            Leaves::Nothing => Leaves::Nothing,
         }
-        Alternative::Original
     }
 
     /// Puts `version` on top.
@@ -197,14 +220,11 @@ impl KlpOps {
     ///
     /// Its own `below` stays as it is: a handler that already holds the version goes on from it.
     fn remove(&self, version: &Version) {
-        if self.top.load(Relaxed) == version.raw.get() {
-            self.top.store(version.below(), Relaxed);
-        } else if let Some(above) = self
-            .versions()
-            .find(|above| above.below() == version.raw.get())
-        {
-            // ORDERING: None is needed, here and above: the version below was published long ago.
-            above.set_below(version.below());
+        // ORDERING: None is needed: the version below was published long ago.
+        match versions::link_to(self.top(), Entry(version)) {
+            Some(Link::Top) => self.top.store(version.below(), Relaxed),
+            Some(Link::Above(Entry(above))) => above.set_below(version.below()),
+            None => {}
         }
     }
 
@@ -213,18 +233,8 @@ impl KlpOps {
     }
 
     fn is_only(&self, version: &Version) -> bool {
-        self.top.load(Relaxed) == version.raw.get() && version.below().is_null()
+        versions::is_only(self.top(), Entry(version))
     }
-}
-
-/// See [`KlpOps::alternative`].
-pub(crate) enum Alternative<'a> {
-    /// A newer version, as anyway: nothing depends on the transition.
-    Above,
-    /// The version that was current before.
-    Below(&'a Version),
-    /// The original function.
-    Original,
 }
 
 /// What the handler searches.

@@ -9,7 +9,13 @@ use crate::{
     model::{
         names,
         operation::Lifetime,
-        phase::Phase, //
+        phase::Phase,
+        replace::{
+            self,
+            Changes,
+            FuncName,
+            Replacing, //
+        },
     },
     ops::{
         Ops,
@@ -761,26 +767,7 @@ impl Patch {
 
     /// Adds nops for those functions of `old`, a patch to be replaced, that the patch lacks.
     pub(crate) fn add_nops(&mut self, old: &Patch) -> Result {
-        for old in &old.objects {
-            let at = match self.objects.iter().position(|own| own.name() == old.name()) {
-                Some(at) => at,
-                None => {
-                    let object = Object::with_descriptor(old.name(), None)?;
-                    self.objects.push(object, GFP_KERNEL)?;
-                    self.objects.len() - 1
-                }
-            };
-            let Some(object) = self.objects.get_mut(at) else {
-                continue;
-            };
-            for func in old.funcs() {
-                if !object.has(&func.name, func.sympos) {
-                    let nop = Func::nop(&func.name, func.sympos)?;
-                    object.nops.push(nop, GFP_KERNEL)?;
-                }
-            }
-        }
-        Ok(())
+        replace::add_nops(self, old)
     }
 
     /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one
@@ -924,6 +911,34 @@ impl Patch {
             }
             None => pr_err!("leaked patch '{}'\n", &*self.name),
         }
+    }
+}
+
+impl Changes for Patch {
+    fn objects(&self) -> impl Iterator<Item = Option<&CStr>> {
+        self.objects.iter().map(Object::name)
+    }
+
+    fn funcs(&self, object: usize) -> impl Iterator<Item = FuncName<'_>> {
+        let object = self.objects.get(object).into_iter();
+
+        object
+            .flat_map(Object::funcs)
+            .map(|func| (&*func.name, func.sympos))
+    }
+}
+
+impl Replacing for Patch {
+    type Error = Error;
+
+    fn add_object(&mut self, name: Option<&CStr>) -> Result {
+        let object = Object::with_descriptor(name, None)?;
+        Ok(self.objects.push(object, GFP_KERNEL)?)
+    }
+
+    fn add_nop(&mut self, object: usize, (name, sympos): FuncName<'_>) -> Result {
+        let object = self.objects.get_mut(object).ok_or(EINVAL)?;
+        Ok(object.nops.push(Func::nop(name, sympos)?, GFP_KERNEL)?)
     }
 }
 

@@ -12,9 +12,9 @@ use crate::{
             self,
             Range, //
         },
+        versions::Leaves, //
     },
     ops::{
-        Alternative,
         Ops,
         Site, //
     },
@@ -89,19 +89,13 @@ fn in_the_way(func: &Func, ip: usize, ops: &Ops, target: Target) -> Option<(usiz
     let location = func.location()?;
     let ops = ops.get(ip)?;
 
-    let leaving = match target {
-        // The task leaves the patch.
-        Target::Unpatched => Some(func.version()),
-        // The task leaves what it runs without the patch.
-        Target::Patched => match ops.alternative(func.version()) {
-            Alternative::Above => return None,
-            Alternative::Below(version) => Some(version),
-            Alternative::Original => None,
-        },
-    };
-    Some(match leaving {
-        Some(version) if version.new_func() != 0 => (version.new_func(), version.new_size()),
-        _ => (location.old_func, location.old_size),
+    Some(match ops.leaves(func.version(), target) {
+        Leaves::Nothing => return None,
+        Leaves::Version(version) if version.new_func() != 0 => {
+            (version.new_func(), version.new_size())
+        }
+        // A nop runs the original function.
+        Leaves::Version(_) | Leaves::Original => (location.old_func, location.old_size),
     })
 }
 

@@ -19,5 +19,7 @@ pub(crate) mod phase;
 pub(crate) mod protocol;
 pub(crate) mod ranges;
 pub(crate) mod reloc_name;
+pub(crate) mod replace;
 pub(crate) mod states;
 pub(crate) mod symbol;
+pub(crate) mod versions;

@@ -67,10 +67,13 @@ need_root() {
 	DEBIAN_FRONTEND=noninteractive "$@"
 }
 
-deps_apt() {
+deps_apt() { deps_apt_only ''; }
+
+# deps_apt_only "NAME...": only these of them.
+deps_apt_only() {
 	local missing names
 	command -v dpkg-query >/dev/null || die "no dpkg here: install these yourself: $(deps_packages | cut -d'|' -f1 | tr '\n' ' ')"
-	missing=$(deps_packages | deps_missing)
+	missing=$(deps_packages | awk -F'|' -v only=" $1 " 'only ~ /^ *$/ || index(only, " " $1 " ")' | deps_missing)
 	[ -n "$missing" ] || return 0
 	say "packages to install:"
 	awk -F'|' '{ printf "    %-20s %s\n", $1, $2 }' <<<"$missing"

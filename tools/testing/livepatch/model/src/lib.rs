@@ -16,6 +16,8 @@ mod model;
 #[cfg(test)]
 mod choice;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod ip_table;
 #[cfg(test)]
 mod names;
@@ -30,6 +32,10 @@ mod ranges;
 #[cfg(test)]
 mod reloc_name;
 #[cfg(test)]
+mod replace;
+#[cfg(test)]
 mod states;
 #[cfg(test)]
 mod symbol;
+#[cfg(test)]
+mod versions;

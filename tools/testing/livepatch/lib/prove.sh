@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# make prove: what takes longer than a test and needs neither the kernel tree nor a VM.
+
+# Each step is a function prove_NAME that calls report for what it found. KLP_ONLY selects steps.
+PROVE_STEPS=(coverage mutants)
+
+# The host crates that have tests of kernel/livepatch/model, as folders of this one. The first has
+# all of it as a module, and its copy is what gets mutated. A mutant is caught if the tests of any
+# of them fail; coverage is that of all of them together.
+PROVE_CRATES=(model)
+
+# Lines of a file that tests must reach, in percent.
+COVERAGE_MIN=95
+
+MUTANTS_VERSION=27.1.0
+
+prove_verb() {
+	local name
+	for name in ${KLP_ONLY:-}; do
+		[[ " ${PROVE_STEPS[*]} " == *" $name "* ]] || die "KLP_ONLY: prove has no step '$name', only: ${PROVE_STEPS[*]}"
+	done
+	report_start
+	for name in "${PROVE_STEPS[@]}"; do
+		test_suite "$name" "prove_$name"
+	done
+	report_finish
+}
+
+# prove_report SUITE COMMAND...: reports its lines "status name remark"; others are for the user.
+prove_report() {
+	local suite=$1 out rc=0 status name remark n=0
+	shift
+	out=$(mktemp)
+	"$@" >"$out" || rc=$?
+	while IFS=$'\t' read -r status name remark; do
+		case $status in
+		pass|fail) report "$suite" "$status" 0 "$name" "$remark"; n=$((n + 1)) ;;
+		*) printf '%s\n' "$status" ;;
+		esac
+	done <"$out"
+	rm -f -- "$out"
+	if [ "$rc" -ne 0 ]; then
+		report "$suite" fail 0 "${1##*/}" "exit status $rc"
+	elif [ "$n" -eq 0 ]; then
+		report "$suite" fail 0 "${1##*/}" "it found nothing to look at"
+	fi
+}
+
+# ---- a workspace
+
+# The model is outside the folders of the crates that include it, and tools that work on one
+# package would not see it. So these get a copy of both, at the same places, as one workspace.
+# prove_stage DIR
+prove_stage() {
+	local stage=$1 here=tools/testing/livepatch crate
+	mkdir -p -- "$stage/kernel/livepatch" "$stage/$here"
+	rsync -a --delete -- "$REPO/kernel/livepatch/model" "$stage/kernel/livepatch/"
+	for crate in "${PROVE_CRATES[@]}"; do
+		rsync -a --delete --exclude=/target -- "$KLP_DIR/$crate/" "$stage/$here/$crate/"
+		# Each is its own workspace in the repository.
+		sed -i '/^\[workspace\]/d' "$stage/$here/$crate/Cargo.toml"
+	done
+	{
+		printf '[workspace]\nresolver = "2"\nmembers = [\n'
+		printf "    \"$here/%s\",\n" "${PROVE_CRATES[@]}"
+		printf ']\n'
+	} >"$stage/Cargo.toml"
+	# Their lock files, too: entries are paragraphs. What is locked stays as it is.
+	for crate in "${PROVE_CRATES[@]}"; do
+		cat -- "$KLP_DIR/$crate/Cargo.lock"
+		echo
+	done | awk 'BEGIN { RS = ""; ORS = "\n\n" } !seen[$0]++' >"$stage/Cargo.lock"
+	( cd -- "$stage" && PATH=$USER_PATH cargo fetch )
+}
+
+# ---- coverage
+
+# By the distribution's rustc and the LLVM tools of the same version, which can read its profiles;
+# cargo may be any.
+prove_coverage() {
+	local dir=$OUT/coverage
+	deps_apt_only "rustc-web llvm-22 gcc libc6-dev python3 rsync ca-certificates"
+	deps_cargo
+	rm -rf -- "$dir"
+	mkdir -p -- "$dir"
+	step "copy of the model and its tests" coverage-stage prove_stage "$dir/stage"
+	step "cargo test with coverage" coverage coverage_run "$dir"
+	prove_report coverage "$KLP_DIR/model/coverage.py" "$dir/stage" "$dir/lcov.info" "$COVERAGE_MIN" \
+		"$KLP_DIR/model/uncovered.txt"
+}
+
+coverage_run() {
+	local dir=$1 bin=/usr/lib/llvm$LLVM_SUFFIX/bin
+	cd -- "$dir/stage" || return 1
+	export PATH=$USER_PATH RUSTC=/usr/bin/rustc RUSTFLAGS="-C instrument-coverage" \
+		CARGO_TARGET_DIR=$CACHE/coverage-target LLVM_PROFILE_FILE=$dir/%p-%m.profraw
+	cargo test --locked --workspace --no-fail-fast
+	# The programs that have just run.
+	local -a objects
+	mapfile -t objects < <(cargo test --locked --workspace --no-run --message-format=json |
+		/usr/bin/python3 -c '
+import json, sys
+for line in sys.stdin:
+    if name := json.loads(line).get("executable"):
+        print("-object", name, sep="\n")')
+	"$bin/llvm-profdata" merge -sparse -o "$dir/profile" "$dir"/*.profraw
+	"$bin/llvm-cov" export --format=lcov --instr-profile="$dir/profile" "${objects[@]}" >"$dir/lcov.info"
+	rm -f -- "$dir"/*.profraw
+}
+
+# ---- mutants
+
+deps_mutants() {
+	local have
+	deps_apt_only "gcc libc6-dev python3 rsync ca-certificates"
+	deps_cargo
+	have=$("$CACHE/mutants/bin/cargo-mutants" mutants --version 2>/dev/null | awk '{ print $2 }' || true)
+	[ "$have" != "$MUTANTS_VERSION" ] || return 0
+	step "cargo install cargo-mutants $MUTANTS_VERSION" mutants-install env "PATH=$USER_PATH" \
+		"CARGO_TARGET_DIR=$CACHE/mutants-build" \
+		cargo install --locked --force cargo-mutants --version "$MUTANTS_VERSION" --root "$CACHE/mutants"
+	rm -rf -- "$CACHE/mutants-build"
+}
+
+prove_mutants() {
+	local dir=$OUT/mutants log=$OUT/log/mutants.log rc=0
+	deps_mutants
+	rm -rf -- "$dir"
+	mkdir -p -- "$dir"
+	step "copy of the model and its tests" mutants-stage prove_stage "$dir/stage"
+	# cargo-mutants makes sure that the tests of the first crate pass. Tests of another that always
+	# fail would catch every mutant.
+	step "cargo test, nothing mutated" mutants-baseline mutants_baseline "$dir"
+	printf '%-44s log: %s\n' "cargo mutants" "$(pretty "$log")"
+	mutants_run "$dir" 2>&1 | tee -- "$log" | mutants_progress || rc=$?
+	# 2: some were missed, 3: some hung. Both are for the list.
+	case $rc in
+	0|2|3) ;;
+	*)
+		useful_lines "$log"
+		report mutants fail 0 "cargo mutants" "exit status $rc"
+		return 0
+		;;
+	esac
+	prove_report mutants "$KLP_DIR/model/mutants.py" "$dir/stage" "$dir/mutants.out/outcomes.json" \
+		"$KLP_DIR/model/survivors.txt"
+}
+
+mutants_baseline() {
+	cd -- "$1/stage" || return 1
+	PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/mutants-target cargo test --locked --workspace
+}
+
+# Each mutant is built and tested on its own, two at a time. The time limit is for those that never
+# end: it must not catch any other, also not on a machine that is busy.
+mutants_run() {
+	local package
+	package=$(sed -n 's/^name = "\(.*\)"/\1/p' "$KLP_DIR/${PROVE_CRATES[0]}/Cargo.toml" | head -n 1)
+	cd -- "$1/stage" || return 1
+	unset CARGO_TARGET_DIR
+	PATH=$CACHE/mutants/bin:$USER_PATH PROPTEST_CASES=128 cargo mutants --no-config --colors never \
+		--package "$package" --test-workspace true --file '**/kernel/livepatch/model/**' \
+		--cap-lints true --jobs 2 --timeout 90 --build-timeout 300 \
+		--caught --unviable --output "$1" -- --locked
+}
+
+# One line in twenty of those that say what became of a mutant, and all that are worth reading.
+mutants_progress() {
+	awk '
+	/^Found [0-9]+ mutants/ { all = $2 }
+	/^(caught|unviable|MISSED|TIMEOUT) / { n++ }
+	/^(MISSED|TIMEOUT|ERROR|FAILED) / { print "    " $0; fflush(); next }
+	n && n % 20 == 0 && n != told { print "    " n " of " all; fflush(); told = n }'
+}
