@@ -119,7 +119,7 @@ impl Version {
 
     fn set_below(&self, below: *mut bindings::klp_version) {
         // SAFETY: The field is valid, and all accesses to it are atomic.
-        unsafe { atomic_store(&raw mut (*self.raw.get()).below, below, Relaxed) };
+        unsafe { atomic_store(&raw mut (*self.raw.get()).below, below, Release) };
     }
 }
 
@@ -220,9 +220,10 @@ impl KlpOps {
     ///
     /// Its own `below` stays as it is: a handler that already holds the version goes on from it.
     fn remove(&self, version: &Version) {
-        // ORDERING: None is needed: the version below was published long ago.
+        // ORDERING: Each link is written as in `push`: what is below may have got there in the same
+        // section of `klp_mutex`. Pairs with the address dependencies in the handler.
         match versions::link_to(self.top(), Entry(version)) {
-            Some(Link::Top) => self.top.store(version.below(), Relaxed),
+            Some(Link::Top) => self.top.store(version.below(), Release),
             Some(Link::Above(Entry(above))) => above.set_below(version.below()),
             None => {}
         }

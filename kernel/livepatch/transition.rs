@@ -177,9 +177,8 @@ impl System for Kernel {
 
     fn barrier(self, order: Order) {
         match order {
-            // ORDERING: `StatesThenFlags` pairs with the second read barrier in
-            // klp_ftrace_handler(), `FlagsThenStacks` with the first one. `TargetThenPending` pairs
-            // with `SchedPending`, below, and with `TakePending`, above.
+            // ORDERING: `StatesThenFlags` pairs with `FlagThenState` in klp_ftrace_handler(),
+            // `FlagsThenStacks` with `VersionThenFlag` there. `TargetThenPending` pairs with `SchedPending`, below, and with `TakePending`, above.
             Order::StatesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
                 smp_mb(Write)
             }

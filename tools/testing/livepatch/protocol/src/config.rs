@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) fork: bool,
     pub(crate) exit: bool,
     pub(crate) force: bool,
+    /// Takes minutes.
+    pub(crate) large: bool,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -47,8 +49,16 @@ impl Config {
     }
 }
 
+pub(crate) const MIXED: &str = "no task mixes old and new code";
+pub(crate) const LEFT: &str = "a transition ends with all tasks on one side";
+pub(crate) const FREED: &str = "what is freed is not in use";
+pub(crate) const NO_SIDE: &str = "the handler knows the side of the task";
+pub(crate) const SIDE: &str = "no task has a side before a transition";
+pub(crate) const PENDING: &str = "no task has yet to move after a transition";
+pub(crate) const ENDS: &str = "each transition ends";
+
 macro_rules! faults {
-    ($($(#[doc = $doc:literal])* $name:ident = $text:literal in $scenario:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal in $scenario:literal shows $property:ident,)*) => {
         /// Something that the protocol does, and does not do now.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Fault {
@@ -63,6 +73,11 @@ macro_rules! faults {
                 match self { $(Fault::$name => $text,)* }
             }
 
+            /// The property that does not hold any more.
+            pub(crate) fn property(self) -> &'static str {
+                match self { $(Fault::$name => $property,)* }
+            }
+
             /// A scenario in which it shows.
             pub(crate) fn scenario(self) -> &'static str {
                 match self { $(Fault::$name => $scenario,)* }
@@ -73,59 +88,57 @@ macro_rules! faults {
 
 faults! {
     /// As before Linux 6.1: the flag of a new task is the one that was copied when the fork began.
-    ForkEarlyFlag = "fork-early-flag" in "fork",
+    ForkEarlyFlag = "fork-early-flag" in "fork" shows PENDING,
     /// As in the C core: tasks that exit are in no list once they are unhashed.
-    ExitUnlisted = "exit-unlisted" in "exit",
+    ExitUnlisted = "exit-unlisted" in "exit" shows FREED,
     /// All tasks are walked under RCU only; a new task gets its side when it first needs it.
-    WalkUnlocked = "walk-unlocked" in "fork",
+    WalkUnlocked = "walk-unlocked" in "fork" shows MIXED,
     /// Nobody waits in `complete`, for a patch that is on.
-    NoSyncPatched = "no-sync-patched" in "one",
+    NoSyncPatched = "no-sync-patched" in "one" shows NO_SIDE,
     /// Nobody waits in `complete`, for a patch that is off.
-    NoSyncUnpatched = "no-sync-unpatched" in "one",
+    NoSyncUnpatched = "no-sync-unpatched" in "one" shows MIXED,
     /// Nobody waits in `reverse`.
-    NoSyncReverse = "no-sync-reverse" in "one",
+    NoSyncReverse = "no-sync-reverse" in "one" shows ENDS,
     /// Pending flags are left in `reverse`.
-    NoUnpendReverse = "no-unpend-reverse" in "one",
+    NoUnpendReverse = "no-unpend-reverse" in "one" shows MIXED,
     /// `reverse` leaves the ranges of the other direction published.
-    StaleRanges = "stale-ranges" in "one",
+    StaleRanges = "stale-ranges" in "one" shows MIXED,
     /// A task that was preempted between the call and the function is not seen.
-    NoCallWindow = "no-call-window" in "one",
+    NoCallWindow = "no-call-window" in "one" shows MIXED,
     /// What a task does to move itself can be interrupted by others for long.
-    UpdateDisturbed = "update-disturbed" in "one",
+    UpdateDisturbed = "update-disturbed" in "one" shows MIXED,
     /// Preemption is on after an exiting task has left the last list.
-    LastPreempted = "last-preempted" in "exit",
+    LastPreempted = "last-preempted" in "exit" shows FREED,
     /// The transition flags are set after the versions are on their stacks.
-    FlagsLate = "flags-late" in "one",
+    FlagsLate = "flags-late" in "one" shows MIXED,
     /// The flags are set before the tasks have a side.
-    SidesLate = "sides-late" in "one",
+    SidesLate = "sides-late" in "one" shows NO_SIDE,
     /// Tasks may move before the target is set.
-    TargetLate = "target-late" in "one",
+    TargetLate = "target-late" in "one" shows NO_SIDE,
     /// The flags are cleared before the versions are off their stacks.
-    RevertLate = "revert-late" in "one",
+    RevertLate = "revert-late" in "one" shows MIXED,
     /// `complete` leaves tasks on their side.
-    NoIdle = "no-idle" in "one",
+    NoIdle = "no-idle" in "stacked" shows SIDE,
     /// A task in the middle of a switch by another one can run.
-    Unpinned = "unpinned" in "one",
+    Unpinned = "unpinned" in "one" shows MIXED,
     /// `schedule()` switches a kthread whatever its stack.
-    ScheduleUnchecked = "schedule-unchecked" in "one",
+    ScheduleUnchecked = "schedule-unchecked" in "kthread" shows MIXED,
     /// Functions of a module that comes in mid-transition are not looked for on stacks.
-    NoRefreshRanges = "no-refresh-ranges" in "module",
+    NoRefreshRanges = "no-refresh-ranges" in "module" shows MIXED,
     /// The versions for a module that comes are not in transition.
-    ComingUnflagged = "coming-unflagged" in "module",
-    /// A module goes, and nobody waits for those who look at the versions for it.
-    NoSyncGoing = "no-sync-going" in "module",
+    ComingUnflagged = "coming-unflagged" in "module" shows MIXED,
     /// What is replaced is taken off after nobody looks for it any more.
-    ReplacedLate = "replaced-late" in "replace",
+    ReplacedLate = "replaced-late" in "replace" shows MIXED,
     /// Nops are taken off before what they stand for.
-    NopsFirst = "nops-first" in "replace",
+    NopsFirst = "nops-first" in "replace" shows MIXED,
     /// Only what the new patch lies on is looked for on stacks, and not what lies below.
-    ReplaceShallow = "replace-shallow" in "force-replace",
+    ReplaceShallow = "replace-shallow" in "force-replace" shows FREED,
     /// A forced patch is freed.
-    ForceFrees = "force-frees" in "force",
+    ForceFrees = "force-frees" in "force" shows FREED,
     /// Tasks that sleep are not signalled.
-    NoSignal = "no-signal" in "one",
+    NoSignal = "no-signal" in "one" shows ENDS,
     /// Nobody makes the CPUs pass their idle loops.
-    NoKick = "no-kick" in "idle",
+    NoKick = "no-kick" in "idle" shows ENDS,
 }
 
 const USER: (Kind, Life) = (Kind::User, Life::User);
@@ -164,6 +177,7 @@ pub(crate) fn scenarios() -> Vec<Config> {
         fork: false,
         exit: false,
         force: false,
+        large: false,
         fault: None,
     };
     vec![
@@ -229,11 +243,53 @@ pub(crate) fn scenarios() -> Vec<Config> {
             patches: vec![patch(F), patch(F), replacing(F)],
             force: true,
             depth: 1,
+            large: true,
             ..base.clone()
         },
         Config {
             name: "two",
             tasks: vec![USER, KTHREAD],
+            large: true,
+            ..base.clone()
+        },
+        Config {
+            name: "crowd",
+            tasks: vec![USER, KTHREAD, IDLE],
+            funcs: 1,
+            patches: vec![patch(F)],
+            depth: 1,
+            large: true,
+            ..base.clone()
+        },
+        Config {
+            name: "fork-exit",
+            tasks: vec![USER, UNBORN],
+            funcs: 1,
+            patches: vec![patch(F)],
+            depth: 1,
+            fork: true,
+            exit: true,
+            large: true,
+            ..base.clone()
+        },
+        Config {
+            name: "fork-nested",
+            tasks: vec![USER, UNBORN],
+            fork: true,
+            large: true,
+            ..base.clone()
+        },
+        Config {
+            name: "module-stacked",
+            module_func: Some(1),
+            patches: vec![patch(F | G), patch(G)],
+            large: true,
+            ..base.clone()
+        },
+        Config {
+            name: "registered",
+            patches: vec![patch(F), patch(F | G)],
+            lifetime: Lifetime::Registered,
             ..base
         },
     ]

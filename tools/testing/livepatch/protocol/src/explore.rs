@@ -5,7 +5,14 @@
 use crate::{
     config::{
         Config,
-        Fault, //
+        Fault,
+        ENDS,
+        FREED,
+        LEFT,
+        MIXED,
+        NO_SIDE,
+        PENDING,
+        SIDE, //
     },
     model::{
         operation::{
@@ -365,7 +372,7 @@ fn sleeps_somewhere(task: &TaskState) -> bool {
 }
 
 macro_rules! never {
-    ($name:literal, $violation:ident) => {
+    ($name:expr, $violation:ident) => {
         Property::always($name, |_, state: &State| {
             state.violation != Some(Violation::$violation)
         })
@@ -408,13 +415,13 @@ impl Model for Config {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            never!("no task mixes old and new code", Mixed),
-            never!("a transition ends with all tasks on one side", Left),
-            never!("what is freed is not in use", Freed),
-            never!("the handler knows the side of the task", NoSideInHandler),
-            never!("no task has a side before a transition", SideBefore),
-            never!("no task has yet to move after a transition", PendingAfter),
-            Property::always("each transition ends", |config: &Config, state: &State| {
+            never!(MIXED, Mixed),
+            never!(LEFT, Left),
+            never!(FREED, Freed),
+            never!(NO_SIDE, NoSideInHandler),
+            never!(SIDE, SideBefore),
+            never!(PENDING, PendingAfter),
+            Property::always(ENDS, |config: &Config, state: &State| {
                 let between = state.worker.procedure.is_none() && state.transition.is_some();
                 !between || config.ends(state)
             }),

@@ -23,6 +23,10 @@ use crate::{
             Task,
             Visit, //
         },
+        versions::{
+            self,
+            Leaves, //
+        },
     },
     procedure::{
         blocked,
@@ -33,6 +37,7 @@ use crate::{
     world::{
         Kind,
         Life,
+        OnStack,
         Place,
         Ranges,
         State,
@@ -416,20 +421,18 @@ fn collect(config: &Config, state: &State) -> Ranges {
     let code = |patch: u8, func: u8| config.has(patch, func).then_some(patch);
 
     for func in state.funcs(config, patch) {
-        let stack = state.stack(func);
-        let Some(at) = stack.iter().position(|&other| other == patch) else {
+        let (top, version) = (state.top(func), OnStack::new(state, patch, func));
+
+        if !versions::versions(top).any(|other| other == version) {
             continue;
-        };
-        let settled = |&other: &u8| !state.versions[usize::from(other)][usize::from(func)].flag;
-        let leaving = match target {
-            Target::Unpatched => code(patch, func),
-            Target::Patched => match stack.iter().position(settled) {
-                Some(above) if above < at => continue,
-                Some(below) => code(stack[below], func),
-                None => None,
-            },
-        };
-        ranges.codes.push((func, leaving));
+        }
+        ranges
+            .codes
+            .push(match versions::leaves(top, version, target) {
+                Leaves::Nothing => continue,
+                Leaves::Version(version) => (func, code(version.patch, func)),
+                Leaves::Original => (func, None),
+            });
         if !config.is(Fault::NoCallWindow) {
             ranges.calls.push(func);
         }
@@ -437,11 +440,8 @@ fn collect(config: &Config, state: &State) -> Ranges {
             && config.patches[usize::from(patch)].replace
             && !config.is(Fault::ReplaceShallow)
         {
-            for &below in &stack[at + 1..] {
-                ranges
-                    .codes
-                    .extend(code(below, func).map(|code| (func, Some(code))));
-            }
+            let below = versions::older(top, version).filter_map(|below| code(below.patch, func));
+            ranges.codes.extend(below.map(|code| (func, Some(code))));
         }
     }
     ranges
@@ -574,8 +574,9 @@ impl<'a> System for &'a Machine<'a> {
     }
 }
 
+/// An idle task that sleeps is still the one on its CPU.
 fn is_off_cpu(state: &State, id: usize) -> bool {
-    state.tasks[id].asleep
+    state.tasks[id].asleep && state.tasks[id].kind != Kind::Idle
 }
 
 /// A transition.
@@ -887,18 +888,15 @@ impl Part for ModulePart<'_> {
         self.machine.do_step(|state| state.remove(patch, func));
     }
 
-    fn refresh_ranges(&mut self) -> Result<bool, Infallible> {
-        if !self.is_running() || self.machine.config.is(Fault::NoRefreshRanges) {
-            return Ok(false);
+    fn refresh_ranges(&mut self) -> Result<(), Infallible> {
+        if self.is_running() && !self.machine.config.is(Fault::NoRefreshRanges) {
+            self.machine.publish_ranges();
         }
-        self.machine.publish_ranges();
-        Ok(true)
+        Ok(())
     }
 
     fn synchronize(&mut self) {
-        if !self.machine.config.is(Fault::NoSyncGoing) {
-            self.machine.synchronize();
-        }
+        self.machine.synchronize();
     }
 
     fn synchronize_tasks(&mut self) {

@@ -69,11 +69,10 @@ struct Outcome {
 
 fn explore(config: Config, arguments: &Arguments, print: bool) -> Outcome {
     let start = Instant::now();
-    let fault = config.fault.is_some();
     let mut builder = config.clone().checker().threads(arguments.threads);
 
-    if fault {
-        builder = builder.finish_when(HasDiscoveries::AnyFailures);
+    if let Some(fault) = config.fault {
+        builder = builder.finish_when(HasDiscoveries::AllOf([fault.property()].into()));
     }
     if let Some(states) = arguments.states {
         builder = builder.target_state_count(states);
@@ -100,7 +99,7 @@ fn explore(config: Config, arguments: &Arguments, print: bool) -> Outcome {
     for property in config.properties() {
         let discovery = discoveries.get(property.name);
         match property.expectation {
-            Expectation::Sometimes if fault || discovery.is_some() => {}
+            Expectation::Sometimes if config.fault.is_some() || discovery.is_some() => {}
             Expectation::Sometimes => broken.push((property.name, 0)),
             _ => {
                 if let Some(path) = discovery {
@@ -145,18 +144,20 @@ fn run_fault(fault: Fault, arguments: &Arguments, print: bool) -> Result<bool> {
         ..find(scenario)?
     };
     let outcome = explore(config, arguments, print);
-    let found = match outcome.broken.first() {
+    let shown = |(property, _): &&(&str, usize)| *property == fault.property();
+    let found = outcome.broken.iter().find(shown);
+    let verdict = match found {
         Some((property, steps)) => format!("found in {steps} steps: {property}"),
-        None => "NOT FOUND".to_string(),
+        None => format!("NOT FOUND: {}", fault.property()),
     };
 
     println!(
-        "{:<22} {scenario:<14} {:>10} {:>8.1}  {found}",
+        "{:<22} {scenario:<14} {:>10} {:>8.1}  {verdict}",
         fault.name(),
         outcome.states,
         outcome.seconds
     );
-    Ok(!outcome.broken.is_empty())
+    Ok(found.is_some())
 }
 
 fn run_scenario(config: Config, arguments: &Arguments) -> bool {

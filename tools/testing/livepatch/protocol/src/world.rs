@@ -4,9 +4,16 @@
 
 use crate::{
     config::Config,
-    model::phase::{
-        Phase,
-        Target, //
+    model::{
+        choice::Stacked,
+        phase::{
+            Phase,
+            Target, //
+        },
+        versions::{
+            self,
+            Link, //
+        },
     },
     procedure::{
         Procedure,
@@ -162,7 +169,6 @@ impl TaskState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     pub(crate) flag: bool,
-    pub(crate) on_stack: bool,
     pub(crate) below: Option<u8>,
 }
 
@@ -222,6 +228,41 @@ pub(crate) struct State {
     /// A transition was forced: tasks may have seen anything.
     pub(crate) forced: bool,
     pub(crate) violation: Option<Violation>,
+}
+
+/// A version, seen under `klp_mutex`.
+#[derive(Clone, Copy)]
+pub(crate) struct OnStack<'a> {
+    state: &'a State,
+    pub(crate) patch: u8,
+    func: u8,
+}
+
+impl<'a> OnStack<'a> {
+    pub(crate) fn new(state: &'a State, patch: u8, func: u8) -> Self {
+        OnStack { state, patch, func }
+    }
+
+    fn version(self) -> Version {
+        self.state.versions[usize::from(self.patch)][usize::from(self.func)]
+    }
+}
+
+impl PartialEq for OnStack<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.patch, self.func) == (other.patch, other.func)
+    }
+}
+
+impl Stacked for OnStack<'_> {
+    fn in_transition(self) -> bool {
+        self.version().flag
+    }
+
+    fn below(self) -> Option<Self> {
+        let patch = self.version().below?;
+        Some(OnStack { patch, ..self })
+    }
 }
 
 impl fmt::Debug for State {
@@ -316,41 +357,26 @@ impl State {
         let version = self.version(patch, func);
 
         version.below = below;
-        version.on_stack = true;
         self.tops[usize::from(func)] = Some(patch);
     }
 
     /// Takes a version off. Its own `below` stays, as in the kernel.
     pub(crate) fn remove(&mut self, patch: u8, func: u8) {
         let below = self.version(patch, func).below;
-        let mut at = self.tops[usize::from(func)];
+        let link = versions::link_to(self.top(func), OnStack::new(self, patch, func));
 
-        if !self.version(patch, func).on_stack {
-            return;
-        }
-        self.version(patch, func).on_stack = false;
-        if at == Some(patch) {
-            self.tops[usize::from(func)] = below;
-        }
-        while let Some(above) = at {
-            at = self.version(above, func).below;
-            if at == Some(patch) {
-                self.version(above, func).below = below;
-                return;
-            }
+        match link.map(|link| match link {
+            Link::Top => None,
+            Link::Above(above) => Some(above.patch),
+        }) {
+            Some(None) => self.tops[usize::from(func)] = below,
+            Some(Some(above)) => self.version(above, func).below = below,
+            None => {}
         }
     }
 
-    /// The versions of a function, newest first.
-    pub(crate) fn stack(&self, func: u8) -> Vec<u8> {
-        let mut stack = Vec::new();
-        let mut next = self.tops[usize::from(func)];
-
-        while let Some(patch) = next {
-            stack.push(patch);
-            next = self.versions[usize::from(patch)][usize::from(func)].below;
-        }
-        stack
+    pub(crate) fn top(&self, func: u8) -> Option<OnStack<'_>> {
+        self.tops[usize::from(func)].map(|patch| OnStack::new(self, patch, func))
     }
 
     /// What a task runs if `universe` has the patches that it sees.
