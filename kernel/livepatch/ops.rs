@@ -170,7 +170,7 @@ impl KlpOps {
     #[inline(always)]
     pub(crate) fn top_for_handler(&self) -> *mut bindings::klp_version {
         // ORDERING: An address dependency orders the reads of the version's content after this
-        // one. Pairs with the release in `KlpOps::push`.
+        // one. Pairs with `PushThenRead` in `KlpOps::push`.
         // SAFETY: The place is valid and only changed by atomic stores.
         unsafe { ptr::read_volatile(self.top.as_ptr()) }
     }
@@ -211,8 +211,8 @@ impl KlpOps {
     /// [`KlpOps::remove`] and `synchronize` was called after that.
     unsafe fn push(&self, version: &Version) {
         version.set_below(self.top.load(Relaxed));
-        // ORDERING: Makes `below`, and the transition flag set earlier, visible before the version
-        // itself. Pairs with the address dependency in `KlpOps::top_for_handler`.
+        // ORDERING: `PushThenRead` makes `below`, and the transition flag set earlier, visible before
+        // the version itself. Pairs with the address dependency in `KlpOps::top_for_handler`.
         self.top.store(version.raw.get(), Release);
     }
 

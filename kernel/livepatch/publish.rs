@@ -91,8 +91,8 @@ impl<T> Published<T> {
     pub(crate) fn replace(&self, new: Option<KBox<T>>) -> Retired<T> {
         let new = new.map_or(ptr::null_mut(), KBox::into_raw);
 
-        // ORDERING: Makes the content of `new` visible before its address. Pairs with the address
-        // dependency in `Published::read`.
+        // ORDERING: `PublishThenRead` makes the content of `new` visible before its address. Pairs
+        // with the address dependency in `Published::read`.
         let value = self.0.xchg(new, Release);
         Retired {
             value,
@@ -112,7 +112,8 @@ impl<T> Published<T> {
     #[inline(always)]
     pub(crate) unsafe fn read<'a>(&self) -> Option<&'a T> {
         // ORDERING: An address dependency orders the reads of the value after this one, as with
-        // `READ_ONCE()` in `rcu_dereference()`. Pairs with the release in `Published::replace`.
+        // `READ_ONCE()` in `rcu_dereference()`. Pairs with `PublishThenRead` in
+        // `Published::replace`.
         // SAFETY: The place is valid and aligned, and only changed by atomic stores. What it
         // points to is freed only after `synchronize`, which the caller holds up.
         unsafe { ptr::read_volatile(self.0.as_ptr()).as_ref() }

@@ -5,7 +5,7 @@
 //! The order of the steps is the kernel's own file, `kernel/livepatch/model/protocol.rs`, and so are
 //! the choice of the handler and the rules of the operations.
 
-#![allow(dead_code)]
+#![deny(warnings)]
 
 mod config;
 mod explore;

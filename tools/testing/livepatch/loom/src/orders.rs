@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What must hold in every execution, and what breaks without each rule.
+
+use crate::{
+    model::{
+        phase::Target,
+        protocol::{
+            self,
+            Task, //
+        },
+    },
+    world::{
+        Code,
+        Rule::{
+            self,
+            Assumptions,
+            FlagThenState,
+            FlagsThenStacks,
+            ForkLock,
+            HeldOff,
+            Preemption,
+            PublishThenRead,
+            PushThenRead,
+            SchedPending,
+            StatesThenFlags,
+            Synchronize,
+            TakePending,
+            TargetThenPending,
+            VersionThenFlag, //
+        },
+        Start,
+        Steps,
+        World, //
+    },
+};
+use loom::{
+    model::Builder,
+    sync::Arc,
+    thread, //
+};
+
+/// More than any worker has steps.
+const PAUSES: usize = 32;
+
+/// One thread works on the patch, the other one is a task.
+struct Scene {
+    start: Start,
+    worker: fn(&mut Steps<'_>),
+    task: fn(&World),
+}
+
+impl Scene {
+    /// Explores all executions.
+    fn explore(&self, without: &'static [Rule]) {
+        let &Scene {
+            start,
+            worker,
+            task,
+        } = self;
+
+        // loom leaves out executions that it takes for others' equals, sometimes wrongly so: what
+        // a task does as a whole between two steps of the worker. So there is one exploration for
+        // each step that lets the task go first, and one without.
+        for pause in 0..=PAUSES {
+            Builder::new().check(move || {
+                let world = Arc::new(World::new(start, without));
+                let other = {
+                    let world = world.clone();
+                    thread::spawn(move || task(&world))
+                };
+                worker(&mut Steps::new(&world, pause));
+                other.join().unwrap();
+                world.expect_no_task_left();
+            });
+        }
+    }
+}
+
+fn enable(steps: &mut Steps<'_>) {
+    protocol::enable(steps).unwrap();
+}
+
+fn disable(steps: &mut Steps<'_>) {
+    protocol::disable(steps);
+}
+
+fn enable_and_reverse(steps: &mut Steps<'_>) {
+    enable(steps);
+    protocol::reverse(steps, Target::Patched);
+}
+
+fn disable_and_reverse(steps: &mut Steps<'_>) {
+    disable(steps);
+    protocol::reverse(steps, Target::Unpatched);
+}
+
+fn enable_to_end(steps: &mut Steps<'_>) {
+    enable(steps);
+    if protocol::advance(steps, Target::Patched) {
+        protocol::finish(steps, Target::Patched);
+    }
+}
+
+fn disable_to_end(steps: &mut Steps<'_>) {
+    disable(steps);
+    if protocol::advance(steps, Target::Unpatched) {
+        protocol::finish(steps, Target::Unpatched);
+    }
+}
+
+fn enable_for_sleeper(steps: &mut Steps<'_>) {
+    enable(steps);
+    steps.asleep = true;
+    protocol::advance(steps, Target::Patched);
+}
+
+fn call_unpatched(world: &World) {
+    let code = world.call(0);
+    assert_eq!(code, Code::Original, "an unpatched task runs the patch");
+}
+
+fn call_patched(world: &World) {
+    let code = world.call(0);
+    assert_eq!(code, Code::New, "a patched task runs the original");
+}
+
+fn leave_kernel(world: &World) {
+    world.leave_kernel(0);
+}
+
+fn leave_kernel_and_call(world: &World) {
+    world.leave_kernel(0);
+    if world.task(0).side() == Some(Target::Patched) {
+        call_patched(world);
+    }
+}
+
+fn leave_kernel_and_call_anything(world: &World) {
+    world.leave_kernel(0);
+    world.call(0);
+}
+
+fn schedule(world: &World) {
+    world.schedule(0);
+}
+
+fn schedule_and_call(world: &World) {
+    world.schedule(0);
+    if world.task(0).side() == Some(Target::Patched) {
+        call_patched(world);
+    }
+}
+
+fn fork_and_call(world: &World) {
+    let child = world.fork(0);
+    if world.call(child) == Code::New {
+        panic!("an unpatched task runs the patch");
+    }
+}
+
+fn sleep_and_call(world: &World) {
+    world.run(0, || {
+        if world.task(0).side() == Some(Target::Patched) {
+            call_patched(world);
+        }
+    });
+}
+
+/// The ranges are published anew, since a module comes.
+fn enable_and_refresh(steps: &mut Steps<'_>) {
+    enable(steps);
+    protocol::coming(steps).unwrap();
+}
+
+macro_rules! scenes {
+    ($($(#[doc = $doc:literal])* $name:ident: $start:expr, $worker:ident, $task:ident;)*) => {
+        $($(#[doc = $doc])*
+        const fn $name() -> Scene {
+            Scene { start: $start, worker: $worker, task: $task }
+        })*
+
+        /// With all rules, everything holds.
+        mod all_rules {
+            $(#[test] fn $name() { super::$name().explore(&[]); })*
+        }
+    };
+}
+
+scenes! {
+    /// A task calls the function while a patch is enabled, and does not move.
+    call_when_enabled: Start::WHOLE, enable, call_unpatched;
+    /// The same, and the version is not there before.
+    call_new_version: Start::UNPATCHED, enable, call_unpatched;
+    /// A task calls the function while a patch is disabled, and does not move.
+    call_when_disabled: Start::PATCHED, disable, call_patched;
+    /// A task leaves the kernel, and calls the function when it is back.
+    leave_kernel_when_enabled: Start::WHOLE, enable, leave_kernel_and_call;
+    /// A kthread goes to sleep, and calls the function when it is awake.
+    schedule_when_enabled: Start::WHOLE, enable, schedule_and_call;
+    /// A kthread goes to sleep while there are new ranges.
+    schedule_when_refreshed: Start::WHOLE, enable_and_refresh, schedule;
+    /// A task leaves the kernel while a transition turns round.
+    leave_kernel_when_reversed: Start::WHOLE, enable_and_reverse, leave_kernel;
+    leave_kernel_when_back: Start::PATCHED, disable_and_reverse, leave_kernel;
+    /// A kthread goes to sleep while a transition turns round.
+    schedule_when_reversed: Start::WHOLE, enable_and_reverse, schedule;
+    /// A task moves to the patch, and calls the function while the transition ends.
+    call_at_end: Start::WHOLE, enable_to_end, leave_kernel_and_call_anything;
+    leave_kernel_at_end: Start::WHOLE, enable_to_end, leave_kernel;
+    /// A task moves away from the patch, and calls the function while the patch goes.
+    call_while_patch_goes: Start::PATCHED, disable_to_end, leave_kernel_and_call_anything;
+    /// A kthread moves away from the patch while the patch goes.
+    schedule_while_patch_goes: Start::PATCHED, disable_to_end, schedule;
+    /// A task forks while a patch is enabled; the child calls the function.
+    fork_when_enabled: Start::PARENT, enable, fork_and_call;
+    /// A task that is asleep is moved, and calls the function when it is awake.
+    sleep_when_enabled: Start::WHOLE, enable_for_sleeper, sleep_and_call;
+}
+
+macro_rules! breaks {
+    ($($name:ident: $scene:ident without $($rule:ident)* => $what:literal;)*) => {
+        /// Without them, this is what comes of it.
+        mod without {
+            use super::*;
+
+            $(#[test]
+            #[should_panic(expected = $what)]
+            fn $name() { $scene().explore(&[$($rule),*]); })*
+        }
+    };
+}
+
+breaks! {
+    states_then_flags: call_when_disabled without StatesThenFlags => "the task has no side";
+    flag_then_state: call_when_disabled without FlagThenState => "the task has no side";
+    flags_then_stacks: call_when_enabled without FlagsThenStacks PushThenRead =>
+        "an unpatched task runs the patch";
+    version_then_flag: call_when_enabled without VersionThenFlag =>
+        "an unpatched task runs the patch";
+    push_then_read: call_new_version without FlagsThenStacks PushThenRead =>
+        "a version that is not there";
+    target_then_pending: leave_kernel_when_enabled without TargetThenPending =>
+        "a patched task runs the original";
+    take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no side";
+    target_then_pending_sched: schedule_when_enabled without TargetThenPending => "without ranges";
+    sched_pending: schedule_when_enabled without SchedPending => "without ranges";
+    publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
+    synchronize_stale_flag: leave_kernel_at_end without Synchronize => "NonePending does not hold";
+    synchronize_reverse: leave_kernel_when_reversed without Synchronize => "a task is left behind";
+    synchronize_reverse_sched: schedule_when_reversed without Synchronize => "a task is left behind";
+    synchronize_end: call_at_end without Synchronize Assumptions => "the task has no side";
+    synchronize_free: call_while_patch_goes without Synchronize Assumptions => "a version that is not there";
+    synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions =>
+        "Causality violation";
+    preemption_stale_flag: leave_kernel_at_end without Preemption => "NonePending does not hold";
+    preemption_reverse: leave_kernel_when_reversed without Preemption => "a task is left behind";
+    preemption_end: call_at_end without Preemption Assumptions => "the task has no side";
+    preemption_free: call_while_patch_goes without Preemption Assumptions => "a version that is not there";
+    preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions =>
+        "Causality violation";
+    fork_lock: fork_when_enabled without ForkLock => "a task is left behind";
+    held_off: sleep_when_enabled without HeldOff => "a patched task runs the original";
+}
+
+/// The kernel, and the litmus tests, know the rules by the same names.
+#[test]
+fn names() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
+
+    for (rule, places) in [
+        (
+            StatesThenFlags,
+            &["model/protocol.rs", "shim/handler.c"][..],
+        ),
+        (FlagsThenStacks, &["model/protocol.rs", "shim/handler.c"]),
+        (TargetThenPending, &["model/protocol.rs", "transition.rs"]),
+        (SchedPending, &["model/protocol.rs", "transition.rs"]),
+        (TakePending, &["model/protocol.rs", "transition.rs"]),
+        (VersionThenFlag, &["model/protocol.rs", "shim/handler.c"]),
+        (FlagThenState, &["model/protocol.rs", "shim/handler.c"]),
+        (PushThenRead, &["ops.rs"]),
+        (PublishThenRead, &["publish.rs"]),
+    ] {
+        let name = format!("{rule:?}");
+        for place in places {
+            let text = read(&format!("kernel/livepatch/{place}"));
+            assert!(text.contains(&name), "{place} does not name {name}");
+        }
+        let litmus = format!("{root}tools/testing/livepatch/litmus");
+        let tested = std::fs::read_dir(litmus)
+            .unwrap()
+            .any(|file| file.unwrap().file_name().to_string_lossy().contains(&name));
+        assert!(tested, "there is no litmus test for {name}");
+    }
+}

@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One patched function, one patch and a few tasks, in loom's memory.
+//!
+//! Barriers are fences of the strength that C11 has for them: `smp_wmb()` is a release fence, which
+//! orders earlier writes before later ones for a reader with an acquire fence, which is `smp_rmb()`.
+
+use crate::model::{
+    choice::{
+        self,
+        Stacked, //
+    },
+    phase::Target,
+    protocol::{
+        self,
+        Assumption,
+        Change,
+        Order,
+        Part,
+        Stage,
+        System,
+        Task,
+        Visit, //
+    },
+};
+use loom::{
+    cell::UnsafeCell,
+    sync::{
+        atomic::{
+            fence,
+            AtomicBool,
+            AtomicUsize,
+            Ordering::{
+                self,
+                Acquire,
+                Relaxed,
+                Release,
+                SeqCst, //
+            }, //
+        },
+        Mutex, //
+    },
+    thread,
+};
+
+/// What keeps the protocol in order. Each can be taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Barriers of `protocol.rs`.
+    StatesThenFlags,
+    FlagsThenStacks,
+    TargetThenPending,
+    SchedPending,
+    /// That of `test_and_clear_tsk_thread_flag()`.
+    TakePending,
+    /// Those of the handler.
+    VersionThenFlag,
+    FlagThenState,
+    /// The release stores of `KlpOps::push` and `Published::replace`.
+    PushThenRead,
+    PublishThenRead,
+    /// `Change::synchronize`.
+    Synchronize,
+    /// Preemption is disabled in the handler, in `update` and in `schedule`.
+    Preemption,
+    /// `tasklist_lock` is taken by those who fork.
+    ForkLock,
+    /// The lock by which a task is held off while another one moves it.
+    HeldOff,
+    /// Assumptions of the protocol are checked.
+    Assumptions,
+}
+
+/// Which version a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Original,
+    New,
+}
+
+struct TaskCell {
+    side: AtomicUsize,
+    pending: AtomicBool,
+    /// Held while the task has preemption disabled. Who synchronizes takes it once: that is what the
+    /// work items on each CPU amount to.
+    section: Mutex<()>,
+    /// The lock of `task_call_func()`; here, a task has it as long as it runs.
+    held_off: Mutex<()>,
+}
+
+pub(crate) struct World {
+    target: AtomicUsize,
+    tasks: Vec<TaskCell>,
+    /// How many of the tasks are in the list.
+    listed: AtomicUsize,
+    tasklist_lock: Mutex<()>,
+    flag: AtomicBool,
+    /// 0 or, if the version is on the stack, 1.
+    top: AtomicUsize,
+    /// Is the version whole, and not yet freed?
+    whole: AtomicBool,
+    /// 0 or the number of the ranges, counted from 1.
+    ranges: AtomicUsize,
+    /// The direction that the ranges are for, in the order in which they are published.
+    ranges_of: [UnsafeCell<Option<Target>>; 2],
+    without: Vec<Rule>,
+}
+
+fn encode(side: Option<Target>) -> usize {
+    side.map_or(0, |side| 1 + side as usize)
+}
+
+fn decode(side: usize) -> Option<Target> {
+    match side {
+        1 => Some(Target::Unpatched),
+        2 => Some(Target::Patched),
+        _ => None,
+    }
+}
+
+/// How a scene begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    /// How many tasks there will be.
+    tasks: usize,
+    /// Whether the patch is enabled.
+    patched: bool,
+    /// Whether the version is whole long before it is used.
+    whole: bool,
+}
+
+impl Start {
+    pub(crate) const UNPATCHED: Start = Start {
+        tasks: 1,
+        patched: false,
+        whole: false,
+    };
+    pub(crate) const WHOLE: Start = Start {
+        whole: true,
+        ..Start::UNPATCHED
+    };
+    pub(crate) const PATCHED: Start = Start {
+        patched: true,
+        ..Start::WHOLE
+    };
+    /// The second task is forked by the first one.
+    pub(crate) const PARENT: Start = Start {
+        tasks: 2,
+        ..Start::WHOLE
+    };
+}
+
+impl World {
+    pub(crate) fn new(start: Start, without: &[Rule]) -> Self {
+        World {
+            target: AtomicUsize::new(0),
+            tasks: (0..start.tasks)
+                .map(|_| TaskCell {
+                    side: AtomicUsize::new(0),
+                    pending: AtomicBool::new(false),
+                    section: Mutex::new(()),
+                    held_off: Mutex::new(()),
+                })
+                .collect(),
+            listed: AtomicUsize::new(1),
+            tasklist_lock: Mutex::new(()),
+            flag: AtomicBool::new(false),
+            top: AtomicUsize::new(usize::from(start.patched)),
+            whole: AtomicBool::new(start.whole),
+            ranges: AtomicUsize::new(0),
+            ranges_of: [UnsafeCell::new(None), UnsafeCell::new(None)],
+            without: without.to_vec(),
+        }
+    }
+
+    fn has(&self, rule: Rule) -> bool {
+        !self.without.contains(&rule)
+    }
+
+    fn fence(&self, rule: Rule, ordering: Ordering) {
+        if self.has(rule) {
+            fence(ordering);
+        }
+    }
+
+    fn store_order(&self, rule: Rule) -> Ordering {
+        if self.has(rule) {
+            Release
+        } else {
+            Relaxed
+        }
+    }
+
+    pub(crate) fn task(&self, id: usize) -> TaskRef<'_> {
+        TaskRef { world: self, id }
+    }
+
+    fn in_section<R>(&self, id: usize, f: impl FnOnce() -> R) -> R {
+        let _section = self
+            .has(Rule::Preemption)
+            .then(|| self.tasks[id].section.lock().unwrap());
+        f()
+    }
+
+    /// A call of the function by task `id`.
+    pub(crate) fn call(&self, id: usize) -> Code {
+        self.in_section(id, || self.handle(id))
+    }
+
+    /// `klp_ftrace_handler()`, whose shell is C; the choice is the kernel's own.
+    fn handle(&self, id: usize) -> Code {
+        if self.top.load(Relaxed) == 0 {
+            return Code::Original;
+        }
+        self.fence(Rule::VersionThenFlag, Acquire);
+
+        let mut chosen = Some(Only(self));
+        if Only(self).in_transition() {
+            self.fence(Rule::FlagThenState, Acquire);
+            let side = self.task(id).side();
+            assert!(
+                side.is_some(),
+                "the handler meets a flag, and the task has no side"
+            );
+            chosen = choice::choose(Only(self), side);
+        }
+        match chosen {
+            None => Code::Original,
+            Some(_) => {
+                let whole = self.whole.load(Relaxed);
+                assert!(whole, "the handler uses a version that is not there");
+                Code::New
+            }
+        }
+    }
+
+    /// `schedule()` of task `id`. Its stack is empty.
+    pub(crate) fn schedule(&self, id: usize) {
+        self.in_section(id, || protocol::schedule(self, self.task(id)));
+    }
+
+    /// Task `id` leaves the kernel.
+    pub(crate) fn leave_kernel(&self, id: usize) {
+        protocol::update(Leaving { world: self, id }, self.task(id));
+    }
+
+    /// Task `id` runs: whoever has moved it is done.
+    pub(crate) fn run(&self, id: usize, f: impl FnOnce()) {
+        let _running = self
+            .has(Rule::HeldOff)
+            .then(|| self.tasks[id].held_off.lock().unwrap());
+        f();
+    }
+
+    /// The last task of the list forks the next one. The flag is copied long before.
+    pub(crate) fn fork(&self, parent: usize) -> usize {
+        let child = parent + 1;
+
+        self.tasks[child]
+            .pending
+            .store(self.task(parent).is_pending(), Relaxed);
+        let _lock = self
+            .has(Rule::ForkLock)
+            .then(|| self.tasklist_lock.lock().unwrap());
+        protocol::inherit(self.task(parent), self.task(child));
+        self.listed.store(child + 1, Release);
+        child
+    }
+
+    /// Each task is where it should be, or will get there. In the end.
+    pub(crate) fn expect_no_task_left(&self) {
+        for id in 0..self.listed.load(Relaxed) {
+            let there = self.task(id).side() == System::target(self);
+            assert!(there || self.task(id).is_pending(), "a task is left behind");
+        }
+    }
+}
+
+/// The only version that there may be.
+#[derive(Clone, Copy)]
+struct Only<'a>(&'a World);
+
+impl Stacked for Only<'_> {
+    fn in_transition(self) -> bool {
+        self.0.flag.load(Relaxed)
+    }
+
+    fn below(self) -> Option<Self> {
+        None
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct TaskRef<'a> {
+    world: &'a World,
+    id: usize,
+}
+
+impl TaskRef<'_> {
+    fn cell(&self) -> &TaskCell {
+        &self.world.tasks[self.id]
+    }
+}
+
+impl Task for TaskRef<'_> {
+    fn side(self) -> Option<Target> {
+        decode(self.cell().side.load(Relaxed))
+    }
+
+    fn set_side(self, side: Option<Target>) {
+        self.cell().side.store(encode(side), Relaxed);
+    }
+
+    fn is_pending(self) -> bool {
+        self.cell().pending.load(Relaxed)
+    }
+
+    fn set_pending(self) {
+        // set_bit() reads and writes at once.
+        self.cell().pending.swap(true, Relaxed);
+    }
+
+    fn clear_pending(self) {
+        self.cell().pending.swap(false, Relaxed);
+    }
+
+    fn take_pending(self) -> bool {
+        let taken = self.cell().pending.swap(false, Relaxed);
+        if taken {
+            self.world.fence(Rule::TakePending, SeqCst);
+        }
+        taken
+    }
+}
+
+impl<'a> System for &'a World {
+    type Task = TaskRef<'a>;
+
+    fn target(self) -> Option<Target> {
+        decode(self.target.load(Relaxed))
+    }
+
+    fn set_target(self, target: Option<Target>) {
+        self.target.store(encode(target), Relaxed);
+    }
+
+    fn barrier(self, order: Order) {
+        match order {
+            Order::StatesThenFlags => self.fence(Rule::StatesThenFlags, Release),
+            Order::FlagsThenStacks => self.fence(Rule::FlagsThenStacks, Release),
+            Order::TargetThenPending => self.fence(Rule::TargetThenPending, Release),
+            Order::SchedPending => self.fence(Rule::SchedPending, Acquire),
+        }
+    }
+
+    fn undisturbed(self, f: impl FnOnce()) {
+        f();
+    }
+
+    fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
+        // `Published::read`: an address dependency, of which loom knows nothing.
+        let ranges = self.ranges.load(Acquire);
+        assert!(ranges > 0, "a task is checked without ranges");
+        // SAFETY: loom has made sure of that: it is what this is about.
+        let of = self.ranges_of[ranges - 1].with(|ranges| unsafe { *ranges });
+        assert_eq!(
+            of,
+            System::target(self),
+            "the ranges are not for the target"
+        );
+
+        protocol::switch(self, task);
+        true
+    }
+}
+
+/// The world for a task that leaves the kernel.
+#[derive(Clone, Copy)]
+struct Leaving<'a> {
+    world: &'a World,
+    id: usize,
+}
+
+impl<'a> System for Leaving<'a> {
+    type Task = TaskRef<'a>;
+
+    fn target(self) -> Option<Target> {
+        let target = System::target(self.world);
+        assert!(target.is_some(), "a task moves to no side");
+        target
+    }
+
+    fn set_target(self, target: Option<Target>) {
+        System::set_target(self.world, target);
+    }
+
+    fn barrier(self, order: Order) {
+        self.world.barrier(order);
+    }
+
+    fn undisturbed(self, f: impl FnOnce()) {
+        self.world.in_section(self.id, f);
+    }
+
+    fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
+        self.world.switch_if_safe(task)
+    }
+}
+
+/// A transition.
+pub(crate) struct Steps<'a> {
+    pub(crate) world: &'a World,
+    /// The step before which the task is let go first, counted from 1.
+    pause: usize,
+    steps: usize,
+    /// Ranges that were published so far.
+    published: usize,
+    /// Whether a pass may move tasks that are asleep: here, all of them.
+    pub(crate) asleep: bool,
+}
+
+impl<'a> Steps<'a> {
+    pub(crate) fn new(world: &'a World, pause: usize) -> Self {
+        Steps {
+            world,
+            pause,
+            steps: 0,
+            published: 0,
+            asleep: false,
+        }
+    }
+
+    /// Comes before each step.
+    fn step(&mut self) {
+        self.steps += 1;
+        if self.steps == self.pause {
+            thread::yield_now();
+        }
+    }
+}
+
+impl<'a> Change for Steps<'a> {
+    type System = &'a World;
+    type Error = ();
+
+    fn system(&self) -> &'a World {
+        self.world
+    }
+
+    fn announce(&mut self, _stage: Stage) {
+        self.step();
+    }
+
+    fn expect(&self, assumption: Assumption, holds: bool) {
+        assert!(
+            holds || !self.world.has(Rule::Assumptions),
+            "{assumption:?} does not hold"
+        );
+    }
+
+    fn each_task(&mut self, mut f: impl FnMut(TaskRef<'a>)) {
+        self.step();
+        let _lock = self.world.tasklist_lock.lock().unwrap();
+
+        for id in 0..self.world.listed.load(Acquire) {
+            f(self.world.task(id));
+        }
+    }
+
+    fn each_task_in_turns(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
+        self.step();
+        let _lock = self.world.tasklist_lock.lock().unwrap();
+
+        for id in 0..self.world.listed.load(Acquire) {
+            let held_off = self.world.has(Rule::HeldOff) && self.asleep;
+            let _held_off = held_off.then(|| self.world.tasks[id].held_off.lock().unwrap());
+
+            if self.asleep || self.world.task(id).side() == System::target(self.world) {
+                f(self.world.task(id), false);
+            } else {
+                // It is running.
+                return false;
+            }
+        }
+        true
+    }
+
+    fn flag(&mut self, in_transition: bool) {
+        self.step();
+        self.world.flag.store(in_transition, Relaxed);
+    }
+
+    fn apply(&mut self) -> Result<(), ()> {
+        self.step();
+        self.world.whole.store(true, Relaxed);
+        self.world
+            .top
+            .store(1, self.world.store_order(Rule::PushThenRead));
+        Ok(())
+    }
+
+    fn prepare_to_revert(&mut self) {}
+
+    fn publish_ranges(&mut self, target: Target) {
+        self.step();
+        let ranges = self.published;
+
+        self.published += 1;
+        // SAFETY: As above.
+        self.world.ranges_of[ranges].with_mut(|ranges| unsafe { *ranges = Some(target) });
+        self.world.ranges.store(
+            self.published,
+            self.world.store_order(Rule::PublishThenRead),
+        );
+    }
+
+    fn withdraw_ranges(&mut self) {
+        self.step();
+        self.world.ranges.store(0, Relaxed);
+    }
+
+    fn hook_scheduler(&mut self, _hooked: bool) {}
+
+    fn revert(&mut self) {
+        self.step();
+        self.world.top.store(0, Relaxed);
+    }
+
+    fn revert_replaced(&mut self) {}
+
+    fn synchronize(&mut self) {
+        self.step();
+        if self.world.has(Rule::Synchronize) {
+            for task in &self.world.tasks {
+                drop(task.section.lock().unwrap());
+            }
+        }
+        // Ranges that are not published any more are freed.
+        let current = self.world.ranges.load(Relaxed);
+        for ranges in (0..self.published).filter(|ranges| ranges + 1 != current) {
+            // SAFETY: As above.
+            self.world.ranges_of[ranges].with_mut(|ranges| unsafe { *ranges = None });
+        }
+    }
+
+    fn synchronize_tasks(&mut self) {}
+
+    fn discard(&mut self) {}
+
+    fn conclude(&mut self, target: Target) {
+        self.step();
+        if target == Target::Unpatched {
+            // The patch goes.
+            self.world.whole.store(false, Relaxed);
+        }
+    }
+
+    fn keep_for_ever(&mut self, _target: Target) {}
+}
+
+impl Part for Steps<'_> {
+    type Error = ();
+
+    fn apply(&mut self) -> Result<(), ()> {
+        Ok(())
+    }
+
+    fn revert(&mut self) {}
+
+    fn refresh_ranges(&mut self) -> Result<(), ()> {
+        self.publish_ranges(Target::Patched);
+        Ok(())
+    }
+
+    fn synchronize(&mut self) {
+        Change::synchronize(self);
+    }
+
+    fn synchronize_tasks(&mut self) {}
+}
