@@ -170,6 +170,6 @@ mutants_progress() {
 	awk '
 	/^Found [0-9]+ mutants/ { all = $2 }
 	/^(caught|unviable|MISSED|TIMEOUT) / { n++ }
-	/^(MISSED|TIMEOUT|ERROR|FAILED) / { print "    " $0; fflush(); next }
+	/^(MISSED|TIMEOUT|ERROR|FAILED) / { sub(/tools[^ ]*\/kernel\/livepatch\//, ""); print "    " $0; fflush(); next }
 	n && n % 20 == 0 && n != told { print "    " n " of " all; fflush(); told = n }'
 }

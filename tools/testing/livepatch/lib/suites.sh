@@ -152,37 +152,6 @@ kunit_run() {
 }
 
 kunit() {
-	local build=$CACHE/build-uml$BASE_KEY log=$OUT/log/kunit.log json=$OUT/log/kunit.json
-	if [ ! -f "$TREE/kernel/livepatch/.kunitconfig" ]; then
-		report kunit fail 0 "kernel/livepatch/.kunitconfig exists" "there is no such file"
-		return 0
-	fi
-	step "build KUnit kernel (UML)" kunit-build locked kunit build "$build"
-	printf '%-44s log: %s\n' "run KUnit" "$(pretty "$log")"
-	rm -f -- "$json"
-	local rc=0
-	( cd -- "$TREE" && ./tools/testing/kunit/kunit.py exec --kunitconfig=kernel/livepatch --build_dir="$build" \
-		--timeout=300 --json="$json" ) >"$log" 2>&1 || rc=$?
-	cp -f -- "$build/test.log" "$OUT/log/kunit-console.log" 2>/dev/null || true
-	local n=0 bad=0 status name
-	while IFS=$'\t' read -r status name; do
-		n=$((n + 1))
-		[ "$status" != fail ] || bad=$((bad + 1))
-		report kunit "$status" 0 "$name"
-	done < <([ ! -s "$json" ] || kunit_cases "$json")
-	if [ "$n" -eq 0 ]; then
-		useful_lines "$log"
-		report kunit fail 0 "kunit.py" "no test ran (exit status $rc)"
-	elif [ "$rc" -ne 0 ] && [ "$bad" -eq 0 ]; then
-		useful_lines "$log"
-		report kunit fail 0 "kunit.py" "exit status $rc"
-	elif [ "$bad" -ne 0 ]; then
-		grep -E -B4 'FAILED|EXPECTATION|ASSERTION' -- "$log" | head -n 60 || true
-	fi
-	kernel_log_clean kunit "$OUT/log/kunit-console.log"
-}
-
-kunit() {
 	( cd -- "$TREE" && ./tools/testing/kunit/kunit.py "$1" --kunitconfig=kernel/livepatch --build_dir="$2" \
 		--make_options "LLVM=$LLVM_SUFFIX" --jobs "$JOBS" )
 }

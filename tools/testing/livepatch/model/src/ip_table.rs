@@ -143,10 +143,10 @@ fn home(size: usize, ip: usize) -> usize {
 /// a table, but not by much.
 #[test]
 fn call_sites_are_spread() {
-    let entries = 1000;
+    let entries = 500;
     let size = slots_for(entries).unwrap();
 
-    for distance in [1, 4, 16, 48, 64, 1024, 4096] {
+    for distance in [16, 48, 64, 4096] {
         let homes: HashSet<usize> = (0..entries)
             .map(|n| home(size, usize::MAX - 3 - n * distance))
             .collect();
