@@ -31,6 +31,10 @@ pub(crate) struct Config {
     pub(crate) fork: bool,
     pub(crate) exit: bool,
     pub(crate) force: bool,
+    /// Applying a patch may fail.
+    pub(crate) failures: bool,
+    /// No task calls a patched function while a patch is being applied.
+    pub(crate) quiet: bool,
     /// Takes minutes.
     pub(crate) large: bool,
     pub(crate) fault: Option<Fault>,
@@ -91,8 +95,9 @@ faults! {
     ForkEarlyFlag = "fork-early-flag" in "fork" shows PENDING,
     /// As in the C core: tasks that exit are in no list once they are unhashed.
     ExitUnlisted = "exit-unlisted" in "exit" shows FREED,
-    /// All tasks are walked under RCU only; a new task gets its side when it first needs it.
-    WalkUnlocked = "walk-unlocked" in "fork" shows MIXED,
+    /// All tasks are walked under RCU only; the side of a new task is the target as long as it has
+    /// none.
+    WalkUnlocked = "walk-unlocked" in "fork-reverse" shows MIXED,
     /// Nobody waits in `complete`, for a patch that is on.
     NoSyncPatched = "no-sync-patched" in "one" shows NO_SIDE,
     /// Nobody waits in `complete`, for a patch that is off.
@@ -177,6 +182,8 @@ pub(crate) fn scenarios() -> Vec<Config> {
         fork: false,
         exit: false,
         force: false,
+        failures: true,
+        quiet: false,
         large: false,
         fault: None,
     };
@@ -197,6 +204,17 @@ pub(crate) fn scenarios() -> Vec<Config> {
             patches: vec![patch(F)],
             depth: 1,
             fork: true,
+            ..base.clone()
+        },
+        // Has only the counter-example to a walk without the lock that takes a patch that is turned
+        // round, and not the shorter ones.
+        Config {
+            name: "fork-reverse",
+            tasks: vec![USER, UNBORN],
+            depth: 1,
+            fork: true,
+            failures: false,
+            quiet: true,
             ..base.clone()
         },
         Config {

@@ -105,7 +105,9 @@ impl Config {
                         if state.transition.is_none() =>
                     {
                         actions.push(begin(Procedure::Enable(patch)));
-                        actions.push(begin(Procedure::EnableFails(patch)));
+                        if self.failures {
+                            actions.push(begin(Procedure::EnableFails(patch)));
+                        }
                     }
                     Ok(Step::Start(Target::Unpatched)) => {
                         actions.push(begin(Procedure::Disable(patch)));
@@ -234,7 +236,9 @@ impl Config {
             }) => actions.push(own(Own::Return)),
             None => {}
         }
-        if task.depth() < self.depth {
+        let quiet = self.quiet && matches!(state.worker.procedure, Some(Procedure::Enable(_)));
+
+        if task.depth() < self.depth && !quiet {
             for func in (0..self.funcs).filter(|&func| state.is_loaded(self, func)) {
                 actions.push(own(Own::Call(func)));
             }

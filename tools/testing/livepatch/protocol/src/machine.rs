@@ -218,10 +218,7 @@ impl<'a> Machine<'a> {
     /// The handler has met a version in transition, and the task has no side.
     pub(crate) fn side_in_handler(&self) -> Option<Target> {
         if self.config.is(Fault::WalkUnlocked) {
-            // The task gets its side now.
-            let target = System::target(self);
-            self.current().set_side(target);
-            return target;
+            return System::target(self);
         }
         self.along(|state| state.violate(Violation::NoSideInHandler));
         None

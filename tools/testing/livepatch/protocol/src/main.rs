@@ -13,6 +13,8 @@ mod machine;
 #[path = "../../../../../kernel/livepatch/model/mod.rs"]
 mod model;
 mod procedure;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use anyhow::{
@@ -38,23 +40,24 @@ use std::time::{
 };
 
 /// Explores all that tasks can do during a livepatch transition, step by step.
+///
+/// Without an option: all scenarios, then all faults. The table names for each scenario the number of
+/// states that were explored, and for each fault the length of the shortest way to show it that was
+/// found.
 #[derive(Parser)]
 struct Arguments {
-    /// Only this scenario.
+    /// Only this scenario; with --fault, that fault in this scenario.
     #[arg(long)]
     scenario: Option<String>,
-    /// Seed this fault: there must be a counter-example, which is printed.
+    /// Only this fault: the counter-example is printed.
     #[arg(long)]
     fault: Option<String>,
-    /// Seed each fault in turn, in the scenario where it shows.
-    #[arg(long)]
-    faults: bool,
     /// List scenarios and faults.
     #[arg(long)]
     list: bool,
-    /// How many states to explore at most, in each scenario.
+    /// Lines "pass|fail, tab, name, tab, remark" at the end, for a program.
     #[arg(long)]
-    states: Option<usize>,
+    report: bool,
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -67,15 +70,12 @@ struct Outcome {
     broken: Vec<(&'static str, usize)>,
 }
 
-fn explore(config: Config, arguments: &Arguments, print: bool) -> Outcome {
+fn explore(config: &Config, threads: usize, print: bool) -> Outcome {
     let start = Instant::now();
-    let mut builder = config.clone().checker().threads(arguments.threads);
+    let mut builder = config.clone().checker().threads(threads);
 
     if let Some(fault) = config.fault {
         builder = builder.finish_when(HasDiscoveries::AllOf([fault.property()].into()));
-    }
-    if let Some(states) = arguments.states {
-        builder = builder.target_state_count(states);
     }
     let checker = builder.spawn_bfs();
     let mut told = Instant::now();
@@ -137,76 +137,103 @@ fn fault_of(name: &str) -> Result<Fault> {
         .with_context(|| format!("no fault '{name}', see --list"))
 }
 
-fn run_fault(fault: Fault, arguments: &Arguments, print: bool) -> Result<bool> {
-    let scenario = arguments.scenario.as_deref().unwrap_or(fault.scenario());
-    let config = Config {
-        fault: Some(fault),
-        ..find(scenario)?
-    };
-    let outcome = explore(config, arguments, print);
-    let shown = |(property, _): &&(&str, usize)| *property == fault.property();
-    let found = outcome.broken.iter().find(shown);
-    let verdict = match found {
-        Some((property, steps)) => format!("found in {steps} steps: {property}"),
-        None => format!("NOT FOUND: {}", fault.property()),
-    };
-
-    println!(
-        "{:<22} {scenario:<14} {:>10} {:>8.1}  {verdict}",
-        fault.name(),
-        outcome.states,
-        outcome.seconds
-    );
-    Ok(found.is_some())
+/// What is known after an exploration, for a table.
+struct Verdict {
+    name: String,
+    good: bool,
+    remark: String,
 }
 
-fn run_scenario(config: Config, arguments: &Arguments) -> bool {
-    let outcome = explore(config.clone(), arguments, true);
-    let verdict = if outcome.broken.is_empty() {
-        "holds".to_string()
-    } else {
-        format!("BROKEN: {:?}", outcome.broken)
-    };
+impl Verdict {
+    fn of_fault(fault: Fault, scenario: &str, threads: usize, print: bool) -> Result<Self> {
+        let config = Config {
+            fault: Some(fault),
+            ..find(scenario)?
+        };
+        let outcome = explore(&config, threads, print);
+        let shown = |(property, _): &&(&str, usize)| *property == fault.property();
+        let found = outcome.broken.iter().find(shown);
 
-    println!(
-        "{:<22} {:>10} states, depth {:>4}, {:>7.1} s  {verdict}",
-        config.name, outcome.states, outcome.depth, outcome.seconds
-    );
-    outcome.broken.is_empty()
+        Ok(Verdict {
+            name: format!("fault {} in {scenario}", fault.name()),
+            good: found.is_some(),
+            remark: match found {
+                Some((property, steps)) => format!(
+                    "found, {steps} steps, {} states, {:.1} s: not '{property}'",
+                    outcome.states, outcome.seconds
+                ),
+                None => format!(
+                    "NOT FOUND in {} states: '{}' should not hold",
+                    outcome.states,
+                    fault.property()
+                ),
+            },
+        })
+    }
+
+    fn of_scenario(config: &Config, threads: usize) -> Self {
+        let outcome = explore(config, threads, true);
+        let mut remark = format!(
+            "{} states, depth {}, {:.1} s",
+            outcome.states, outcome.depth, outcome.seconds
+        );
+
+        for (property, steps) in &outcome.broken {
+            remark += &format!("; after {steps} steps NOT '{property}'");
+        }
+        Verdict {
+            name: format!("scenario {}", config.name),
+            good: outcome.broken.is_empty(),
+            remark,
+        }
+    }
+}
+
+fn list() {
+    for config in scenarios() {
+        let remark = if config.large { ", takes minutes" } else { "" };
+        println!("scenario {}{remark}", config.name);
+    }
+    for fault in Fault::ALL {
+        println!("fault {} (in {})", fault.name(), fault.scenario());
+    }
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let threads = arguments.threads;
+    let mut verdicts = Vec::new();
+    let mut tell = |verdict: Verdict| {
+        println!("{:<40} {}", verdict.name, verdict.remark);
+        verdicts.push(verdict);
+    };
 
     if arguments.list {
-        for config in scenarios() {
-            println!("scenario {}", config.name);
-        }
-        for fault in Fault::ALL {
-            println!("fault {} (in {})", fault.name(), fault.scenario());
-        }
+        list();
         return Ok(());
     }
-
-    let mut bad = 0;
     if let Some(name) = &arguments.fault {
-        bad += usize::from(!run_fault(fault_of(name)?, &arguments, true)?);
-    } else if arguments.faults {
-        for &fault in Fault::ALL {
-            bad += usize::from(!run_fault(fault, &arguments, false)?);
-        }
+        let fault = fault_of(name)?;
+        let scenario = arguments.scenario.as_deref().unwrap_or(fault.scenario());
+        tell(Verdict::of_fault(fault, scenario, threads, true)?);
+    } else if let Some(name) = &arguments.scenario {
+        tell(Verdict::of_scenario(&find(name)?, threads));
     } else {
         for config in scenarios() {
-            if arguments
-                .scenario
-                .as_ref()
-                .is_none_or(|name| name == config.name)
-            {
-                bad += usize::from(!run_scenario(config, &arguments));
-            }
+            tell(Verdict::of_scenario(&config, threads));
+        }
+        for &fault in Fault::ALL {
+            tell(Verdict::of_fault(fault, fault.scenario(), threads, false)?);
         }
     }
-    if bad > 0 {
+
+    if arguments.report {
+        for Verdict { name, good, remark } in &verdicts {
+            println!("{}\t{name}\t{remark}", if *good { "pass" } else { "fail" });
+        }
+    }
+    let bad = verdicts.iter().filter(|verdict| !verdict.good).count();
+    if bad > 0 && !arguments.report {
         bail!("{bad} not as expected");
     }
     Ok(())

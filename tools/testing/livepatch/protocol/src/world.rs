@@ -23,7 +23,6 @@ use crate::{
 use std::fmt;
 
 /// More than any scenario has.
-pub(crate) const TASKS: usize = 4;
 pub(crate) const FUNCS: usize = 2;
 pub(crate) const PATCHES: usize = 3;
 
