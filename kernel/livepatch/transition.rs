@@ -134,6 +134,11 @@ impl Task for TaskRef {
         unsafe { atomic_store(&raw mut (*self.0).patch_state, patch_state(side), Relaxed) };
     }
 
+    fn is_exiting(self) -> bool {
+        // SAFETY: The task is valid, and the flag is never taken back.
+        unsafe { atomic_load(&raw mut (*self.0).flags, Relaxed) & bindings::PF_EXITING != 0 }
+    }
+
     fn is_pending(self) -> bool {
         // SAFETY: The task is valid.
         unsafe { bindings::test_tsk_thread_flag(self.0, bindings::TIF_PATCH_PENDING as c_int) != 0 }

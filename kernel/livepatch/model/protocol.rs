@@ -20,6 +20,9 @@ pub(crate) trait Task: Copy {
 
     fn set_side(self, side: Option<Target>);
 
+    /// Is the task exiting? Then a walk may meet it twice.
+    fn is_exiting(self) -> bool;
+
     /// Has the task yet to move?
     fn is_pending(self) -> bool;
 
@@ -214,9 +217,11 @@ fn begin<C: Change>(change: &mut C, target: Target) {
     let from = Some(target.opposite());
     let mut no_side = true;
     change.each_task(|task| {
-        // It may be met for the second time.
-        let side = task.side();
-        no_side &= side.is_none() || side == from;
+        no_side &= match task.side() {
+            None => true,
+            // It may be met for the second time.
+            side => side == from && task.is_exiting(),
+        };
         task.set_side(from);
     });
     change.expect(Assumption::NoSide, no_side);

@@ -3,7 +3,7 @@
 # make prove: what takes longer than a test and needs neither the kernel tree nor a VM.
 
 # Each step is a function prove_NAME that calls report for what it found. KLP_ONLY selects steps.
-PROVE_STEPS=(coverage mutants)
+PROVE_STEPS=(loom litmus protocol coverage mutants)
 
 # The host crates that have tests of kernel/livepatch/model, as folders of this one. The first has
 # all of it as a module, and its copy is what gets mutated. A mutant is caught if the tests of any
@@ -45,6 +45,44 @@ prove_report() {
 	elif [ "$n" -eq 0 ]; then
 		report "$suite" fail 0 "${1##*/}" "it found nothing to look at"
 	fi
+}
+
+# ---- memory order
+
+prove_loom() { suite_loom; }
+
+# herd7 is in no registry that this tool uses: who has it names it by HERD=.
+prove_litmus() {
+	local log=$OUT/log/litmus.log rc=0 status name remark
+	if ! command -v "${HERD:-herd7}" >/dev/null; then
+		say "    no herd7: set HERD=/path/to/herd7 (7.58 or later) to check the litmus tests"
+		report litmus skip 0 "herd7" "not installed"
+		return 0
+	fi
+	deps_for_tree
+	base_all
+	printf '%-44s log: %s\n' "herd7" "$(pretty "$log")"
+	"$KLP_DIR/litmus/run.sh" --herd "${HERD:-herd7}" --jobs 2 "$BASE" >"$log" 2>&1 || rc=$?
+	while IFS=$'\t' read -r status name remark; do
+		report litmus "$status" 0 "$name" "$remark"
+	done < <(awk '$3 == "Never" || $3 == "Sometimes" {
+		print ($1 == "ok" ? "pass" : "fail") "\t" $2 "\t" "expected " $3 ", found " $4 }' "$log")
+	sed -n '/^RULE/,$p' "$log"
+	[ "$rc" -eq 0 ] || report litmus fail 0 "litmus/run.sh" "exit status $rc"
+}
+
+# ---- the order of the steps
+
+# All scenarios, the large ones too, and all faults. It tells how far it is by itself.
+prove_protocol() {
+	deps_cargo
+	step "cargo build" protocol-build protocol_build
+	prove_report protocol "$CACHE/protocol-target/release/klp-protocol" --report
+}
+
+protocol_build() {
+	( cd -- "$KLP_DIR/protocol" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/protocol-target \
+		cargo build --locked --release )
 }
 
 # ---- a workspace

@@ -6,6 +6,8 @@ test_verb() {
 	report_start
 	test_prepare
 	test_suite model suite_model
+	test_suite protocol suite_protocol
+	test_suite loom suite_loom
 	test_suite kunit suite_kunit
 	test_suite compile-fail suite_compile_fail
 	test_suite vm suite_vm "$KLP_CORE"
@@ -65,22 +67,31 @@ suite_wanted() {
 	return 1
 }
 
-# ---- (a) kernel/livepatch/model on the host
+# ---- (a) kernel/livepatch/model on the host: its rules one by one, and what they make together
 
-suite_model() {
-	local dir=$KLP_DIR/model log=$OUT/log/model.log rc=0
+suite_model() { cargo_suite model; }
+
+# The order of a transition's steps, all interleavings of it, and what is found without some.
+suite_protocol() { cargo_suite protocol; }
+
+# What the memory model makes of it.
+suite_loom() { cargo_suite loom; }
+
+# cargo_suite NAME: the crate in this folder; each of its tests is one of ours.
+cargo_suite() {
+	local suite=$1 dir=$KLP_DIR/$1 log=$OUT/log/$1.log rc=0
 	if [ ! -f "$dir/Cargo.toml" ]; then
-		report model fail 0 "tools/testing/livepatch/model exists" "there is no such crate"
+		report "$suite" fail 0 "tools/testing/livepatch/$suite exists" "there is no such crate"
 		return 0
 	fi
 	deps_cargo
 	printf '%-44s log: %s\n' "cargo test" "$(pretty "$log")"
 	# The user's own PATH: here rustup's cargo and rustc belong together.
-	( cd -- "$dir" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/model-target cargo test --locked --no-fail-fast ) >"$log" 2>&1 || rc=$?
+	( cd -- "$dir" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/$suite-target RUST_BACKTRACE=0 cargo test --locked --no-fail-fast ) >"$log" 2>&1 || rc=$?
 	local before
 	before=$(wc -l <"$RESULTS")
 	while IFS=$'\t' read -r status name; do
-		report model "$status" 0 "$name"
+		report "$suite" "$status" 0 "$name"
 	done < <(awk '
 		/^ *(Running|Doc-tests) / { unit = $NF; if ($1 == "Running") { unit = $2 " " $3; if ($2 != "unittests") unit = $2 } else unit = "doc " $2; next }
 		match($0, /^test .* \.\.\. (ok|FAILED|ignored)/) {
@@ -92,10 +103,10 @@ suite_model() {
 		}' "$log")
 	if [ "$(wc -l <"$RESULTS")" -eq "$before" ]; then
 		useful_lines "$log"
-		report model fail 0 "cargo test" "no test ran (exit status $rc)"
-	elif [ "$rc" -ne 0 ] && ! tail -n "+$((before + 1))" "$RESULTS" | grep -q $'^model\tfail'; then
+		report "$suite" fail 0 "cargo test" "no test ran (exit status $rc)"
+	elif [ "$rc" -ne 0 ] && ! tail -n "+$((before + 1))" "$RESULTS" | grep -q "^$suite	fail"; then
 		useful_lines "$log"
-		report model fail 0 "cargo test" "exit status $rc"
+		report "$suite" fail 0 "cargo test" "exit status $rc"
 	elif [ "$rc" -ne 0 ]; then
 		grep -A12 '^---- .* ----' -- "$log" | head -n 60 || true
 	fi

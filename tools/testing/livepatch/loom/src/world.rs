@@ -311,6 +311,10 @@ impl Task for TaskRef<'_> {
         self.cell().side.store(encode(side), Relaxed);
     }
 
+    fn is_exiting(self) -> bool {
+        false
+    }
+
     fn is_pending(self) -> bool {
         self.cell().pending.load(Relaxed)
     }

@@ -123,7 +123,7 @@ faults! {
     /// The flags are cleared before the versions are off their stacks.
     RevertLate = "revert-late" in "one" shows MIXED,
     /// `complete` leaves tasks on their side.
-    NoIdle = "no-idle" in "stacked" shows SIDE,
+    NoIdle = "no-idle" in "one" shows SIDE,
     /// A task in the middle of a switch by another one can run.
     Unpinned = "unpinned" in "one" shows MIXED,
     /// `schedule()` switches a kthread whatever its stack.

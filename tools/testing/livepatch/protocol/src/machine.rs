@@ -480,6 +480,12 @@ impl Task for TaskRef<'_> {
         }
     }
 
+    fn is_exiting(self) -> bool {
+        self.machine.ask(|state| {
+            state.tasks[self.id].life >= Life::Exiting || state.tasks[self.id].life == Life::Unborn
+        })
+    }
+
     fn is_pending(self) -> bool {
         self.machine.ask(|state| state.tasks[self.id].pending)
     }

@@ -74,7 +74,7 @@ pub(crate) enum Kind {
 /// How far a task is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Life {
-    /// There is no such task yet, or no more.
+    /// There is no such task yet, or no more. Of one that is gone, a walk may still have the pointer.
     Unborn,
     /// In user space.
     User,
