@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """What cargo-mutants found, compared with the list of mutants that no test can catch.
 
-    mutants.py TREE OUTCOMES LIST
+    mutants.py TREE LIST OUTCOMES...
 
-TREE is what was mutated, OUTCOMES the outcomes.json of cargo-mutants. LIST says at its top what it
-looks like.
+TREE is what was mutated, OUTCOMES the outcomes.json of each run of cargo-mutants. LIST says at its
+top what it looks like.
 
 Prints a table, and for each file and each mistake a line: "pass" or "fail", a tab, what it is, and
 a remark after a tab. A mistake is a mutant that was not caught and is not in the list, or one that
@@ -76,7 +76,7 @@ def mutants(tree, path):
 
 
 def main():
-    tree, outcomes, path = sys.argv[1:]
+    tree, path, *outcomes = sys.argv[1:]
     listed = collections.Counter(explained(path))
     files = collections.defaultdict(collections.Counter)
     mistakes = []
