@@ -5,9 +5,8 @@
 # Each step is a function prove_NAME that calls report for what it found. KLP_ONLY selects steps.
 PROVE_STEPS=(loom litmus protocol coverage mutants)
 
-# The host crates that have tests of kernel/livepatch/model, as folders of this one. The first has
-# all of it as a module, and its copy is what gets mutated. A mutant is caught if the tests of any
-# of them fail; coverage is that of all of them together.
+# The host crates that have tests of kernel/livepatch/model, as folders of this one. Coverage is that
+# of all of them together.
 PROVE_CRATES=(model protocol loom)
 
 # Lines of a file that tests must reach, in percent.
@@ -85,34 +84,34 @@ protocol_build() {
 		cargo build --locked --release )
 }
 
-# ---- a workspace
+# ---- copies
 
-# The model is outside the folders of the crates that include it, and tools that work on one
-# package would not see it. So these get a copy of both, at the same places, as one workspace.
-# prove_stage DIR
+# prove_stage DIR: a copy of the model and of the crates with its tests, at their places.
 prove_stage() {
 	local stage=$1 here=tools/testing/livepatch crate
-	mkdir -p -- "$stage/kernel/livepatch" "$stage/$here"
-	rsync -a --delete -- "$REPO/kernel/livepatch/model" "$stage/kernel/livepatch/"
-	for crate in "${PROVE_CRATES[@]}"; do
+	mkdir -p -- "$stage/kernel" "$stage/$here"
+	# The core, too: a test looks for the names of the barriers in it.
+	rsync -a --delete -- "$REPO/kernel/livepatch" "$stage/kernel/"
+	for crate in "${PROVE_CRATES[@]}" litmus; do
 		rsync -a --delete --exclude=/target -- "$KLP_DIR/$crate/" "$stage/$here/$crate/"
-		# Each is its own workspace in the repository.
-		sed -i '/^\[workspace\]/d' "$stage/$here/$crate/Cargo.toml"
 	done
-	{
-		printf '[workspace]\nresolver = "2"\nmembers = [\n'
-		printf "    \"$here/%s\",\n" "${PROVE_CRATES[@]}"
-		printf ']\n'
+}
+
+# prove_workspace DIR CRATE: the same for cargo-mutants, with one crate. It copies the workspace, and
+# the model is outside of the crate's folder: so that is not the workspace, the whole copy is.
+prove_workspace() {
+	local stage=$1 crate=$2 here=tools/testing/livepatch
+	prove_stage "$stage"
+	sed -i '/^\[workspace\]/d' "$stage/$here/$crate/Cargo.toml"
+	cat >"$stage/Cargo.toml" <<-EOF
+		[workspace]
+		resolver = "2"
+		members = ["$here/$crate"]
 		# What explores has to be fast; profiles of members do not count.
-		printf '[profile.dev.package."*"]\nopt-level = 2\n'
-		printf '[profile.dev.package.klp-%s]\nopt-level = 2\n' protocol loom
-	} >"$stage/Cargo.toml"
-	# Their lock files, too: entries are paragraphs. What is locked stays as it is.
-	for crate in "${PROVE_CRATES[@]}"; do
-		cat -- "$KLP_DIR/$crate/Cargo.lock"
-		echo
-	done | awk 'BEGIN { RS = ""; ORS = "\n\n" } !seen[$0]++' >"$stage/Cargo.lock"
-	( cd -- "$stage" && PATH=$USER_PATH cargo fetch )
+		[profile.dev]
+		opt-level = $([ "$crate" = model ] && echo 0 || echo 2)
+	EOF
+	mv -- "$stage/$here/$crate/Cargo.lock" "$stage/"
 }
 
 # ---- coverage
@@ -133,18 +132,22 @@ prove_coverage() {
 
 coverage_run() {
 	local dir=$1 bin=/usr/lib/llvm$LLVM_SUFFIX/bin
-	cd -- "$dir/stage" || return 1
+	local -a objects=() found
+	local crate
 	export PATH=$USER_PATH RUSTC=/usr/bin/rustc RUSTFLAGS="-C instrument-coverage" \
 		CARGO_TARGET_DIR=$CACHE/coverage-target LLVM_PROFILE_FILE=$dir/%p-%m.profraw
-	cargo test --locked --workspace --no-fail-fast
-	# The programs that have just run.
-	local -a objects
-	mapfile -t objects < <(cargo test --locked --workspace --no-run --message-format=json |
-		/usr/bin/python3 -c '
+	for crate in "${PROVE_CRATES[@]}"; do
+		cd -- "$dir/stage/tools/testing/livepatch/$crate" || return 1
+		cargo test --locked --no-fail-fast
+		# The program that has just run.
+		mapfile -t found < <(cargo test --locked --no-run --message-format=json |
+			/usr/bin/python3 -c '
 import json, sys
 for line in sys.stdin:
     if name := json.loads(line).get("executable"):
         print("-object", name, sep="\n")')
+		objects+=("${found[@]}")
+	done
 	"$bin/llvm-profdata" merge -sparse -o "$dir/profile" "$dir"/*.profraw
 	"$bin/llvm-cov" export --format=lcov --instr-profile="$dir/profile" "${objects[@]}" >"$dir/lcov.info"
 	rm -f -- "$dir"/*.profraw
@@ -169,10 +172,7 @@ prove_mutants() {
 	deps_mutants
 	rm -rf -- "$dir"
 	mkdir -p -- "$dir"
-	step "copy of the model and its tests" mutants-stage prove_stage "$dir/stage"
-	# cargo-mutants makes sure that the tests of the first crate pass. Tests of another that always
-	# fail would catch every mutant.
-	step "cargo test, nothing mutated" mutants-baseline mutants_baseline "$dir"
+	step "copies of the model and its tests" mutants-stage mutants_stage "$dir"
 	printf '%-44s log: %s\n' "cargo mutants" "$(pretty "$log")"
 	mutants_all "$dir" 2>&1 | tee -- "$log" | mutants_progress || rc=$?
 	if [ "$rc" -ne 0 ]; then
@@ -180,38 +180,37 @@ prove_mutants() {
 		report mutants fail 0 "cargo mutants" "exit status $rc"
 		return 0
 	fi
-	prove_report mutants "$KLP_DIR/model/mutants.py" "$dir/stage" "$KLP_DIR/model/survivors.txt" \
-		"$dir"/*/mutants.out/outcomes.json
+	prove_report mutants "$KLP_DIR/model/mutants.py" "$dir/model" "$KLP_DIR/model/survivors.txt" \
+		"$dir"/*.out/mutants.out/outcomes.json
 }
 
-mutants_baseline() {
-	cd -- "$1/stage" || return 1
-	PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/mutants-target cargo test --locked --workspace
+mutants_stage() {
+	prove_workspace "$1/model" model
+	prove_workspace "$1/protocol" protocol
 }
 
 # Who tests the rules one by one does not know the order of the steps, and the other way round.
 mutants_all() {
-	mutants_run "$1" rules 90 --package klp-model --file '**/kernel/livepatch/model/**' \
+	mutants_run "$1" model 90 --file '**/kernel/livepatch/model/**' \
 		--exclude '**/protocol.rs' -- --locked
 	# Not the longest tests: they find nothing that no other one does.
-	mutants_run "$1" protocol 600 --package klp-protocol --file '**/kernel/livepatch/model/protocol.rs' \
-		--test-package klp-loom,klp-protocol -- --locked -- \
+	mutants_run "$1" protocol 600 --file '**/kernel/livepatch/model/protocol.rs' -- --locked -- \
 		--skip scenario::fork_reverse --skip fault::walk_unlocked
 }
 
-# mutants_run DIR NAME LIMIT ARGUMENT...: each mutant is built and tested on its own, two at a time.
+# mutants_run DIR CRATE LIMIT ARGUMENT...: each mutant is built and tested on its own, two at a time.
 # The time limit is for those that never end: it must not catch any other, also not on a machine that
 # is busy.
 mutants_run() {
-	local dir=$1 name=$2 limit=$3 rc=0
+	local dir=$1 crate=$2 limit=$3 rc=0
 	shift 3
-	mkdir -p -- "$dir/$name"
+	mkdir -p -- "$dir/$crate.out"
 	(
-		cd -- "$dir/stage" || exit 1
+		cd -- "$dir/$crate" || exit 1
 		unset CARGO_TARGET_DIR
 		PATH=$CACHE/mutants/bin:$USER_PATH PROPTEST_CASES=128 RUST_BACKTRACE=0 cargo mutants \
 			--no-config --colors never --cap-lints true --jobs 2 --timeout "$limit" \
-			--build-timeout 600 --caught --unviable --output "$dir/$name" "$@"
+			--build-timeout 600 --caught --unviable --output "$dir/$crate.out" "$@"
 	) || rc=$?
 	# 2: some were missed, 3: some hung. Both are for the list.
 	case $rc in 0|2|3) return 0 ;; *) return "$rc" ;; esac

@@ -4,7 +4,7 @@
 
     mutants.py TREE LIST OUTCOMES...
 
-TREE is what was mutated, OUTCOMES the outcomes.json of each run of cargo-mutants. LIST says at its
+TREE has what was mutated, OUTCOMES the outcomes.json of each run of cargo-mutants. LIST says at its
 top what it looks like.
 
 Prints a table, and for each file and each mistake a line: "pass" or "fail", a tab, what it is, and
@@ -13,6 +13,7 @@ is in the list and was caught, or is not there any more.
 """
 
 import collections
+import itertools
 import json
 import os
 import sys
@@ -81,7 +82,7 @@ def main():
     files = collections.defaultdict(collections.Counter)
     mistakes = []
 
-    for key, start in mutants(tree, outcomes):
+    for key, start in itertools.chain.from_iterable(mutants(tree, run) for run in outcomes):
         file, line, text, kind = key
         files[file]["mutants"] += 1
         files[file][kind] += 1
