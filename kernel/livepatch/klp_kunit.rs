@@ -1062,3 +1062,507 @@ mod states {
         assert!(!fits(&[two], &[two, one]));
     }
 }
+
+/// In which order the steps of a transition come. What tasks do between them is for the model
+/// checker on the host.
+#[kunit_tests(klp_model_protocol)]
+mod protocol {
+    use super::model::{
+        phase::Target::{
+            self,
+            Patched,
+            Unpatched, //
+        },
+        protocol::{
+            self,
+            Assumption,
+            Change,
+            Order,
+            Part,
+            Stage,
+            System,
+            Task,
+            Visit, //
+        },
+    };
+    use core::cell::Cell;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Event {
+        Target(Option<Target>),
+        Side(Option<Target>),
+        Pend,
+        Unpend,
+        Barrier(Order),
+        Flag(bool),
+        Apply,
+        PrepareToRevert,
+        Ranges(Target),
+        NoRanges,
+        Hook(bool),
+        Revert,
+        RevertReplaced,
+        Synchronize,
+        SynchronizeTasks,
+        Discard,
+        Conclude(Target),
+        Keep(Target),
+        Stage(Stage),
+        Wrong(Assumption),
+    }
+    use Event::*;
+
+    /// One task and one patch, and what was done to them.
+    struct Bench {
+        log: [Cell<Option<Event>>; 32],
+        target: Cell<Option<Target>>,
+        side: Cell<Option<Target>>,
+        pending: Cell<bool>,
+        /// The stack of the task is safe.
+        safe: Cell<bool>,
+        offline: Cell<bool>,
+        fails: Cell<bool>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Bench {
+                log: [const { Cell::new(None) }; 32],
+                target: Cell::new(None),
+                side: Cell::new(None),
+                pending: Cell::new(false),
+                safe: Cell::new(false),
+                offline: Cell::new(false),
+                fails: Cell::new(false),
+            }
+        }
+
+        /// In mid-transition towards `target`; the task has yet to move.
+        fn moving(target: Target) -> Self {
+            let bench = Bench::new();
+
+            bench.target.set(Some(target));
+            bench.side.set(Some(target.opposite()));
+            bench.pending.set(true);
+            bench
+        }
+
+        fn note(&self, event: Event) {
+            if let Some(free) = self.log.iter().find(|place| place.get().is_none()) {
+                free.set(Some(event));
+            }
+        }
+
+        /// Was this done, and nothing else?
+        fn did(&self, events: &[Event]) -> bool {
+            let log = self.log.iter().map_while(Cell::get);
+            log.eq(events.iter().copied())
+        }
+
+        fn steps(&self) -> Steps<'_> {
+            Steps(self)
+        }
+    }
+
+    impl Task for &Bench {
+        fn side(self) -> Option<Target> {
+            self.side.get()
+        }
+
+        fn set_side(self, side: Option<Target>) {
+            self.note(Side(side));
+            self.side.set(side);
+        }
+
+        fn is_exiting(self) -> bool {
+            false
+        }
+
+        fn is_pending(self) -> bool {
+            self.pending.get()
+        }
+
+        fn set_pending(self) {
+            self.note(Pend);
+            self.pending.set(true);
+        }
+
+        fn clear_pending(self) {
+            self.note(Unpend);
+            self.pending.set(false);
+        }
+
+        fn take_pending(self) -> bool {
+            self.pending.replace(false)
+        }
+    }
+
+    impl<'a> System for &'a Bench {
+        type Task = &'a Bench;
+
+        fn target(self) -> Option<Target> {
+            self.target.get()
+        }
+
+        fn set_target(self, target: Option<Target>) {
+            self.note(Event::Target(target));
+            self.target.set(target);
+        }
+
+        fn barrier(self, order: Order) {
+            self.note(Barrier(order));
+        }
+
+        fn undisturbed(self, f: impl FnOnce()) {
+            f();
+        }
+
+        fn switch_if_safe(self, task: &'a Bench) -> bool {
+            if self.safe.get() {
+                protocol::switch(self, task);
+            }
+            self.safe.get()
+        }
+    }
+
+    struct Steps<'a>(&'a Bench);
+
+    impl<'a> Change for Steps<'a> {
+        type System = &'a Bench;
+        type Error = ();
+
+        fn system(&self) -> &'a Bench {
+            self.0
+        }
+
+        fn announce(&mut self, stage: Stage) {
+            self.0.note(Stage(stage));
+        }
+
+        fn expect(&self, assumption: Assumption, holds: bool) {
+            if !holds {
+                self.0.note(Wrong(assumption));
+            }
+        }
+
+        fn each_task(&mut self, mut f: impl FnMut(&'a Bench)) {
+            f(self.0);
+        }
+
+        fn each_task_in_turns(&mut self, mut f: impl FnMut(&'a Bench, bool) -> Visit) -> bool {
+            f(self.0, self.0.offline.get());
+            true
+        }
+
+        fn flag(&mut self, in_transition: bool) {
+            self.0.note(Flag(in_transition));
+        }
+
+        fn apply(&mut self) -> Result<(), ()> {
+            self.0.note(Apply);
+            if self.0.fails.get() {
+                return Err(());
+            }
+            Ok(())
+        }
+
+        fn prepare_to_revert(&mut self) {
+            self.0.note(PrepareToRevert);
+        }
+
+        fn publish_ranges(&mut self, target: Target) {
+            self.0.note(Ranges(target));
+        }
+
+        fn withdraw_ranges(&mut self) {
+            self.0.note(NoRanges);
+        }
+
+        fn hook_scheduler(&mut self, hooked: bool) {
+            self.0.note(Hook(hooked));
+        }
+
+        fn revert(&mut self) {
+            self.0.note(Revert);
+        }
+
+        fn revert_replaced(&mut self) {
+            self.0.note(RevertReplaced);
+        }
+
+        fn synchronize(&mut self) {
+            self.0.note(Synchronize);
+        }
+
+        fn synchronize_tasks(&mut self) {
+            self.0.note(SynchronizeTasks);
+        }
+
+        fn discard(&mut self) {
+            self.0.note(Discard);
+        }
+
+        fn conclude(&mut self, target: Target) {
+            self.0.note(Conclude(target));
+        }
+
+        fn keep_for_ever(&mut self, target: Target) {
+            self.0.note(Keep(target));
+        }
+    }
+
+    impl Part for Steps<'_> {
+        type Error = ();
+
+        fn apply(&mut self) -> Result<(), ()> {
+            Change::apply(self)
+        }
+
+        fn revert(&mut self) {
+            Change::revert(self);
+        }
+
+        fn refresh_ranges(&mut self) -> Result<(), ()> {
+            self.0.note(Ranges(Patched));
+            Ok(())
+        }
+
+        fn synchronize(&mut self) {
+            Change::synchronize(self);
+        }
+
+        fn synchronize_tasks(&mut self) {
+            Change::synchronize_tasks(self);
+        }
+    }
+
+    #[test]
+    fn enable() {
+        let bench = Bench::new();
+
+        assert!(protocol::enable(&mut bench.steps()).is_ok());
+        assert!(bench.did(&[
+            Stage(Stage::Initializing(Patched)),
+            Event::Target(Some(Patched)),
+            Side(Some(Unpatched)),
+            Barrier(Order::StatesThenFlags),
+            Flag(true),
+            Barrier(Order::FlagsThenStacks),
+            Apply,
+            Ranges(Patched),
+            Stage(Stage::Starting(Patched)),
+            Barrier(Order::TargetThenPending),
+            Pend,
+            Hook(true),
+        ]));
+    }
+
+    #[test]
+    fn enable_fails() {
+        let bench = Bench::new();
+
+        bench.fails.set(true);
+        assert!(protocol::enable(&mut bench.steps()).is_err());
+        assert!(bench.did(&[
+            Stage(Stage::Initializing(Patched)),
+            Event::Target(Some(Patched)),
+            Side(Some(Unpatched)),
+            Barrier(Order::StatesThenFlags),
+            Flag(true),
+            Barrier(Order::FlagsThenStacks),
+            Apply,
+            Stage(Stage::Canceling),
+            Event::Target(Some(Unpatched)),
+            Stage(Stage::Completing(Unpatched)),
+            NoRanges,
+            Revert,
+            Synchronize,
+            Flag(false),
+            SynchronizeTasks,
+            Discard,
+            Side(None),
+            Conclude(Unpatched),
+            Stage(Stage::Complete(Unpatched)),
+            Event::Target(None),
+        ]));
+    }
+
+    #[test]
+    fn disable() {
+        let bench = Bench::new();
+
+        protocol::disable(&mut bench.steps());
+        assert!(bench.did(&[
+            Stage(Stage::Initializing(Unpatched)),
+            Event::Target(Some(Unpatched)),
+            Side(Some(Patched)),
+            Barrier(Order::StatesThenFlags),
+            Flag(true),
+            PrepareToRevert,
+            Ranges(Unpatched),
+            Stage(Stage::Starting(Unpatched)),
+            Barrier(Order::TargetThenPending),
+            Pend,
+            Hook(true),
+        ]));
+    }
+
+    #[test]
+    fn task_with_side_before() {
+        let bench = Bench::moving(Patched);
+
+        protocol::disable(&mut bench.steps());
+        assert!(bench
+            .log
+            .iter()
+            .any(|event| event.get() == Some(Wrong(Assumption::NoSide))));
+    }
+
+    #[test]
+    fn reverse() {
+        let bench = Bench::moving(Patched);
+
+        protocol::reverse(&mut bench.steps(), Patched);
+        // The task is where it goes back to.
+        assert!(bench.did(&[
+            Stage(Stage::Reversing(Patched)),
+            Unpend,
+            Synchronize,
+            Stage(Stage::Reversed(Unpatched)),
+            Event::Target(Some(Unpatched)),
+            Ranges(Unpatched),
+            Stage(Stage::Starting(Unpatched)),
+            Barrier(Order::TargetThenPending),
+            Hook(true),
+        ]));
+    }
+
+    #[test]
+    fn finish() {
+        let bench = Bench::new();
+
+        bench.side.set(Some(Patched));
+        protocol::finish(&mut bench.steps(), Patched);
+        assert!(bench.did(&[
+            Hook(false),
+            Stage(Stage::Completing(Patched)),
+            NoRanges,
+            RevertReplaced,
+            Flag(false),
+            Synchronize,
+            Discard,
+            Side(None),
+            Conclude(Patched),
+            Stage(Stage::Complete(Patched)),
+            Event::Target(None),
+        ]));
+    }
+
+    #[test]
+    fn pending_task_in_the_end() {
+        let bench = Bench::moving(Patched);
+
+        protocol::finish(&mut bench.steps(), Patched);
+        assert!(bench
+            .log
+            .iter()
+            .any(|event| event.get() == Some(Wrong(Assumption::NonePending))));
+    }
+
+    #[test]
+    fn advance() {
+        let bench = Bench::moving(Patched);
+
+        assert!(!protocol::advance(&mut bench.steps(), Patched));
+        assert!(bench.did(&[]));
+
+        bench.safe.set(true);
+        assert!(protocol::advance(&mut bench.steps(), Patched));
+        assert!(protocol::advance(&mut bench.steps(), Patched));
+        assert!(bench.did(&[Unpend, Side(Some(Patched))]));
+    }
+
+    #[test]
+    fn advance_offline() {
+        let bench = Bench::moving(Unpatched);
+
+        bench.offline.set(true);
+        assert!(protocol::advance(&mut bench.steps(), Unpatched));
+        assert!(bench.did(&[Unpend, Side(Some(Unpatched))]));
+    }
+
+    #[test]
+    fn force() {
+        let bench = Bench::moving(Unpatched);
+
+        protocol::force(&mut bench.steps(), Unpatched);
+        assert!(bench.did(&[Side(Some(Unpatched)), Keep(Unpatched)]));
+        assert!(!bench.pending.get());
+    }
+
+    #[test]
+    fn update() {
+        let bench = Bench::moving(Patched);
+
+        protocol::update(&bench, &bench);
+        protocol::update(&bench, &bench);
+        assert!(bench.did(&[Side(Some(Patched))]));
+    }
+
+    #[test]
+    fn schedule() {
+        let bench = Bench::moving(Patched);
+
+        protocol::schedule(&bench, &bench);
+        bench.safe.set(true);
+        protocol::schedule(&bench, &bench);
+        protocol::schedule(&bench, &bench);
+        assert!(bench.did(&[
+            Barrier(Order::SchedPending),
+            Barrier(Order::SchedPending),
+            Unpend,
+            Side(Some(Patched)),
+        ]));
+    }
+
+    #[test]
+    fn inherit() {
+        let (parent, child) = (Bench::moving(Patched), Bench::new());
+
+        protocol::inherit(&parent, &child);
+        assert!(child.did(&[Pend, Side(Some(Unpatched))]));
+
+        // The parent has moved since its flag was copied.
+        let (parent, child) = (Bench::new(), Bench::new());
+        parent.side.set(Some(Patched));
+        child.pending.set(true);
+
+        protocol::inherit(&parent, &child);
+        assert!(child.did(&[Unpend, Side(Some(Patched))]));
+    }
+
+    #[test]
+    fn coming() {
+        let bench = Bench::new();
+
+        assert!(protocol::coming(&mut bench.steps()).is_ok());
+        assert!(bench.did(&[Apply, Ranges(Patched), Synchronize]));
+    }
+
+    #[test]
+    fn coming_fails() {
+        let bench = Bench::new();
+
+        bench.fails.set(true);
+        assert!(protocol::coming(&mut bench.steps()).is_err());
+        assert!(bench.did(&[Apply, Revert, Synchronize]));
+    }
+
+    #[test]
+    fn going() {
+        let bench = Bench::new();
+
+        protocol::going(&mut bench.steps());
+        assert!(bench.did(&[Revert, Ranges(Patched), Synchronize, SynchronizeTasks]));
+    }
+}
