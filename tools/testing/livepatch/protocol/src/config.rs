@@ -301,7 +301,6 @@ pub(crate) fn scenarios() -> Vec<Config> {
             name: "module-stacked",
             module_func: Some(1),
             patches: vec![patch(F | G), patch(G)],
-            large: true,
             ..base.clone()
         },
         Config {

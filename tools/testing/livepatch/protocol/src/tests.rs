@@ -63,6 +63,7 @@ tests! {
         registered = "registered",
         replace = "replace",
         module = "module",
+        module_stacked = "module-stacked",
         force = "force",
     }
     {
