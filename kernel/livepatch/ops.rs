@@ -8,6 +8,10 @@
 //! over ftrace's records for each.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::ip_table::{
         self,
         Slot, //
@@ -408,6 +412,7 @@ impl Ops {
 
     /// Makes a stack for each call site that has none, and lets the handler find it.
     fn prepare(&mut self, sites: &[Site<'_>]) -> Result<(), AllocError> {
+        fault::check(Point::MakeStacks).map_err(|_| AllocError)?;
         // Room for this table and for the `None` that ends it, see `collect`.
         self.retired.reserve(2, GFP_KERNEL)?;
 
@@ -535,12 +540,14 @@ impl Ops {
         let live = self.shared > 0;
 
         // SAFETY: `ips` has `count` elements. May sleep, as the caller may.
-        let filter = to_result(unsafe {
-            if live {
-                bindings::klp_shim_filter_add(ips.as_mut_ptr(), count)
-            } else {
-                bindings::klp_shim_filter_set(ips.as_mut_ptr(), count)
-            }
+        let filter = fault::check(Point::SetFilter).and_then(|()| {
+            to_result(unsafe {
+                if live {
+                    bindings::klp_shim_filter_add(ips.as_mut_ptr(), count)
+                } else {
+                    bindings::klp_shim_filter_set(ips.as_mut_ptr(), count)
+                }
+            })
         });
         filter.map_err(|error| AttachError {
             index: None,
@@ -551,7 +558,9 @@ impl Ops {
 
         if !live {
             // SAFETY: The ops are not registered, as no call site is attached.
-            to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| AttachError {
+            let registered = fault::check(Point::RegisterHandler)
+                .and_then(|()| to_result(unsafe { bindings::klp_shim_register() }));
+            registered.map_err(|error| AttachError {
                 index: None,
                 handler_refused: true,
                 error,
@@ -657,6 +666,28 @@ impl Ops {
                 error.to_errno()
             );
         }
+    }
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+impl Ops {
+    /// What the tests compare: for each stack in use the call site, whether it is attached, and the
+    /// replacements from top to bottom.
+    pub(crate) fn in_use(
+        &self,
+    ) -> impl Iterator<Item = (usize, bool, impl Iterator<Item = usize> + '_)> {
+        self.stacks
+            .iter()
+            .filter(|ops| !ops.is_empty() || ops.attached.load(Relaxed))
+            .map(|ops| {
+                let versions = ops.versions().map(Version::new_func);
+                (ops.ip, ops.attached.load(Relaxed), versions)
+            })
+    }
+
+    /// How many call sites are in the filter of the shared `ftrace_ops`.
+    pub(crate) fn shared(&self) -> usize {
+        self.shared
     }
 }
 

@@ -3,6 +3,10 @@
 //! The patches that are known, and who may do what, when.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::{
         operation::{
             self,
@@ -203,6 +207,12 @@ impl Registry {
         }
     }
 
+    /// How many modules of patches are not yet, or never will be, gone.
+    #[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving.len()
+    }
+
     /// Whether patches can be taken.
     pub(crate) fn is_ready(&self) -> bool {
         !self.root.is_null()
@@ -290,6 +300,7 @@ impl Registry {
 
     /// Refuses a patch that cannot cope with the states of those that are enabled.
     pub(crate) fn check_states(&self, name: &CStr, states: &[Declared], replace: bool) -> Result {
+        fault::check(Point::CheckStates)?;
         let new = states.iter().map(|declared| declared.state);
 
         let compatible = self.patches.iter().all(|old| {
@@ -351,6 +362,7 @@ impl Registry {
             .count();
         let known = self.patches.len() + self.idle.len();
 
+        fault::check(Point::MakeRoom)?;
         self.patches.reserve(1, GFP_KERNEL)?;
         self.idle.reserve(registered + 1, GFP_KERNEL)?;
         self.leaving.reserve(known + 1, GFP_KERNEL)?;
@@ -361,6 +373,7 @@ impl Registry {
     fn prepare(&self, patch: &mut Patch) -> Result {
         if patch.replace {
             for old in &self.patches {
+                fault::check(Point::AddNops)?;
                 patch.add_nops(old)?;
             }
         }
@@ -449,11 +462,13 @@ impl Registry {
 
     /// Enables a registered patch. If that fails, it is as before.
     fn enable_idle(&mut self, id: PatchId) -> Result {
+        fault::check(Point::MakeRoomToEnable)?;
         self.patches.reserve(1, GFP_KERNEL)?;
 
         let mut patch = self.take_idle(id)?;
         let prepared = self
             .check_states(&patch.name, &patch.states, patch.replace)
+            .and_then(|()| fault::check(Point::HoldModule))
             .and_then(|()| patch.hold_module())
             .and_then(|()| self.prepare(&mut patch));
         if let Err(error) = prepared {
@@ -483,6 +498,7 @@ impl Registry {
         if transition.is_some() {
             return Err(EBUSY);
         }
+        fault::check(Point::PreviousStates)?;
         let previous = states_of(older)?;
 
         pr_notice!("enabling patch '{}'\n", &*patch.name);
@@ -634,15 +650,18 @@ fn states_of(patches: &[Patch]) -> Result<KVec<Declared>> {
 /// Runs the callbacks of a patch and applies its objects, one after the other.
 fn apply(patch: &mut Patch, ops: &mut Ops) -> Result<KBox<Ranges>> {
     for object in patch.objects.iter_mut().filter(|object| object.is_loaded()) {
-        object.pre_patch().inspect_err(|_| {
-            pr_warn!(
-                "pre-patch callback failed for object '{}'\n",
-                object.label()
-            );
-        })?;
+        fault::check(Point::PrePatch)
+            .and_then(|()| object.pre_patch())
+            .inspect_err(|_| {
+                pr_warn!(
+                    "pre-patch callback failed for object '{}'\n",
+                    object.label()
+                );
+            })?;
         object.apply(ops).inspect_err(|_| {
             pr_warn!("failed to patch object '{}'\n", object.label());
         })?;
     }
+    fault::check(Point::CollectRanges)?;
     Ranges::collect(patch, ops, Target::Patched)
 }
