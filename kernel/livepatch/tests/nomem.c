@@ -9,6 +9,7 @@
 #include <linux/gfp.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include <linux/fault-inject.h>
 #include "tests.h"
 
@@ -17,10 +18,23 @@ static struct task_struct *klp_test_nomem_task;
 static unsigned int klp_test_nomem_nth, klp_test_nomem_met;
 
 /* Called instead of should_failslab(). */
-static notrace int klp_test_no_memory(struct kmem_cache *s, gfp_t gfpflags)
+static notrace int klp_test_no_slab(struct kmem_cache *s, gfp_t gfpflags)
 {
 	return gfpflags & __GFP_NOFAIL ? 0 : -ENOMEM;
 }
+
+/*
+ * Called instead of kvrealloc(), which is where the vectors of the core come
+ * from: it gets along without the slab allocator.
+ */
+static notrace void *klp_test_no_kvrealloc(const void *p, size_t size,
+					   unsigned long align, gfp_t flags,
+					   int nid)
+{
+	return NULL;
+}
+
+static unsigned long klp_test_slab_ip, klp_test_kvrealloc_ip;
 
 static void notrace klp_test_nomem_handler(unsigned long ip,
 					   unsigned long parent_ip,
@@ -30,9 +44,12 @@ static void notrace klp_test_nomem_handler(unsigned long ip,
 	if (READ_ONCE(klp_test_nomem_task) != current || !in_task())
 		return;
 
-	if (++klp_test_nomem_met == klp_test_nomem_nth)
-		ftrace_regs_set_instruction_pointer(fregs,
-						    (unsigned long)klp_test_no_memory);
+	if (++klp_test_nomem_met != klp_test_nomem_nth)
+		return;
+
+	ftrace_regs_set_instruction_pointer(fregs, ip == klp_test_slab_ip ?
+					    (unsigned long)klp_test_no_slab :
+					    (unsigned long)klp_test_no_kvrealloc);
 }
 
 static struct ftrace_ops klp_test_nomem_ops = {
@@ -45,11 +62,18 @@ static struct ftrace_ops klp_test_nomem_ops = {
 
 int klp_test_nomem_start(void)
 {
-	unsigned long ip = ftrace_location((unsigned long)should_failslab);
-	int ret;
+	unsigned long ips[2];
 
-	ret = ip ? ftrace_set_filter_ip(&klp_test_nomem_ops, ip, 0, 1) : -ENOENT;
-	return ret ?: register_ftrace_function(&klp_test_nomem_ops);
+	klp_test_slab_ip = ftrace_location((unsigned long)should_failslab);
+	klp_test_kvrealloc_ip =
+		ftrace_location((unsigned long)kvrealloc_node_align_noprof);
+	if (!klp_test_slab_ip || !klp_test_kvrealloc_ip)
+		return -ENOENT;
+
+	ips[0] = klp_test_slab_ip;
+	ips[1] = klp_test_kvrealloc_ip;
+	return ftrace_set_filter_ips(&klp_test_nomem_ops, ips, 2, 0, 1) ?:
+	       register_ftrace_function(&klp_test_nomem_ops);
 }
 
 void klp_test_nomem_stop(void)
