@@ -3,8 +3,7 @@
 //! The steps of register and enable that can fail, and faults that the KUnit tests inject there.
 //!
 //! `tests/faults.rs` lets each of them fail. A step that has no point here is found by
-//! `tools/testing/livepatch/fault-points.py`, and one that takes memory is failed without a point
-//! as well.
+//! `tests/fault-points.py`, and one that takes memory is failed without a point as well.
 
 use kernel::prelude::*;
 

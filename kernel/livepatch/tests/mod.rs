@@ -173,8 +173,8 @@ const ABSENT: &CStr = c"klp_test_absent";
 ///
 /// # Invariants
 ///
-/// `module` is one of `klp_test_module()`; the pointers in `descriptor` are null or point into it or
-/// to statics.
+/// `module` is one of `klp_test_module()`. The pointers in `descriptor` are null, or point into it
+/// or to statics.
 struct Livepatch {
     module: *mut bindings::module,
     /// `None` only while it is dropped.

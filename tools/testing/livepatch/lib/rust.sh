@@ -51,7 +51,7 @@ suite_kunit_x86() {
 		bad=$((bad + 1))
 		printf '    %s\n' "$name"
 		report kunit-x86 fail 0 "fault-points.py" "$name"
-	done < <("$KLP_DIR/fault-points.py" "$REPO/kernel/livepatch")
+	done < <("$REPO/kernel/livepatch/tests/fault-points.py")
 	if [ "$points" -eq 0 ]; then
 		report kunit-x86 fail 0 "fault-points.py" "it did not run to its end"
 	elif [ "$bad" -eq 0 ]; then

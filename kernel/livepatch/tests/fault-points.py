@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Is there a fault point at each step of register and enable that can fail?
 
-Usage: fault-points.py KERNEL/LIVEPATCH
+Usage: fault-points.py [KERNEL/LIVEPATCH]
 
 Reads the core's source, not as a compiler would: whatever is called by a name
 that a function of the core has counts as a call of it. Beginning at
@@ -157,7 +157,7 @@ def steps(function):
 
 
 def main():
-    root = Path(sys.argv[1])
+    root = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).resolve().parent.parent
     known = {}
     for file in FILES:
         for function in functions(file, strip((root / f"{file}.rs").read_text())):
