@@ -17,6 +17,7 @@ use crate::fault::{
 };
 use kernel::{
     bindings,
+    error::to_result,
     prelude::*, //
 };
 
@@ -315,7 +316,7 @@ struct NoMemory(());
 impl NoMemory {
     fn start() -> Result<Self> {
         // SAFETY: May sleep. There is one at a time: tests run one after the other.
-        kernel::error::to_result(unsafe { bindings::klp_test_nomem_start() })?;
+        to_result(unsafe { bindings::klp_test_nomem_start() })?;
         Ok(NoMemory(()))
     }
 
@@ -396,5 +397,37 @@ mod tests {
     #[test]
     fn each_allocation_of_enable_without_register() -> Result {
         fail_each_allocation(EnableOneShot)
+    }
+
+    #[test]
+    fn function_of_another_owner_is_refused() -> Result {
+        let scene = Scene::new()?;
+        let patch = Livepatch::new(
+            0,
+            &[
+                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
+                Patched::new(c"klp_test_two", bindings::klp_test_two_v1),
+                // Which is not called.
+                Patched::new(c"should_failslab", bindings::klp_test_one_v1),
+            ],
+        )?;
+        patch.register()?;
+
+        let owner = NoMemory::start()?;
+        // ftrace refuses all of them when nothing is attached, and to add them otherwise.
+        let sleep = [Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1)];
+        for funcs in [&[], &sleep[..]] {
+            let older = Livepatch::new(1, funcs)?;
+            older.enable_and_settle(&scene.sysfs)?;
+            let before = Snapshot::take(&scene.sysfs)?;
+            check_eq!(patch.enable(), Err(EBUSY));
+            check!(Snapshot::take(&scene.sysfs)? == before);
+            older.disable()?;
+            wait_until(|| Ok(older.references() == 0 && !older.is_visible(&scene.sysfs)))?;
+        }
+        drop(owner);
+
+        patch.unregister()?;
+        scene.end()
     }
 }
