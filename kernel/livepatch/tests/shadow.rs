@@ -151,6 +151,9 @@ fn write(talk: &Talk, limit: Delta) -> Result {
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 200;
+/// It takes time to clear so much memory, between not finding a variable and making one: time for
+/// another thread to come there, too.
+const LARGE: usize = 64 * 1024;
 
 /// What the threads that race for variables share.
 struct Race {
@@ -187,7 +190,7 @@ fn race(race: &Race) {
             klp_shadow_get_or_alloc(
                 object(nr),
                 RACE_ID,
-                size_of::<usize>(),
+                LARGE,
                 bindings::GFP_KERNEL,
                 Some(count),
                 ptr::from_ref(constructed).cast_mut().cast(),
