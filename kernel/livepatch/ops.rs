@@ -268,13 +268,19 @@ pub(crate) struct AttachError {
     pub(crate) error: Error,
 }
 
-impl From<AllocError> for AttachError {
-    fn from(error: AllocError) -> Self {
+impl From<Error> for AttachError {
+    fn from(error: Error) -> Self {
         AttachError {
             index: None,
             handler_refused: false,
-            error: error.into(),
+            error,
         }
+    }
+}
+
+impl From<AllocError> for AttachError {
+    fn from(error: AllocError) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -539,15 +545,14 @@ impl Ops {
         let count = ips.len() as u32;
         let live = self.shared > 0;
 
+        fault::check(Point::SetFilter)?;
         // SAFETY: `ips` has `count` elements. May sleep, as the caller may.
-        let filter = fault::check(Point::SetFilter).and_then(|()| {
-            to_result(unsafe {
-                if live {
-                    bindings::klp_shim_filter_add(ips.as_mut_ptr(), count)
-                } else {
-                    bindings::klp_shim_filter_set(ips.as_mut_ptr(), count)
-                }
-            })
+        let filter = to_result(unsafe {
+            if live {
+                bindings::klp_shim_filter_add(ips.as_mut_ptr(), count)
+            } else {
+                bindings::klp_shim_filter_set(ips.as_mut_ptr(), count)
+            }
         });
         filter.map_err(|error| AttachError {
             index: None,
@@ -557,10 +562,9 @@ impl Ops {
         })?;
 
         if !live {
+            fault::check(Point::RegisterHandler)?;
             // SAFETY: The ops are not registered, as no call site is attached.
-            let registered = fault::check(Point::RegisterHandler)
-                .and_then(|()| to_result(unsafe { bindings::klp_shim_register() }));
-            registered.map_err(|error| AttachError {
+            to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| AttachError {
                 index: None,
                 handler_refused: true,
                 error,

@@ -154,10 +154,8 @@ mod tests {
         let scene = Scene::new()?;
 
         // SAFETY: Null is allowed.
-        check_eq!(
-            to_result(unsafe { abi::klp_register_patch(ptr::null_mut()) }),
-            Err(EINVAL)
-        );
+        let null = unsafe { abi::klp_register_patch(ptr::null_mut()) };
+        check_eq!(to_result(null), Err(EINVAL));
         for Mistake { make, error } in mistakes() {
             let patch = patch_with_two_objects()?;
             patch.edit(make);

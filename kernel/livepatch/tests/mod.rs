@@ -296,11 +296,7 @@ impl Livepatch {
 
     /// The file or directory `name` of the patch in sysfs.
     fn path(&self, name: &CStr) -> Result<CString> {
-        Ok(CString::try_from_fmt(fmt!(
-            "kernel/livepatch/{}/{}",
-            self.name(),
-            name
-        ))?)
+        CString::try_from_fmt(fmt!("kernel/livepatch/{}/{}", self.name(), name))
     }
 
     /// Reads an attribute that is a number.
@@ -326,7 +322,10 @@ impl Livepatch {
 
     /// Waits for the end of the transition.
     fn settle(&self, sysfs: &Sysfs) -> Result {
-        wait_until(|| Ok(self.attribute(sysfs, c"transition")? == 0))
+        wait_until(|| Ok(self.attribute(sysfs, c"transition")? == 0))?;
+        // Whoever ends it has the lock until all is done.
+        drop(registry::lock());
+        Ok(())
     }
 
     fn enable_and_settle(&self, sysfs: &Sysfs) -> Result {

@@ -37,20 +37,20 @@ fn called(digit: i32) {
     CALLS.store(CALLS.load(Relaxed) * 10 + digit, Relaxed);
 }
 
-unsafe extern "C" fn pre_patch(_object: *mut bindings::klp_object) -> c_int {
+extern "C" fn pre_patch(_object: *mut bindings::klp_object) -> c_int {
     called(1);
     VETO.load(Relaxed)
 }
 
-unsafe extern "C" fn post_patch(_object: *mut bindings::klp_object) {
+extern "C" fn post_patch(_object: *mut bindings::klp_object) {
     called(2);
 }
 
-unsafe extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
+extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
     called(3);
 }
 
-unsafe extern "C" fn post_unpatch(_object: *mut bindings::klp_object) {
+extern "C" fn post_unpatch(_object: *mut bindings::klp_object) {
     called(4);
 }
 

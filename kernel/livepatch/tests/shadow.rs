@@ -209,11 +209,11 @@ fn race(race: &Race) {
 
 static DESTROYED: Atomic<u32> = Atomic::new(0);
 
-unsafe extern "C" fn destroyed(_object: *mut c_void, _shadow: *mut c_void) {
+extern "C" fn destroyed(_object: *mut c_void, _shadow: *mut c_void) {
     DESTROYED.add(1, Relaxed);
 }
 
-unsafe extern "C" fn fail(_object: *mut c_void, _shadow: *mut c_void, _data: *mut c_void) -> c_int {
+extern "C" fn fail(_object: *mut c_void, _shadow: *mut c_void, _data: *mut c_void) -> c_int {
     EDOM.to_errno()
 }
 

@@ -14,7 +14,8 @@ kernel_fragments() {
 	printf '%s\n' "$KLP_DIR/config/vm.config"
 	case $1 in
 	rust|c) printf '%s\n' "$KLP_DIR/config/core-$1.config" ;;
-	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" ;;
+	# With the KUnit tests.
+	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
 	debug) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/debug.config" ;;
 	doctest) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
 	esac
