@@ -3,6 +3,10 @@
 //! The C side of registration: descriptors into core types, errors into errno.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::{
         names,
         operation::{
@@ -287,12 +291,14 @@ impl Descriptor {
         let module = unsafe { PatchModule::new(self.module) };
         registry.check_name(module.id(), name)?;
 
+        fault::check(Point::ReadStates)?;
         // SAFETY: The descriptor is valid by the type invariant.
         let states = unsafe { state::read(self.patch.as_ptr()) }?;
         if lifetime == Lifetime::OneShot {
             registry.check_states(name, &states, self.replaces())?;
         }
 
+        fault::check(Point::HoldModule)?;
         let hold = module.hold().ok_or(ENODEV)?;
         registry.make_room()?;
         let patch = self.read(registry.next_id(), hold, states, lifetime)?;
@@ -316,6 +322,7 @@ impl Descriptor {
         let mut objects = KVec::new();
 
         for descriptor in self.objects() {
+            fault::check(Point::ReadObject)?;
             let object = descriptor.read(self.name())?;
             if objects
                 .iter()
@@ -331,6 +338,7 @@ impl Descriptor {
             objects.push(object, GFP_KERNEL)?;
         }
 
+        fault::check(Point::NewPatch)?;
         let (name, patch) = (self.name(), self.patch);
         // SAFETY: `hold` is of the module of the descriptor and of all that it refers to.
         unsafe { Patch::new(id, name, patch, hold, objects, states, lifetime) }
@@ -409,6 +417,7 @@ impl ObjectDescriptor {
         // SAFETY: The entry is in the patch module, which the patch will hold.
         let mut object = unsafe { Object::new(self.name(), self.0) }?;
         for func in self.funcs().into_iter().flatten() {
+            fault::check(Point::ReadFunc)?;
             let func = func.read(patch, label)?;
             if object.has(&func.name, func.sympos()) {
                 pr_err!(

@@ -7,6 +7,7 @@
 //! behind `shim/shim.h`.
 
 mod abi;
+mod fault;
 mod handler;
 mod model;
 mod module;
@@ -21,6 +22,8 @@ mod stack;
 mod state;
 mod symbols;
 mod sysfs;
+#[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+mod tests;
 mod transition;
 
 const __LOG_PREFIX: &[u8] = b"livepatch\0";

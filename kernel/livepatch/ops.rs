@@ -8,6 +8,10 @@
 //! over ftrace's records for each.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::{
         choice::Stacked,
         ip_table::{
@@ -275,13 +279,19 @@ pub(crate) struct AttachError {
     pub(crate) error: Error,
 }
 
-impl From<AllocError> for AttachError {
-    fn from(error: AllocError) -> Self {
+impl From<Error> for AttachError {
+    fn from(error: Error) -> Self {
         AttachError {
             index: None,
             handler_refused: false,
-            error: error.into(),
+            error,
         }
+    }
+}
+
+impl From<AllocError> for AttachError {
+    fn from(error: AllocError) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -419,6 +429,7 @@ impl Ops {
 
     /// Makes a stack for each call site that has none, and lets the handler find it.
     fn prepare(&mut self, sites: &[Site<'_>]) -> Result<(), AllocError> {
+        fault::check(Point::MakeStacks).map_err(|_| AllocError)?;
         // Room for this table and for the `None` that ends it, see `collect`.
         self.retired.reserve(2, GFP_KERNEL)?;
 
@@ -545,6 +556,7 @@ impl Ops {
         let count = ips.len() as u32;
         let live = self.shared > 0;
 
+        fault::check(Point::SetFilter)?;
         // SAFETY: `ips` has `count` elements. May sleep, as the caller may.
         let filter = to_result(unsafe {
             if live {
@@ -561,6 +573,7 @@ impl Ops {
         })?;
 
         if !live {
+            fault::check(Point::RegisterHandler)?;
             // SAFETY: The ops are not registered, as no call site is attached.
             to_result(unsafe { bindings::klp_shim_register() }).map_err(|error| AttachError {
                 index: None,
@@ -668,6 +681,28 @@ impl Ops {
                 error.to_errno()
             );
         }
+    }
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+impl Ops {
+    /// What the tests compare: for each stack in use the call site, whether it is attached, and the
+    /// replacements from top to bottom.
+    pub(crate) fn in_use(
+        &self,
+    ) -> impl Iterator<Item = (usize, bool, impl Iterator<Item = usize> + '_)> {
+        self.stacks
+            .iter()
+            .filter(|ops| !ops.is_empty() || ops.attached.load(Relaxed))
+            .map(|ops| {
+                let versions = ops.versions().map(Version::new_func);
+                (ops.ip, ops.attached.load(Relaxed), versions)
+            })
+    }
+
+    /// How many call sites are in the filter of the shared `ftrace_ops`.
+    pub(crate) fn shared(&self) -> usize {
+        self.shared
     }
 }
 

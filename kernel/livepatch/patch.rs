@@ -6,6 +6,10 @@
 //! that only the fields are written that callbacks of the module may look at.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::{
         names,
         operation::Lifetime,
@@ -112,7 +116,10 @@ impl PatchModule {
     /// Takes a reference, which keeps the module loaded; `None` if it is going.
     pub(crate) fn hold(&self) -> Option<ModuleRef> {
         // SAFETY: The module is in memory by the type invariant.
-        unsafe { bindings::klp_shim_module_get(self.0.as_ptr()) }.then_some(ModuleRef(self.0))
+        let held = unsafe { bindings::klp_shim_module_get(self.0.as_ptr()) };
+
+        // Not `then_some`: a `ModuleRef` that is made and dropped puts the module.
+        held.then(|| ModuleRef(self.0))
     }
 }
 
@@ -416,6 +423,7 @@ impl Object {
             let symbol = Wanted::new(self.name(), &func.name, func.sympos);
             wanted.push(symbol, GFP_KERNEL)?;
         }
+        fault::check(Point::Search)?;
         symbols::search(&mut wanted)?;
 
         // The memory first: what follows the relocations has to undo them.
@@ -424,6 +432,7 @@ impl Object {
             relocations.apply(wanted.iter())?;
         }
         let found = wanted.iter().skip(references).try_for_each(|symbol| {
+            fault::check(Point::Resolve)?;
             addresses.push(symbol.resolved()?, GFP_KERNEL)?;
             Ok(())
         });
@@ -434,7 +443,10 @@ impl Object {
             self.funcs_mut()
                 .filter(|func| func.location.is_none())
                 .zip(&mut addresses)
-                .try_for_each(|(func, address)| func.locate(address))
+                .try_for_each(|(func, address)| {
+                    fault::check(Point::Measure)?;
+                    func.locate(address)
+                })
         });
         located.inspect_err(|_| {
             if relocations.is_some() {
@@ -466,6 +478,7 @@ impl Object {
     /// All or nothing. Errors are reported. May sleep.
     pub(crate) fn apply(&mut self, ops: &mut Ops) -> Result {
         for func in self.funcs_mut() {
+            fault::check(Point::FindCallSite)?;
             func.find_call_site()?;
         }
         let mut sites = KVVec::with_capacity(self.funcs().count(), GFP_KERNEL)?;
@@ -569,10 +582,12 @@ impl Object {
     }
 
     fn show(&self, patch: &Directory<PatchView>) -> Result {
+        fault::check(Point::ShowObject)?;
         // SAFETY: The directories live as long as the patch, and the inner ones are removed first.
         unsafe { self.directory.add(patch.kobject(), self.label(), None) }?;
         for func in self.funcs() {
             let sympos = names::shown_sympos(func.sympos);
+            fault::check(Point::ShowFunc)?;
             // SAFETY: As above.
             unsafe {
                 func.directory
@@ -724,12 +739,14 @@ impl Patch {
     /// What was applied before a failure stays.
     pub(crate) fn apply(&mut self, ops: &mut Ops) -> Result {
         for object in self.objects.iter_mut().filter(|object| object.is_loaded()) {
-            object.pre_patch().inspect_err(|_| {
-                pr_warn!(
-                    "pre-patch callback failed for object '{}'\n",
-                    object.label()
-                );
-            })?;
+            fault::check(Point::PrePatch)
+                .and_then(|()| object.pre_patch())
+                .inspect_err(|_| {
+                    pr_warn!(
+                        "pre-patch callback failed for object '{}'\n",
+                        object.label()
+                    );
+                })?;
             object.apply(ops).inspect_err(|_| {
                 pr_warn!("failed to patch object '{}'\n", object.label());
             })?;
@@ -871,6 +888,7 @@ impl Patch {
 
     /// Creates those of the patch's directories in sysfs that are not there yet.
     pub(crate) fn show(&self, root: *mut bindings::kobject) -> Result {
+        fault::check(Point::ShowPatch)?;
         // SAFETY: `root` is the kobject of /sys/kernel/livepatch, which stays.
         unsafe { self.directory.add(root, &self.name, None) }?;
         self.objects

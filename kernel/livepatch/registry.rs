@@ -3,6 +3,10 @@
 //! The patches that are known, and who may do what, when.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::{
         operation::{
             self,
@@ -196,6 +200,12 @@ impl Registry {
         }
     }
 
+    /// How many modules of patches are not yet, or never will be, gone.
+    #[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving.len()
+    }
+
     /// Whether patches can be taken.
     pub(crate) fn is_ready(&self) -> bool {
         !self.root.is_null()
@@ -283,6 +293,7 @@ impl Registry {
 
     /// Refuses a patch that cannot cope with the states of those that are enabled.
     pub(crate) fn check_states(&self, name: &CStr, states: &[Declared], replace: bool) -> Result {
+        fault::check(Point::CheckStates)?;
         let new = states.iter().map(|declared| declared.state);
 
         let compatible = self.patches.iter().all(|old| {
@@ -344,6 +355,7 @@ impl Registry {
             .count();
         let known = self.patches.len() + self.idle.len();
 
+        fault::check(Point::MakeRoom)?;
         self.patches.reserve(1, GFP_KERNEL)?;
         self.idle.reserve(registered + 1, GFP_KERNEL)?;
         self.leaving.reserve(known + 1, GFP_KERNEL)?;
@@ -354,6 +366,7 @@ impl Registry {
     fn prepare(&self, patch: &mut Patch) -> Result {
         if patch.replace {
             for old in &self.patches {
+                fault::check(Point::AddNops)?;
                 patch.add_nops(old)?;
             }
         }
@@ -445,11 +458,13 @@ impl Registry {
 
     /// Enables a registered patch. If that fails, it is as before.
     fn enable_idle(&mut self, id: PatchId) -> Result {
+        fault::check(Point::MakeRoomToEnable)?;
         self.patches.reserve(1, GFP_KERNEL)?;
 
         let mut patch = self.take_idle(id)?;
         let prepared = self
             .check_states(&patch.name, &patch.states, patch.replace)
+            .and_then(|()| fault::check(Point::HoldModule))
             .and_then(|()| patch.hold_module())
             .and_then(|()| self.prepare(&mut patch));
         if let Err(error) = prepared {
@@ -479,6 +494,7 @@ impl Registry {
         if transition.is_some() {
             return Err(EBUSY);
         }
+        fault::check(Point::PreviousStates)?;
         let previous = states_of(older)?;
 
         pr_notice!("enabling patch '{}'\n", &*patch.name);

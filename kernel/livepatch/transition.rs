@@ -14,6 +14,10 @@
 //! the end run without it.
 
 use crate::{
+    fault::{
+        self,
+        Point, //
+    },
     model::{
         pacing::{
             Pacing,
@@ -296,6 +300,7 @@ impl Change for Steps<'_> {
 
     fn apply(&mut self) -> Result {
         self.patch.apply(self.ops)?;
+        fault::check(Point::CollectRanges)?;
         self.ranges = Some(Ranges::collect(self.patch, self.ops, self.running.target)?);
         Ok(())
     }

@@ -6,6 +6,7 @@ check_verb() {
 	CHECK_BAD=0
 	check_one "rustfmt" check_rustfmt
 	check_one "clippy" check_clippy
+	check_one "fault points" check_fault_points
 	check_one "series, git am, checkpatch" series_verb
 	check_one "shellcheck" check_shellcheck
 	[ "$CHECK_BAD" -eq 0 ] || die "check: not everything is as it should be"
@@ -83,6 +84,13 @@ check_clippy_build() {
 	for dir in kernel/livepatch samples/livepatch; do
 		[ -d "$TREE/$dir" ] && kmake "$1" CLIPPY=1 "$dir/"
 	done
+}
+
+# The suite kunit-x86 looks at them as well.
+check_fault_points() {
+	"$REPO/kernel/livepatch/tests/fault-points.py" >"$LOGS/fault-points.log" && return 0
+	grep '^fail' -- "$LOGS/fault-points.log"
+	return 1
 }
 
 check_shellcheck() {

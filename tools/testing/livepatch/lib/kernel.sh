@@ -14,7 +14,8 @@ kernel_fragments() {
 	printf '%s\n' "$KLP_DIR/config/vm.config"
 	case $1 in
 	rust|c) printf '%s\n' "$KLP_DIR/config/core-$1.config" ;;
-	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" ;;
+	# With the KUnit tests.
+	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
 	debug) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/debug.config" ;;
 	doctest) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
 	esac
@@ -126,10 +127,17 @@ kernel_selftests_drop() {
 
 kernel_all() {
 	local flavour=$1 o
+	kernel_only "$flavour"
+	o=$(kernel_dir "$flavour")
+	step "build selftest modules ($flavour)" "${o##*/}-selftests" locked kernel_selftests "$o"
+}
+
+# Without what is loaded into it: that takes a script in the VM.
+kernel_only() {
+	local flavour=$1 o
 	o=$(kernel_dir "$flavour")
 	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$flavour")" ]; then
 		step "configure kernel ($flavour)" "${o##*/}-config" locked kernel_configure "$flavour" "$o"
 	fi
 	step "build kernel ($flavour)" "${o##*/}" locked kernel_build "$o"
-	step "build selftest modules ($flavour)" "${o##*/}-selftests" locked kernel_selftests "$o"
 }

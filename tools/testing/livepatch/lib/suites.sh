@@ -13,6 +13,7 @@ test_verb() {
 	test_suite vm suite_vm "$KLP_CORE"
 	# The examples are about the API, which is the same on both cores.
 	[ "$KLP_CORE" = c ] || test_suite doctest suite_doctest
+	[ "$KLP_CORE" = c ] || test_suite kunit-x86 suite_kunit_x86
 	report_finish
 }
 

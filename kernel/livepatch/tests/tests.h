@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the KUnit tests of the Rust livepatch core need in C: functions in Rust
+ * cannot be traced, and so not be patched.
+ *
+ * bindgen reads this header (rust/bindings/bindings_helper.h).
+ */
+#ifndef _LIVEPATCH_TESTS_H
+#define _LIVEPATCH_TESTS_H
+
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/types.h>
+
+struct vfsmount;
+
+typedef int (*klp_test_func_t)(void);
+
+/*
+ * targets.c: the functions that are patched. The original returns 0, the
+ * replacement <name>_v<number> returns that number.
+ */
+int klp_test_one(void);
+int klp_test_one_v1(void);
+int klp_test_one_v2(void);
+int klp_test_one_v3(void);
+int klp_test_two(void);
+int klp_test_two_v1(void);
+int klp_test_two_v2(void);
+int klp_test_twin_v1(void);
+int klp_test_twin_v2(void);
+int klp_test_untraced(void);
+
+/* Two static functions named klp_test_twin; the second one in twin.c. */
+klp_test_func_t klp_test_first_twin(void);
+klp_test_func_t klp_test_second_twin(void);
+
+/*
+ * A function that sleeps, and so do its replacements, until klp_test_wake();
+ * klp_test_sleeping() waits until somebody is in there.
+ */
+int klp_test_sleep(void);
+int klp_test_sleep_v1(void);
+bool klp_test_sleeping(void);
+void klp_test_wake(void);
+
+/* Livepatch modules that only the tests know. */
+enum { KLP_TEST_MODULES = 4 };
+
+struct module *klp_test_module(unsigned int nr);
+
+/* What is at the call site of a function: a change says that it is attached. */
+unsigned long klp_test_code_at(unsigned long ip);
+
+/* Is there no task that takes part in a transition? */
+bool klp_test_tasks_are_idle(void);
+
+/* sysfs.c: sysfs as users see it, at a mount of its own. */
+struct vfsmount *klp_test_sysfs_mount(void);
+void klp_test_sysfs_unmount(struct vfsmount *mnt);
+int klp_test_sysfs_list(struct vfsmount *mnt, const char *path,
+			void (*fn)(void *data, const char *name, size_t len,
+				   bool is_directory),
+			void *data);
+ssize_t klp_test_sysfs_read(struct vfsmount *mnt, const char *path, char *buf,
+			    size_t size);
+ssize_t klp_test_sysfs_write(struct vfsmount *mnt, const char *path,
+			     const char *buf, size_t size);
+
+/*
+ * nomem.c: from klp_test_nomem_arm() on, allocation number @nth of the current
+ * task fails, counted from 1. klp_test_nomem_disarm() returns how many there
+ * were.
+ */
+int klp_test_nomem_start(void);
+void klp_test_nomem_stop(void);
+void klp_test_nomem_arm(unsigned int nth);
+unsigned int klp_test_nomem_disarm(void);
+
+#endif /* _LIVEPATCH_TESTS_H */
