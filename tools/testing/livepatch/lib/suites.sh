@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# The test suites: model on the host, KUnit under UML, scripts in the VM.
+# The test suites: model on the host, KUnit under UML (on x86_64: rust.sh), scripts in the VM.
 
 test_verb() {
 	report_start
