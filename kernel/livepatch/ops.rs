@@ -695,7 +695,8 @@ impl Ops {
             .iter()
             .filter(|ops| !ops.is_empty() || ops.attached.load(Relaxed))
             .map(|ops| {
-                let versions = ops.versions().map(Version::new_func);
+                let versions =
+                    versions::versions(ops.top()).map(|Entry(version)| version.new_func());
                 (ops.ip, ops.attached.load(Relaxed), versions)
             })
     }

@@ -219,7 +219,7 @@ mutants_run() {
 # One line in twenty of those that say what became of a mutant, and all that are worth reading.
 mutants_progress() {
 	awk '
-	/^Found [0-9]+ mutants/ { all = $2 }
+	/^Found [0-9]+ mutants/ { all = $2; n = told = 0 }
 	/^(caught|unviable|MISSED|TIMEOUT) / { n++ }
 	/^(MISSED|TIMEOUT|ERROR|FAILED) / { sub(/tools[^ ]*\/kernel\/livepatch\//, ""); print "    " $0; fflush(); next }
 	n && n % 20 == 0 && n != told { print "    " n " of " all; fflush(); told = n }'
