@@ -102,6 +102,27 @@ fn one_shot_patches_are_not_registered() {
     assert_eq!(decide(Operation::Enable, patch), Err(Refusal::Unknown));
 }
 
+/// Who starts a transition waits until there is none; who turns one round has his own.
+#[test]
+fn one_transition_at_a_time() {
+    let busy = |lifetime, phase| Some(known(lifetime, phase, true, false));
+
+    assert_eq!(
+        decide(
+            Operation::Enable,
+            busy(Lifetime::Registered, Phase::Registered)
+        ),
+        Err(Refusal::Busy)
+    );
+    for lifetime in LIFETIMES {
+        assert_eq!(
+            decide(Operation::Disable, busy(lifetime, Phase::Enabled)),
+            Err(Refusal::Busy),
+            "{lifetime:?}"
+        );
+    }
+}
+
 /// A patch as the C core sees it.
 #[derive(Clone, Copy, Debug)]
 struct Upstream {
