@@ -127,7 +127,12 @@ impl Version {
     }
 }
 
-/// A version on a stack, seen under `klp_mutex`.
+/// A version, seen under `klp_mutex`.
+///
+/// # Invariants
+///
+/// `klp_mutex` is held as long as there is an entry: it borrows a stack, or a version from one who
+/// has the registry.
 #[derive(Clone, Copy)]
 struct Entry<'a>(&'a Version);
 
@@ -144,6 +149,7 @@ impl Stacked for Entry<'_> {
     }
 
     fn below(self) -> Option<Self> {
+        // INVARIANT: The lock is still held.
         // SAFETY: Null or another version on the stack by the type invariant of `Version`; under
         // `klp_mutex` all of them are allocated, by the contract of `KlpOps::push`. A pointer to
         // `raw` is one to the whole.
@@ -215,8 +221,9 @@ impl KlpOps {
     /// [`KlpOps::remove`] and `synchronize` was called after that.
     unsafe fn push(&self, version: &Version) {
         version.set_below(self.top.load(Relaxed));
-        // ORDERING: `PushThenRead` makes `below`, and the transition flag set earlier, visible before
-        // the version itself. Pairs with the address dependency in `KlpOps::top_for_handler`.
+        // ORDERING: `PushThenRead` makes `below`, and the transition flag set earlier, visible
+        // before the version itself. Pairs with the address dependency in
+        // `KlpOps::top_for_handler`.
         self.top.store(version.raw.get(), Release);
     }
 

@@ -734,7 +734,7 @@ impl Patch {
         }
     }
 
-    /// Calls the `pre_patch` callbacks of the loaded objects and applies these, one after the other.
+    /// Calls the `pre_patch` callback of each loaded object and applies it, one after the other.
     ///
     /// What was applied before a failure stays.
     pub(crate) fn apply(&mut self, ops: &mut Ops) -> Result {

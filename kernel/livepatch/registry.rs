@@ -530,6 +530,8 @@ impl Registry {
             patch, older, ops, ..
         }) = self.parts(id)
         else {
+            // The patch of a transition is in use, so this does not happen.
+            self.transition = Some(running);
             return;
         };
         if !running.try_complete(patch, older, ops) {

@@ -61,6 +61,7 @@ use crate::{
 use kernel::{
     bindings,
     ffi::c_void,
+    pr_warn_once,
     prelude::*,
     sync::{
         atomic::{
@@ -102,7 +103,7 @@ fn patch_state(side: Option<Target>) -> i32 {
 /// # Invariants
 ///
 /// The task is valid: `tasklist_lock` or, for an exiting task, the RCU read lock is held, or it is
-/// an idle task, or it is current.
+/// an idle task, or it is current, or the caller of a hook vouches for it.
 #[derive(Clone, Copy)]
 struct TaskRef(*mut bindings::task_struct);
 
@@ -186,8 +187,9 @@ impl System for Kernel {
 
     fn barrier(self, order: Order) {
         match order {
-            // ORDERING: `StatesThenFlags` pairs with `FlagThenState` in klp_ftrace_handler(),
-            // `FlagsThenStacks` with `VersionThenFlag` there. `TargetThenPending` pairs with `SchedPending`, below, and with `TakePending`, above.
+            // ORDERING: `StatesThenFlags` pairs with `FlagThenState` in klp_ftrace_handler(), and
+            // `FlagsThenStacks` with `VersionThenFlag` there. `TargetThenPending` pairs with
+            // `SchedPending`, below, and with `TakePending`, above.
             Order::StatesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
                 smp_mb(Write)
             }
@@ -280,7 +282,14 @@ impl Change for Steps<'_> {
         }
     }
 
-    fn expect(&self, _assumption: Assumption, holds: bool) {
+    fn expect(&self, assumption: Assumption, holds: bool) {
+        if !holds {
+            pr_warn_once!(
+                "'{}': assumption {:?} is wrong\n",
+                &*self.patch.name,
+                assumption
+            );
+        }
         warn_once(!holds);
     }
 
@@ -411,7 +420,8 @@ fn each_task(mut f: impl FnMut(TaskRef)) {
     walk(&mut f);
 }
 
-/// Calls `f` for each task, and gives the locks up now and then. See [`Change::each_task_in_turns`].
+/// Calls `f` for each task, and gives up the locks now and then. As
+/// [`Change::each_task_in_turns`].
 fn each_task_in_turns<F: FnMut(TaskRef, bool) -> Visit>(f: &mut F) -> bool {
     /// # Safety
     ///
@@ -437,9 +447,9 @@ fn each_task_in_turns<F: FnMut(TaskRef, bool) -> Visit>(f: &mut F) -> bool {
         // SAFETY: `data` is the closure that is passed below.
         let visit = unsafe { (*data.cast::<F>())(TaskRef(task), !online) };
 
-        if visit == Visit::Stays {
+        if online && visit == Visit::Stays {
             // Make the idle task pass through its main loop, where it is moved.
-            // SAFETY: The CPU is online: idle tasks of others do not stay.
+            // SAFETY: The CPU is online.
             unsafe { bindings::wake_up_if_idle(cpu as c_int) };
         }
     }

@@ -5,9 +5,9 @@
 //! A transition is run by one thread, under `klp_mutex`, while tasks call patched functions, move
 //! themselves, fork and exit. What each step does to the kernel is said elsewhere, by those who
 //! implement the traits below; the order of the steps, and what a task does by itself, is said
-//! here. So the same text is run by the core, by a model checker (`tools/testing/livepatch/protocol`)
-//! that explores what tasks can do between any two steps, and under loom
-//! (`tools/testing/livepatch/loom`), which explores what the memory model allows.
+//! here. So the same text is run by the core, by a model checker, which explores what tasks can do
+//! between any two steps, and under loom, which explores what the memory model allows. See
+//! Documentation/livepatch/proof.rst.
 //!
 //! The functions that take a [`Change`] run under `klp_mutex` and may sleep.
 
@@ -131,8 +131,12 @@ pub(crate) trait Change {
     /// Complains if `holds` is false.
     fn expect(&self, assumption: Assumption, holds: bool);
 
-    /// Calls `f` for each task, among them the exiting ones, perhaps twice, and the idle ones. No
-    /// task is forked meanwhile. `f` does not sleep.
+    /// Calls `f` for each task, then for the exiting ones, perhaps for the second time, and then for
+    /// the idle ones. No task is forked while the first are walked; one that is forked later
+    /// inherits from a parent that was met. `f` does not sleep.
+    ///
+    /// An exiting task that is met for the second time must not move itself meanwhile: it does not
+    /// leave the kernel, and it never sleeps where `schedule()` would move it.
     fn each_task(&mut self, f: impl FnMut(<Self::System as System>::Task));
 
     /// Calls `f` for each task. Tasks may be forked and may exit meanwhile. Idle tasks come last;
@@ -194,6 +198,7 @@ pub(crate) fn enable<C: Change>(change: &mut C) -> Result<(), C::Error> {
 
     if let Err(error) = change.apply() {
         change.announce(Stage::Canceling);
+        // No task has yet to move, so nobody looks at the target. It says what is done, as ever.
         change.system().set_target(Some(Target::Unpatched));
         complete(change, Target::Unpatched);
         return Err(error);
@@ -315,7 +320,7 @@ fn complete<C: Change>(change: &mut C, target: Target) {
             // them for the ones to run.
             change.synchronize();
             change.flag(false);
-            // No handler can meet a flag now, so that the sides need no synchronization of their own.
+            // No handler can meet a flag now, so the sides need no synchronization of their own.
             //
             // Stack checks have seen the tasks that were preempted on their way to the patch. But
             // the callbacks may free what it uses: do as ftrace does when it frees an ops.
@@ -357,8 +362,8 @@ pub(crate) fn schedule<S: System>(system: S, task: S::Task) {
 
 /// Gives `child`, which nobody has seen yet, the side of its parent, which is current.
 ///
-/// Under `tasklist_lock` for writing, which keeps all walks and switches away, except what current
-/// does itself.
+/// Under `tasklist_lock` for writing, which keeps all walks over parent and child away. Only the
+/// parent could move itself meanwhile.
 pub(crate) fn inherit<T: Task>(parent: T, child: T) {
     // The flag was copied when the fork began, and the parent may have moved since.
     if parent.is_pending() {
@@ -372,7 +377,7 @@ pub(crate) fn inherit<T: Task>(parent: T, child: T) {
 /// Moves a task to the target whose stack was found to allow that.
 ///
 /// A task that is not current sees this by the lock that it was held off by. The two writes need no
-/// order: nobody acts on the flag before `synchronize` was called.
+/// order: who acts on the flag without that lock does so after `synchronize`.
 pub(crate) fn switch<S: System>(system: S, task: S::Task) {
     task.clear_pending();
     task.set_side(system.target());

@@ -3,7 +3,7 @@
 //! Atomic replace: which functions of the replaced patches need a nop in the patch that replaces
 //! them?
 //!
-//! A function that an older patch changes and that the new one does not has to run its original code
+//! A function that an older patch changes and the new one does not has to run its original code
 //! again. So the new patch gets a nop for each of them; afterwards its functions are those of all
 //! patches together, each of them once.
 

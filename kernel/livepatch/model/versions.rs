@@ -2,9 +2,9 @@
 
 //! Changes of the stack of a patched function's versions, and what they mean for its tasks.
 //!
-//! What the handler does with the same stack is in [`choice`](super::choice). Here are the rules for
-//! those who hold `klp_mutex`: they may look at the whole stack, from `top`, the newest version, which
-//! is `None` when no patch of the function is applied.
+//! What the handler does with the same stack is in [`choice`](super::choice). Here are the rules
+//! for those who hold `klp_mutex`: they may look at the whole stack, from `top`, the newest
+//! version, which is `None` when no patch of the function is applied.
 
 use super::{
     choice::Stacked,

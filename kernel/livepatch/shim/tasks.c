@@ -43,6 +43,10 @@ static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
 	.lock = __RAW_SPIN_LOCK_UNLOCKED(klp_exit_lists.lock),
 };
 
+/*
+ * From here on, the task never sleeps in a freezable state, where schedule()
+ * would move it: see Change::each_task() in model/protocol.rs.
+ */
 void klp_exit_start(void)
 {
 	struct klp_exit_list *list;
