@@ -131,7 +131,7 @@ pub(crate) trait Change {
     /// Complains if `holds` is false.
     fn expect(&self, assumption: Assumption, holds: bool);
 
-    /// Calls `f` for each task, then for the exiting ones, perhaps for the second time, and then for
+    /// Calls `f` for each task, then for the exiting ones, perhaps for the second time, then for
     /// the idle ones. No task is forked while the first are walked; one that is forked later
     /// inherits from a parent that was met. `f` does not sleep.
     ///
