@@ -33,8 +33,10 @@ pub(crate) struct Config {
     pub(crate) force: bool,
     /// Applying a patch may fail.
     pub(crate) failures: bool,
-    /// No task calls a patched function while a patch is being applied.
+    /// No task calls a patched function while a patch is being applied, and new tasks come last.
     pub(crate) quiet: bool,
+    /// It is checked that the transition ends in each step, not only between operations.
+    pub(crate) thorough: bool,
     /// Takes minutes.
     pub(crate) large: bool,
     pub(crate) fault: Option<Fault>,
@@ -59,6 +61,7 @@ pub(crate) const FREED: &str = "what is freed is not in use";
 pub(crate) const NO_SIDE: &str = "the handler knows the side of the task";
 pub(crate) const SIDE: &str = "no task has a side before a transition";
 pub(crate) const PENDING: &str = "no task has yet to move after a transition";
+pub(crate) const TWICE: &str = "no version is put on its stack twice";
 pub(crate) const ENDS: &str = "each transition ends";
 
 macro_rules! faults {
@@ -132,6 +135,8 @@ faults! {
     NoRefreshRanges = "no-refresh-ranges" in "module" shows MIXED,
     /// The versions for a module that comes are not in transition.
     ComingUnflagged = "coming-unflagged" in "module" shows MIXED,
+    /// What was applied to a module that is refused stays.
+    NoRevertComing = "no-revert-coming" in "module" shows TWICE,
     /// What is replaced is taken off after nobody looks for it any more.
     ReplacedLate = "replaced-late" in "replace" shows MIXED,
     /// Nops are taken off before what they stand for.
@@ -184,16 +189,19 @@ pub(crate) fn scenarios() -> Vec<Config> {
         force: false,
         failures: true,
         quiet: false,
+        thorough: false,
         large: false,
         fault: None,
     };
     vec![
         Config {
             name: "one",
+            thorough: true,
             ..base.clone()
         },
         Config {
             name: "kthread",
+            thorough: true,
             tasks: vec![KTHREAD],
             ..base.clone()
         },
@@ -215,10 +223,12 @@ pub(crate) fn scenarios() -> Vec<Config> {
             fork: true,
             failures: false,
             quiet: true,
+            large: true,
             ..base.clone()
         },
         Config {
             name: "exit",
+            thorough: true,
             tasks: vec![USER],
             funcs: 1,
             patches: vec![patch(F)],
@@ -228,6 +238,7 @@ pub(crate) fn scenarios() -> Vec<Config> {
         },
         Config {
             name: "idle",
+            thorough: true,
             tasks: vec![IDLE, OFFLINE],
             funcs: 1,
             patches: vec![patch(F)],

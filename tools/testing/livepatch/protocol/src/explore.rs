@@ -12,7 +12,8 @@ use crate::{
         MIXED,
         NO_SIDE,
         PENDING,
-        SIDE, //
+        SIDE,
+        TWICE, //
     },
     model::{
         operation::{
@@ -76,6 +77,8 @@ pub(crate) enum Own {
     Unhash,
     FinishExit,
     Die,
+    /// Its parent takes it off the list.
+    Reap,
 }
 
 /// The order in which tasks and the worker get on when everybody gets his turn.
@@ -131,6 +134,9 @@ impl Config {
 
             if !state.module_live {
                 actions.push(begin(Procedure::Coming));
+                if self.failures {
+                    actions.push(begin(Procedure::ComingFails));
+                }
             } else if !in_use {
                 actions.push(begin(Procedure::Going));
             }
@@ -141,7 +147,10 @@ impl Config {
         let task = &state.tasks[id];
         let own = |own| Action::Task(id, own);
 
-        if task.kind == Kind::OfflineIdle || task.life == Life::Unborn {
+        if task.life == Life::Zombie && state.readers == 0 && state.writer.is_none() {
+            actions.push(own(Own::Reap));
+        }
+        if task.kind == Kind::OfflineIdle || !task.is_alive() {
             return;
         }
         if task.asleep {
@@ -151,7 +160,7 @@ impl Config {
         if let Some(procedure) = task.thread.procedure {
             actions.push(Action::Go(Actor::Task(id)));
             // A fork may sleep before it takes the lock.
-            if matches!(procedure, Procedure::Fork(_)) && state.writer != Some(id as u8) {
+            if matches!(procedure, Procedure::Fork(..)) && state.writer != Some(id as u8) {
                 actions.push(own(Own::Sleep));
             }
             return;
@@ -184,7 +193,11 @@ impl Config {
         if task.kind != Kind::Idle || task.depth() == 0 {
             actions.push(own(Own::Sleep));
         }
-        if task.kind == Kind::Kthread && state.hooked && !task.is_in_call() {
+        // Any task that sleeps where it may be frozen, and one that is preempted there. None that
+        // exits does.
+        let freezable =
+            matches!(task.kind, Kind::User | Kind::Kthread) && task.life == Life::Kernel;
+        if freezable && state.hooked {
             actions.push(Action::Begin(Actor::Task(id), Procedure::Schedule));
         }
         if self.fork && task.life == Life::Kernel && !task.is_in_call() {
@@ -192,17 +205,24 @@ impl Config {
                 .tasks
                 .iter()
                 .position(|task| task.life == Life::Unborn);
-            // The task_struct of one that is gone is not used again while somebody looks at it.
-            if let Some(child) = child.filter(|_| state.worker.procedure.is_none() || !self.exit) {
-                let fork = Procedure::Fork(child as u8);
-                actions.push(Action::Begin(Actor::Task(id), fork));
+            if let Some(child) = child {
+                for front in [false, true]
+                    .into_iter()
+                    .take(if self.quiet { 1 } else { 2 })
+                {
+                    let fork = Procedure::Fork(child as u8, front);
+                    actions.push(Action::Begin(Actor::Task(id), fork));
+                }
             }
         }
         if self.exit && task.kind == Kind::User && !task.is_in_call() {
             match task.life {
                 Life::Kernel => actions.push(own(Own::StartExit)),
-                Life::Exiting if state.readers == 0 && state.writer.is_none() => {
-                    actions.push(own(Own::Unhash));
+                Life::Exiting => {
+                    if state.readers == 0 && state.writer.is_none() {
+                        actions.push(own(Own::Unhash));
+                    }
+                    actions.push(own(Own::FinishExit));
                 }
                 Life::Unhashed => actions.push(own(Own::FinishExit)),
                 _ => {}
@@ -281,10 +301,20 @@ impl Config {
                 state.list.retain(|&other| usize::from(other) != id);
             }
             Own::FinishExit => task.life = Life::Last,
+            Own::Reap => {
+                task.life = Life::Gone;
+                state.list.retain(|&other| usize::from(other) != id);
+            }
             Own::Die => {
                 // What it was in, it does not return to.
                 task.frames = [None; DEPTH];
-                task.life = Life::Unborn;
+                task.life = if state.list.iter().any(|&other| usize::from(other) == id) {
+                    Life::Zombie
+                } else {
+                    Life::Gone
+                };
+                // A stack check finds nothing on its stack.
+                task.asleep = true;
                 task.awaited = false;
                 task.awaited_call = false;
                 task.universes = ALL_UNIVERSES;
@@ -302,6 +332,11 @@ impl Config {
             }
             for id in 0..state.tasks.len() {
                 state = self.take_turn(state, id);
+            }
+            if state.worker.procedure.is_some() {
+                state = self.finish_procedure(state);
+                self.prod(&mut state);
+                continue;
             }
             let advance = Procedure::Advance;
             if let Some(next) = procedure::begin(self, state.clone(), Actor::Worker, advance) {
@@ -321,7 +356,7 @@ impl Config {
 
     /// What happens to tasks that a pass has left behind.
     fn prod(&self, state: &mut State) {
-        for task in &mut state.tasks {
+        for task in state.tasks.iter_mut().filter(|task| task.is_alive()) {
             let woken = match task.kind {
                 Kind::Idle => !self.is(Fault::NoKick),
                 _ => !self.is(Fault::NoSignal),
@@ -347,14 +382,14 @@ impl Config {
         // Each step gets it nearer to its end: it makes no calls and does not fork.
         for _ in 0..100 {
             let task = &state.tasks[id];
-            if task.asleep || matches!(task.life, Life::Unborn | Life::User) {
+            if task.asleep || !task.is_alive() || task.life == Life::User {
                 break;
             }
             actions.clear();
             self.task_actions(&state, id, &mut actions);
             let wanted = |action: &&Action| match action {
                 Action::Go(_) => true,
-                Action::Begin(_, procedure) => !matches!(procedure, Procedure::Fork(_)),
+                Action::Begin(_, procedure) => !matches!(procedure, Procedure::Fork(..)),
                 Action::Task(_, own) => !matches!(own, Own::Call(_) | Own::Sleep | Own::StartExit),
             };
             let next = actions
@@ -425,9 +460,11 @@ impl Model for Config {
             never!(NO_SIDE, NoSideInHandler),
             never!(SIDE, SideBefore),
             never!(PENDING, PendingAfter),
+            never!(TWICE, Twice),
             Property::always(ENDS, |config: &Config, state: &State| {
-                let between = state.worker.procedure.is_none() && state.transition.is_some();
-                !between || config.ends(state)
+                let asked = state.transition.is_some()
+                    && (config.thorough || state.worker.procedure.is_none());
+                !asked || config.ends(state)
             }),
             Property::sometimes("a patch is enabled", |_, state: &State| {
                 state.patches.iter().any(|at| at.phase == Phase::Enabled)

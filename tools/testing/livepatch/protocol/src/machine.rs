@@ -45,12 +45,9 @@ use crate::{
         Violation, //
     },
 };
-use std::{
-    cell::{
-        Cell,
-        RefCell, //
-    },
-    convert::Infallible, //
+use std::cell::{
+    Cell,
+    RefCell, //
 };
 
 /// How often a walk in turns starts anew.
@@ -305,7 +302,7 @@ impl<'a> Machine<'a> {
     // What tasks do that changes the world.
 
     /// Forks `child`.
-    pub(crate) fn fork(&self, child: usize) {
+    pub(crate) fn fork(&self, child: usize, front: bool) {
         let Actor::Task(parent) = self.actor else {
             return;
         };
@@ -328,7 +325,8 @@ impl<'a> Machine<'a> {
         }
         self.do_step(|state| {
             state.writer = None;
-            state.list.push(child as u8);
+            let at = if front { 0 } else { state.list.len() };
+            state.list.insert(at, child as u8);
             state.tasks[child].life = Life::Kernel;
             state.tasks[child].asleep = false;
         });
@@ -345,14 +343,19 @@ impl<'a> Machine<'a> {
         state.order.iter().copied().filter(of_module).collect()
     }
 
-    pub(crate) fn coming(&self) {
+    pub(crate) fn coming(&self, fails: bool) {
         for patch in self.module_patches() {
-            let Ok(()) = protocol::coming(&mut ModulePart {
+            let part = &mut ModulePart {
                 machine: self,
                 patch,
-            });
+                fails,
+            };
+            if protocol::coming(part).is_err() {
+                // It is the first one: there is nothing else to take off.
+                return;
+            }
         }
-        self.do_step(|state| state.module_live = true);
+        self.do_step(|state| state.module_live = !fails);
     }
 
     pub(crate) fn going(&self) {
@@ -363,6 +366,7 @@ impl<'a> Machine<'a> {
             protocol::going(&mut ModulePart {
                 machine: self,
                 patch,
+                fails: false,
             });
         }
     }
@@ -481,9 +485,8 @@ impl Task for TaskRef<'_> {
     }
 
     fn is_exiting(self) -> bool {
-        self.machine.ask(|state| {
-            state.tasks[self.id].life >= Life::Exiting || state.tasks[self.id].life == Life::Unborn
-        })
+        self.machine
+            .ask(|state| state.tasks[self.id].life >= Life::Exiting)
     }
 
     fn is_pending(self) -> bool {
@@ -857,6 +860,8 @@ impl<'a> Change for Steps<'a> {
 struct ModulePart<'a> {
     machine: &'a Machine<'a>,
     patch: u8,
+    /// Is there no memory for new ranges?
+    fails: bool,
 }
 
 impl ModulePart<'_> {
@@ -871,9 +876,9 @@ impl ModulePart<'_> {
 }
 
 impl Part for ModulePart<'_> {
-    type Error = Infallible;
+    type Error = NoMemory;
 
-    fn apply(&mut self) -> Result<(), Infallible> {
+    fn apply(&mut self) -> Result<(), NoMemory> {
         let (patch, func) = (self.patch, self.func());
         let unflagged = self.machine.config.is(Fault::ComingUnflagged);
 
@@ -888,10 +893,16 @@ impl Part for ModulePart<'_> {
 
     fn revert(&mut self) {
         let (patch, func) = (self.patch, self.func());
-        self.machine.do_step(|state| state.remove(patch, func));
+
+        if !(self.fails && self.machine.config.is(Fault::NoRevertComing)) {
+            self.machine.do_step(|state| state.remove(patch, func));
+        }
     }
 
-    fn refresh_ranges(&mut self) -> Result<(), Infallible> {
+    fn refresh_ranges(&mut self) -> Result<(), NoMemory> {
+        if self.fails {
+            return Err(NoMemory);
+        }
         if self.is_running() && !self.machine.config.is(Fault::NoRefreshRanges) {
             self.machine.publish_ranges();
         }

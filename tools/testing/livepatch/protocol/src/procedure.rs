@@ -27,6 +27,7 @@ use crate::{
     world::{
         Code,
         Frame,
+        Life,
         Place,
         State,
         Thread, //
@@ -57,12 +58,16 @@ pub(crate) enum Procedure {
     Advance,
     Force,
     Coming,
+    /// There is not enough memory for that.
+    ComingFails,
     Going,
     /// By a task.
     Handle(u8),
     Update,
     Schedule,
-    Fork(u8),
+    /// Forks this task, and puts it at the end of the list or, as a thread of one at its front, at
+    /// the front.
+    Fork(u8, bool),
 }
 
 impl Procedure {
@@ -143,6 +148,10 @@ pub(crate) fn step(config: &Config, mut state: State, actor: Actor) -> Option<St
             Ok(Stop::Later) => {
                 log.extend(fresh);
                 thread(&mut state, actor).log = log;
+                // The handler may just have met what is free.
+                if matches!(actor, Actor::Task(_)) {
+                    state.check_freed();
+                }
                 Some(state)
             }
             Ok(Stop::Blocked) => None,
@@ -182,12 +191,13 @@ fn run(procedure: Procedure, machine: &Machine<'_>) -> Code {
             machine.permit_anything();
             protocol::force(&mut steps(patch), target);
         }
-        Procedure::Coming => machine.coming(),
+        Procedure::Coming => machine.coming(false),
+        Procedure::ComingFails => machine.coming(true),
         Procedure::Going => machine.going(),
         Procedure::Handle(func) => return handle(machine, func),
         Procedure::Update => protocol::update(machine, machine.current()),
         Procedure::Schedule => protocol::schedule(machine, machine.current()),
-        Procedure::Fork(child) => machine.fork(child.into()),
+        Procedure::Fork(child, front) => machine.fork(child.into(), front),
     }
     None
 }
@@ -238,6 +248,12 @@ fn end(config: &Config, state: &mut State, actor: Actor, procedure: Procedure, c
         (Actor::Worker, _) => {
             state.retire(config);
             state.check_freed();
+            // No walk has a pointer any more.
+            for task in &mut state.tasks {
+                if task.life == Life::Gone {
+                    task.life = Life::Unborn;
+                }
+            }
         }
         (Actor::Task(id), Procedure::Handle(func)) => {
             if let Some(frame) = state.tasks[id].top() {

@@ -74,7 +74,7 @@ pub(crate) enum Kind {
 /// How far a task is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Life {
-    /// There is no such task yet, or no more. Of one that is gone, a walk may still have the pointer.
+    /// There is no such task.
     Unborn,
     /// In user space.
     User,
@@ -84,8 +84,13 @@ pub(crate) enum Life {
     Exiting,
     /// Exiting, and only in the list of exiting tasks.
     Unhashed,
-    /// Exiting, in no list, with preemption disabled until the task schedules for the last time.
+    /// Not in the list of exiting tasks any more, with preemption disabled until the task schedules
+    /// for the last time.
     Last,
+    /// Will never run again, and is still in the list of all tasks until somebody reaps it.
+    Zombie,
+    /// In no list any more; a walk may still have the pointer.
+    Gone,
 }
 
 /// A set of universes: bit `n` is for the one with the patches in the bits of `n`.
@@ -152,9 +157,9 @@ impl TaskState {
         matches!(self.kind, Kind::Idle | Kind::OfflineIdle)
     }
 
-    /// In the list of all tasks?
-    pub(crate) fn is_listed(&self) -> bool {
-        !self.is_idle() && matches!(self.life, Life::User | Life::Kernel | Life::Exiting)
+    /// Has the task yet to run?
+    pub(crate) fn is_alive(&self) -> bool {
+        !matches!(self.life, Life::Unborn | Life::Zombie | Life::Gone)
     }
 
     /// On the way to the handler, in it, or on the way from it?
@@ -201,6 +206,8 @@ pub(crate) enum Violation {
     SideBefore,
     /// A transition ended and a task had yet to move.
     PendingAfter,
+    /// A version was put on the stack that it is on.
+    Twice,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -293,7 +300,7 @@ impl State {
             .collect();
         let list = (0..)
             .zip(&tasks)
-            .filter(|(_, task)| task.is_listed())
+            .filter(|(_, task)| !task.is_idle() && task.is_alive())
             .map(|(id, _)| id)
             .collect();
 
@@ -353,8 +360,13 @@ impl State {
     /// Puts a version on top.
     pub(crate) fn push(&mut self, patch: u8, func: u8) {
         let below = self.tops[usize::from(func)];
-        let version = self.version(patch, func);
+        let twice = versions::versions(self.top(func)).any(|version| version.patch == patch);
 
+        if twice {
+            self.violate(Violation::Twice);
+            return;
+        }
+        let version = self.version(patch, func);
         version.below = below;
         self.tops[usize::from(func)] = Some(patch);
     }
@@ -400,9 +412,28 @@ impl State {
             .fold(0, |set, universe| set | 1 << universe)
     }
 
+    /// The universes that there may be: with all patches that are enabled, and with or without the
+    /// one in transition.
+    fn possible(&self) -> Universes {
+        let fits = |universe: &u8| {
+            self.order.iter().all(|&patch| {
+                let on = universe & (1 << patch) != 0;
+                match self.transition {
+                    Some((running, target)) if running == patch => {
+                        !self.over || on == (target == Target::Patched)
+                    }
+                    _ => on,
+                }
+            })
+        };
+        (0..8)
+            .filter(fits)
+            .fold(0, |set, universe| set | 1 << universe)
+    }
+
     /// Task `id` has got to `code` by calling `func`.
     pub(crate) fn see(&mut self, config: &Config, id: usize, func: u8, code: Code) {
-        self.tasks[id].universes &= self.universes_of(config, func, code);
+        self.tasks[id].universes &= self.universes_of(config, func, code) & self.possible();
         if self.tasks[id].universes == 0 && !self.forced {
             self.violate(Violation::Mixed);
         }
@@ -432,11 +463,12 @@ impl State {
             .fold(0, |set, universe| set | 1 << universe);
 
         for task in &mut self.tasks {
-            if !matches!(task.life, Life::Unborn | Life::Last) {
+            if task.is_alive() && task.life != Life::Last {
                 task.universes &= fits;
             }
         }
-        if !self.forced && self.tasks.iter().any(|task| task.universes == 0) {
+        let lost = |task: &TaskState| task.is_alive() && task.universes == 0;
+        if !self.forced && self.tasks.iter().any(lost) {
             self.violate(Violation::Left);
         }
     }
@@ -458,7 +490,18 @@ impl State {
         for old in self.order.iter().copied().filter(retired) {
             self.patches[usize::from(old)].phase = Phase::Registered;
         }
-        self.order.retain(|other| !retired(other));
+        // Whether a task has seen what is gone says nothing about what it sees from now on.
+        let gone: Vec<_> = self.order.iter().copied().filter(retired).collect();
+        for task in &mut self.tasks {
+            for patch in &gone {
+                let universes = task.universes;
+                let twin = |universe: u8| universes & (1 << (universe ^ (1 << patch))) != 0;
+                task.universes |= (0..8)
+                    .filter(|&universe| twin(universe))
+                    .fold(0, |set, universe| set | 1 << universe);
+            }
+        }
+        self.order.retain(|other| !gone.contains(other));
         self.transition = None;
         self.over = false;
     }
