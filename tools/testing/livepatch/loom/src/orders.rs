@@ -171,6 +171,19 @@ fn sleep_and_call(world: &World) {
 fn enable_and_refresh(steps: &mut Steps<'_>) {
     enable(steps);
     protocol::coming(steps).unwrap();
+    steps.free_ranges();
+}
+
+/// A module comes whose function is patched; there is no transition.
+fn module_comes(steps: &mut Steps<'_>) {
+    protocol::coming(steps).unwrap();
+    steps.world.set_module_live();
+}
+
+fn call_module(world: &World) {
+    if world.is_module_live() {
+        call_patched(world);
+    }
 }
 
 macro_rules! scenes {
@@ -200,6 +213,8 @@ scenes! {
     schedule_when_enabled: Start::WHOLE, enable, schedule_and_call;
     /// A kthread goes to sleep while there are new ranges.
     schedule_when_refreshed: Start::WHOLE, enable_and_refresh, schedule;
+    /// A task calls a function of a module that has come.
+    call_in_new_module: Start::WHOLE, module_comes, call_module;
     /// A task leaves the kernel while a transition turns round.
     leave_kernel_when_reversed: Start::WHOLE, enable_and_reverse, leave_kernel;
     leave_kernel_when_back: Start::PATCHED, disable_and_reverse, leave_kernel;
@@ -247,6 +262,10 @@ breaks! {
     sched_pending: schedule_when_enabled without SchedPending => "without ranges";
     publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
     synchronize_stale_flag: leave_kernel_at_end without Synchronize => "NonePending does not hold";
+    synchronize_coming: call_in_new_module without Synchronize =>
+        "a patched task runs the original";
+    synchronize_coming_ranges: schedule_when_refreshed without Synchronize =>
+        "Causality violation";
     synchronize_reverse: leave_kernel_when_reversed without Synchronize => "a task is left behind";
     synchronize_reverse_sched: schedule_when_reversed without Synchronize => "a task is left behind";
     synchronize_end: call_at_end without Synchronize Assumptions => "the task has no side";

@@ -94,6 +94,7 @@ pub(crate) struct World {
     /// How many of the tasks are in the list.
     listed: AtomicUsize,
     tasklist_lock: Mutex<()>,
+    module_live: AtomicBool,
     flag: AtomicBool,
     /// 0 or, if the version is on the stack, 1.
     top: AtomicUsize,
@@ -164,6 +165,7 @@ impl World {
                 .collect(),
             listed: AtomicUsize::new(1),
             tasklist_lock: Mutex::new(()),
+            module_live: AtomicBool::new(false),
             flag: AtomicBool::new(false),
             top: AtomicUsize::new(usize::from(start.patched)),
             whole: AtomicBool::new(start.whole),
@@ -242,6 +244,15 @@ impl World {
     /// Task `id` leaves the kernel.
     pub(crate) fn leave_kernel(&self, id: usize) {
         protocol::update(Leaving { world: self, id }, self.task(id));
+    }
+
+    /// The module of the function may be called. What calls it depends on this, and no more.
+    pub(crate) fn set_module_live(&self) {
+        self.module_live.store(true, Release);
+    }
+
+    pub(crate) fn is_module_live(&self) -> bool {
+        self.module_live.load(Relaxed)
     }
 
     /// Task `id` runs: whoever has moved it is done.
@@ -434,6 +445,16 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// Frees the ranges that are not published any more: the protocol has waited for their readers.
+    pub(crate) fn free_ranges(&mut self) {
+        let current = self.world.ranges.load(Relaxed);
+
+        for ranges in (0..self.published).filter(|ranges| ranges + 1 != current) {
+            // SAFETY: loom makes sure of that: it is what this is about.
+            self.world.ranges_of[ranges].with_mut(|ranges| unsafe { *ranges = None });
+        }
+    }
+
     /// Comes before each step.
     fn step(&mut self) {
         self.steps += 1;
@@ -451,8 +472,11 @@ impl<'a> Change for Steps<'a> {
         self.world
     }
 
-    fn announce(&mut self, _stage: Stage) {
+    fn announce(&mut self, stage: Stage) {
         self.step();
+        if matches!(stage, Stage::Reversed(_)) {
+            self.free_ranges();
+        }
     }
 
     fn expect(&self, assumption: Assumption, holds: bool) {
@@ -539,17 +563,13 @@ impl<'a> Change for Steps<'a> {
                 drop(task.section.lock().unwrap());
             }
         }
-        // Ranges that are not published any more are freed.
-        let current = self.world.ranges.load(Relaxed);
-        for ranges in (0..self.published).filter(|ranges| ranges + 1 != current) {
-            // SAFETY: As above.
-            self.world.ranges_of[ranges].with_mut(|ranges| unsafe { *ranges = None });
-        }
     }
 
     fn synchronize_tasks(&mut self) {}
 
-    fn discard(&mut self) {}
+    fn discard(&mut self) {
+        self.free_ranges();
+    }
 
     fn conclude(&mut self, target: Target) {
         self.step();
@@ -566,13 +586,17 @@ impl Part for Steps<'_> {
     type Error = ();
 
     fn apply(&mut self) -> Result<(), ()> {
-        Ok(())
+        Change::apply(self)
     }
 
-    fn revert(&mut self) {}
+    fn revert(&mut self) {
+        Change::revert(self);
+    }
 
     fn refresh_ranges(&mut self) -> Result<(), ()> {
-        self.publish_ranges(Target::Patched);
+        if System::target(self.world).is_some() {
+            self.publish_ranges(Target::Patched);
+        }
         Ok(())
     }
 
