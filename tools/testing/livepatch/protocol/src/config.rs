@@ -298,6 +298,8 @@ pub(crate) fn scenarios() -> Vec<Config> {
             depth: 1,
             fork: true,
             exit: true,
+            failures: false,
+            quiet: true,
             large: true,
             ..base.clone()
         },
