@@ -344,10 +344,9 @@ impl Change for Steps<'_> {
     fn synchronize(&mut self) {
         let synchronized = publish::synchronize();
 
-        for ranges in [self.withdrawn.take(), self.running.retired.take()] {
-            if let Some(ranges) = ranges {
-                ranges.free(&synchronized);
-            }
+        let retired = [self.withdrawn.take(), self.running.retired.take()];
+        for ranges in retired.into_iter().flatten() {
+            ranges.free(&synchronized);
         }
         self.ops.collect(&synchronized);
     }

@@ -17,7 +17,7 @@ SPLAT='BUG:|WARNING:|Oops|general protection|KASAN:|KCSAN:|UBSAN:|rcu: INFO|rcu_
 vm_qemu() {
 	# shellcheck disable=SC2054
 	local o=$1 cpu=max,la57=off accel khz
-	accel=(-accel tcg,thread=multi -cpu "$cpu")
+	accel=(-accel "tcg,thread=multi" -cpu "$cpu")
 	khz=$(vm_tsc_khz)
 	if [ -n "${KLP_ICOUNT:-}" ]; then
 		# shellcheck disable=SC2054
