@@ -291,26 +291,6 @@ pub(crate) fn scenarios() -> Vec<Config> {
             ..base.clone()
         },
         Config {
-            name: "fork-exit",
-            tasks: vec![USER, UNBORN],
-            funcs: 1,
-            patches: vec![patch(F)],
-            depth: 1,
-            fork: true,
-            exit: true,
-            failures: false,
-            quiet: true,
-            large: true,
-            ..base.clone()
-        },
-        Config {
-            name: "fork-nested",
-            tasks: vec![USER, UNBORN],
-            fork: true,
-            large: true,
-            ..base.clone()
-        },
-        Config {
             name: "module-stacked",
             module_func: Some(1),
             patches: vec![patch(F | G), patch(G)],
