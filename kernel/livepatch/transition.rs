@@ -61,7 +61,6 @@ use crate::{
 use kernel::{
     bindings,
     ffi::c_void,
-    pr_warn_once,
     prelude::*,
     sync::{
         atomic::{
@@ -222,15 +221,6 @@ pub(crate) struct Running {
     retired: Option<Retired<Ranges>>,
 }
 
-/// Warns about what should not be, but not in each transition from then on.
-fn warn_once(wrong: bool) {
-    static WARNED: AtomicFlag = AtomicFlag::new(false);
-
-    if wrong && !WARNED.xchg(true, Relaxed) {
-        warn_on!(wrong);
-    }
-}
-
 /// The steps of a transition, in the kernel.
 struct Steps<'a> {
     running: &'a mut Running,
@@ -283,18 +273,21 @@ impl Change for Steps<'_> {
     }
 
     fn expect(&self, assumption: Assumption, holds: bool) {
-        if !holds {
-            pr_warn_once!(
+        static WARNED: AtomicFlag = AtomicFlag::new(false);
+
+        // Once, and not in each transition from then on.
+        if !holds && !WARNED.xchg(true, Relaxed) {
+            pr_warn!(
                 "'{}': assumption {:?} is wrong\n",
                 &*self.patch.name,
                 assumption
             );
+            warn_on!(!holds);
         }
-        warn_once(!holds);
     }
 
-    fn each_task(&mut self, f: impl FnMut(TaskRef)) {
-        each_task(f);
+    fn each_task(&mut self, mut f: impl FnMut(TaskRef)) {
+        each_task(&mut f);
     }
 
     fn each_task_in_turns(&mut self, mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
@@ -382,7 +375,7 @@ impl Change for Steps<'_> {
 /// Calls `f` for each task, then for the idle task of each possible CPU.
 ///
 /// Holds a lock meanwhile: `f` must not sleep. A task that exits may be met twice.
-fn each_task(mut f: impl FnMut(TaskRef)) {
+fn each_task<F: FnMut(TaskRef)>(f: &mut F) {
     /// # Safety
     ///
     /// For the walk below only: `task` is valid, and `data` is what is passed there.
@@ -407,16 +400,13 @@ fn each_task(mut f: impl FnMut(TaskRef)) {
         // SAFETY: `data` is the closure that is passed below.
         unsafe { (*data.cast::<F>())(TaskRef(task)) };
     }
-    fn walk<F: FnMut(TaskRef)>(f: &mut F) {
-        let data = core::ptr::from_mut(f).cast();
+    let data = core::ptr::from_mut(f).cast();
 
-        // SAFETY: The callbacks get the closure that they expect, for the time of the calls.
-        unsafe {
-            bindings::klp_shim_each_task(Some(task::<F>), data);
-            bindings::klp_shim_each_idle_task(Some(idle::<F>), data);
-        }
+    // SAFETY: The callbacks get the closure that they expect, for the time of the calls.
+    unsafe {
+        bindings::klp_shim_each_task(Some(task::<F>), data);
+        bindings::klp_shim_each_idle_task(Some(idle::<F>), data);
     }
-    walk(&mut f);
 }
 
 /// Calls `f` for each task, and gives up the locks now and then. As

@@ -14,8 +14,8 @@ litmus test beside this script and compares what it finds with the result that
 the test's comment expects. NAME.litmus is a rule of the core, with
 everything that orders it; NAME+no-WHAT.litmus is the same without WHAT.
 
-  --herd PATH  the herd7 to use (default: \$HERD, or herd7 from PATH); 7.58 or
-               later, from https://github.com/herd/herdtools7
+  --herd PATH  the herd7 to use (default: \$HERD, or herd7 from PATH); 7.58 of
+               herdtools7, or later
   --only GLOB  only the tests whose names match, such as 'ForkInherit*'
   --jobs N     how many at a time (default: 1)
   --help       this text

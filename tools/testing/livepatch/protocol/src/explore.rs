@@ -81,7 +81,7 @@ pub(crate) enum Own {
     Reap,
 }
 
-/// The order in which tasks and the worker get on when everybody gets his turn.
+/// How many turns everybody gets at most until a transition must have ended.
 const ROUNDS: usize = 6;
 
 impl Config {
