@@ -109,6 +109,19 @@ fn disable_to_end(steps: &mut Steps<'_>) {
     }
 }
 
+fn replace_to_end(steps: &mut Steps<'_>) {
+    steps.replaces = true;
+    enable_to_end(steps);
+}
+
+fn force_to_end(steps: &mut Steps<'_>) {
+    enable(steps);
+    protocol::force(steps, Target::Patched);
+    if protocol::advance(steps, Target::Patched) {
+        protocol::finish(steps, Target::Patched);
+    }
+}
+
 fn enable_for_sleeper(steps: &mut Steps<'_>) {
     enable(steps);
     steps.asleep = true;
@@ -118,6 +131,17 @@ fn enable_for_sleeper(steps: &mut Steps<'_>) {
 fn call_unpatched(world: &World) {
     let code = world.call(0);
     assert_eq!(code, Code::Original, "an unpatched task runs the patch");
+}
+
+fn call_old(world: &World) {
+    let code = world.call(0);
+    assert_ne!(code, Code::New, "an unpatched task runs the patch");
+    assert_eq!(code, Code::Old, "an unpatched task runs the original");
+}
+
+fn call_either(world: &World) {
+    let code = world.call(0);
+    assert_ne!(code, Code::Original, "a task runs the original");
 }
 
 fn call_patched(world: &World) {
@@ -136,12 +160,37 @@ fn leave_kernel_and_call(world: &World) {
     }
 }
 
+/// From the older version to the newer one, which replaces it.
+fn leave_old(world: &World) {
+    call_old(world);
+    world.leave_kernel(0);
+    match world.task(0).side() {
+        Some(Target::Patched) => call_patched(world),
+        _ => call_either(world),
+    }
+}
+
+/// From the newer version to the older one.
+fn leave_new(world: &World) {
+    call_patched(world);
+    world.leave_kernel(0);
+    match world.task(0).side() {
+        Some(Target::Unpatched) => call_old(world),
+        _ => call_either(world),
+    }
+}
+
 fn leave_kernel_and_call_anything(world: &World) {
     world.leave_kernel(0);
     world.call(0);
 }
 
 fn schedule(world: &World) {
+    world.schedule(0);
+}
+
+fn schedule_twice(world: &World) {
+    world.schedule(0);
     world.schedule(0);
 }
 
@@ -180,6 +229,16 @@ fn module_comes(steps: &mut Steps<'_>) {
     steps.world.set_module_live();
 }
 
+/// The module goes, and its function and version with it; there is no transition.
+fn module_goes(steps: &mut Steps<'_>) {
+    protocol::going(steps);
+    steps.free_module();
+}
+
+fn call_anything(world: &World) {
+    world.call(0);
+}
+
 fn call_module(world: &World) {
     if world.is_module_live() {
         call_patched(world);
@@ -215,11 +274,25 @@ scenes! {
     schedule_when_refreshed: Start::WHOLE, enable_and_refresh, schedule;
     /// A task calls a function of a module that has come.
     call_in_new_module: Start::WHOLE, module_comes, call_module;
+    /// A task is in a function of a module that goes.
+    call_in_old_module: Start::PATCHED, module_goes, call_anything;
+    /// A task calls the function of which there is an older version, and does not move.
+    call_old_version: Start::OLD, enable, call_old;
+    /// A task leaves the kernel while the older version is replaced, and calls the function.
+    call_when_replaced: Start::OLD, replace_to_end, leave_old;
+    /// A task moves back to the older version, and calls the function while the newer one goes.
+    call_when_back_to_old: Start::STACKED, disable_to_end, leave_new;
+    /// A task leaves the kernel while it is moved by force.
+    leave_kernel_when_forced: Start::WHOLE, force_to_end, leave_kernel_and_call_anything;
+    /// A kthread goes to sleep while it is moved by force.
+    schedule_when_forced: Start::WHOLE, force_to_end, schedule;
     /// A task leaves the kernel while a transition turns round.
     leave_kernel_when_reversed: Start::WHOLE, enable_and_reverse, leave_kernel;
     leave_kernel_when_back: Start::PATCHED, disable_and_reverse, leave_kernel;
     /// A kthread goes to sleep while a transition turns round.
     schedule_when_reversed: Start::WHOLE, enable_and_reverse, schedule;
+    /// It does so twice, and moves to and fro.
+    schedule_again_when_reversed: Start::WHOLE, enable_and_reverse, schedule_twice;
     /// A task moves to the patch, and calls the function while the transition ends.
     call_at_end: Start::WHOLE, enable_to_end, leave_kernel_and_call_anything;
     leave_kernel_at_end: Start::WHOLE, enable_to_end, leave_kernel;
@@ -253,14 +326,29 @@ breaks! {
         "an unpatched task runs the patch";
     version_then_flag: call_when_enabled without VersionThenFlag =>
         "an unpatched task runs the patch";
-    push_then_read: call_new_version without FlagsThenStacks PushThenRead =>
+    version_then_flag_old: call_old_version without VersionThenFlag =>
+        "an unpatched task runs the patch";
+    push_then_read_content: call_new_version without FlagsThenStacks PushThenRead =>
         "a version that is not there";
+    push_then_read: call_old_version without PushThenRead =>
+        "an unpatched task runs the original";
     target_then_pending: leave_kernel_when_enabled without TargetThenPending =>
         "a patched task runs the original";
+    target_then_pending_sched: schedule_again_when_reversed without TargetThenPending =>
+        "the ranges are not for the target";
     take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no side";
-    target_then_pending_sched: schedule_when_enabled without TargetThenPending => "without ranges";
-    sched_pending: schedule_when_enabled without SchedPending => "without ranges";
+    sched_pending: schedule_again_when_reversed without SchedPending =>
+        "the ranges are not for the target";
     publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
+    synchronize_going: call_in_old_module without Synchronize => "a version that is not there";
+    synchronize_back: call_when_back_to_old without Synchronize Assumptions =>
+        "an unpatched task runs the patch";
+    synchronize_replaced: call_when_replaced without Synchronize Assumptions =>
+        "the task has no side";
+    synchronize_forced: leave_kernel_when_forced without Synchronize Assumptions =>
+        "the task has no side";
+    synchronize_forced_sched: schedule_when_forced without Synchronize =>
+        "Causality violation";
     synchronize_stale_flag: leave_kernel_at_end without Synchronize => "NonePending does not hold";
     synchronize_coming: call_in_new_module without Synchronize =>
         "a patched task runs the original";
@@ -272,6 +360,7 @@ breaks! {
     synchronize_free: call_while_patch_goes without Synchronize Assumptions => "a version that is not there";
     synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions =>
         "Causality violation";
+    preemption_going: call_in_old_module without Preemption => "a version that is not there";
     preemption_stale_flag: leave_kernel_at_end without Preemption => "NonePending does not hold";
     preemption_reverse: leave_kernel_when_reversed without Preemption => "a task is left behind";
     preemption_end: call_at_end without Preemption Assumptions => "the task has no side";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One patched function, one patch and a few tasks, in loom's memory.
+//! One patched function, two patches and a few tasks, in loom's memory.
 //!
 //! Barriers are fences of the strength that C11 has for them: `smp_wmb()` is a release fence, which
 //! orders earlier writes before later ones for a reader with an acquire fence, which is `smp_rmb()`.
@@ -75,7 +75,28 @@ pub(crate) enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Original,
+    /// That of a patch which was enabled before.
+    Old,
+    /// That of the patch that the worker works on.
     New,
+}
+
+/// A version of the function, which can be put on the stack.
+struct VersionCell {
+    flag: AtomicBool,
+    /// Is it whole, and not yet freed?
+    whole: AtomicBool,
+    /// The version below, as in `World::top`.
+    below: AtomicUsize,
+}
+
+/// The versions by their index.
+const OLD: usize = 0;
+const NEW: usize = 1;
+
+/// No version, or the one with the index, as it is kept in a link.
+fn link(version: Option<usize>) -> usize {
+    version.map_or(0, |index| 1 + index)
 }
 
 struct TaskCell {
@@ -95,11 +116,9 @@ pub(crate) struct World {
     listed: AtomicUsize,
     tasklist_lock: Mutex<()>,
     module_live: AtomicBool,
-    flag: AtomicBool,
-    /// 0 or, if the version is on the stack, 1.
+    /// A [`link`] to the newest version on the stack.
     top: AtomicUsize,
-    /// Is the version whole, and not yet freed?
-    whole: AtomicBool,
+    versions: [VersionCell; 2],
     /// 0 or the number of the ranges, counted from 1.
     ranges: AtomicUsize,
     /// The direction that the ranges are for, in the order in which they are published.
@@ -126,8 +145,10 @@ pub(crate) struct Start {
     tasks: usize,
     /// Whether the patch is enabled.
     patched: bool,
-    /// Whether the version is whole long before it is used.
+    /// Whether its version is whole long before it is used.
     whole: bool,
+    /// Whether there is an older patch, which is enabled.
+    old: bool,
 }
 
 impl Start {
@@ -135,6 +156,7 @@ impl Start {
         tasks: 1,
         patched: false,
         whole: false,
+        old: false,
     };
     pub(crate) const WHOLE: Start = Start {
         whole: true,
@@ -143,6 +165,14 @@ impl Start {
     pub(crate) const PATCHED: Start = Start {
         patched: true,
         ..Start::WHOLE
+    };
+    pub(crate) const OLD: Start = Start {
+        old: true,
+        ..Start::WHOLE
+    };
+    pub(crate) const STACKED: Start = Start {
+        old: true,
+        ..Start::PATCHED
     };
     /// The second task is forked by the first one.
     pub(crate) const PARENT: Start = Start {
@@ -153,6 +183,9 @@ impl Start {
 
 impl World {
     pub(crate) fn new(start: Start, without: &[Rule]) -> Self {
+        let old = link(start.old.then_some(OLD));
+        let new = link(start.patched.then_some(NEW));
+
         World {
             target: AtomicUsize::new(0),
             tasks: (0..start.tasks)
@@ -166,9 +199,16 @@ impl World {
             listed: AtomicUsize::new(1),
             tasklist_lock: Mutex::new(()),
             module_live: AtomicBool::new(false),
-            flag: AtomicBool::new(false),
-            top: AtomicUsize::new(usize::from(start.patched)),
-            whole: AtomicBool::new(start.whole),
+            top: AtomicUsize::new(if new == 0 { old } else { new }),
+            versions: [
+                (start.old, 0),
+                (start.whole, if new == 0 { 0 } else { old }),
+            ]
+            .map(|(whole, below)| VersionCell {
+                flag: AtomicBool::new(false),
+                whole: AtomicBool::new(whole),
+                below: AtomicUsize::new(below),
+            }),
             ranges: AtomicUsize::new(0),
             ranges_of: [UnsafeCell::new(None), UnsafeCell::new(None)],
             without: without.to_vec(),
@@ -211,29 +251,37 @@ impl World {
 
     /// `klp_ftrace_handler()`, whose shell is C; the choice is the kernel's own.
     fn handle(&self, id: usize) -> Code {
-        if self.top.load(Relaxed) == 0 {
+        let Some(top) = self.version(&self.top) else {
             return Code::Original;
-        }
+        };
         self.fence(Rule::VersionThenFlag, Acquire);
 
-        let mut chosen = Some(Only(self));
-        if Only(self).in_transition() {
+        let mut chosen = Some(top);
+        if top.in_transition() {
             self.fence(Rule::FlagThenState, Acquire);
             let side = self.task(id).side();
             assert!(
                 side.is_some(),
                 "the handler meets a flag, and the task has no side"
             );
-            chosen = choice::choose(Only(self), side);
+            chosen = choice::choose(top, side);
         }
-        match chosen {
-            None => Code::Original,
-            Some(_) => {
-                let whole = self.whole.load(Relaxed);
-                assert!(whole, "the handler uses a version that is not there");
-                Code::New
-            }
+        let Some(chosen) = chosen else {
+            return Code::Original;
+        };
+        let whole = chosen.cell().whole.load(Relaxed);
+        assert!(whole, "the handler uses a version that is not there");
+        if chosen.index == NEW {
+            Code::New
+        } else {
+            Code::Old
         }
+    }
+
+    /// What a link leads to.
+    fn version(&self, from: &AtomicUsize) -> Option<Version<'_>> {
+        let index = from.load(Relaxed).checked_sub(1)?;
+        Some(Version { world: self, index })
     }
 
     /// `schedule()` of task `id`. Its stack is empty.
@@ -287,17 +335,28 @@ impl World {
     }
 }
 
-/// The only version that there may be.
+/// A version that the handler has come to.
 #[derive(Clone, Copy)]
-struct Only<'a>(&'a World);
+struct Version<'a> {
+    world: &'a World,
+    index: usize,
+}
 
-impl Stacked for Only<'_> {
+impl Version<'_> {
+    fn cell(&self) -> &VersionCell {
+        &self.world.versions[self.index]
+    }
+}
+
+impl Stacked for Version<'_> {
     fn in_transition(self) -> bool {
-        self.0.flag.load(Relaxed)
+        self.cell().flag.load(Relaxed)
     }
 
     fn below(self) -> Option<Self> {
-        None
+        self.world
+            .version(&self.world.versions[self.index].below)
+            .map(|Version { index, .. }| Version { index, ..self })
     }
 }
 
@@ -375,7 +434,10 @@ impl<'a> System for &'a World {
     fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
         // `Published::read`: an address dependency, of which loom knows nothing.
         let ranges = self.ranges.load(Acquire);
-        assert!(ranges > 0, "a task is checked without ranges");
+        if ranges == 0 {
+            // After a forced transition they may be gone: as `stack::check`.
+            return false;
+        }
         // SAFETY: loom has made sure of that: it is what this is about.
         let of = self.ranges_of[ranges - 1].with(|ranges| unsafe { *ranges });
         assert_eq!(
@@ -432,6 +494,8 @@ pub(crate) struct Steps<'a> {
     published: usize,
     /// Whether a pass may move tasks that are asleep: here, all of them.
     pub(crate) asleep: bool,
+    /// Whether the patch replaces the older one.
+    pub(crate) replaces: bool,
 }
 
 impl<'a> Steps<'a> {
@@ -442,7 +506,19 @@ impl<'a> Steps<'a> {
             steps: 0,
             published: 0,
             asleep: false,
+            replaces: false,
         }
+    }
+
+    /// The patch of this version goes, or what it is for.
+    fn free(&self, version: usize) {
+        self.world.versions[version].whole.store(false, Relaxed);
+    }
+
+    /// A module has gone, with the version for it.
+    pub(crate) fn free_module(&mut self) {
+        self.step();
+        self.free(NEW);
     }
 
     /// Frees the ranges that are not published any more: the protocol has waited for their readers.
@@ -515,15 +591,18 @@ impl<'a> Change for Steps<'a> {
 
     fn flag(&mut self, in_transition: bool) {
         self.step();
-        self.world.flag.store(in_transition, Relaxed);
+        self.world.versions[NEW].flag.store(in_transition, Relaxed);
     }
 
     fn apply(&mut self) -> Result<(), ()> {
         self.step();
-        self.world.whole.store(true, Relaxed);
+        let new = &self.world.versions[NEW];
+
+        new.below.store(self.world.top.load(Relaxed), Relaxed);
+        new.whole.store(true, Relaxed);
         self.world
             .top
-            .store(1, self.world.store_order(Rule::PushThenRead));
+            .store(link(Some(NEW)), self.world.store_order(Rule::PushThenRead));
         Ok(())
     }
 
@@ -551,10 +630,17 @@ impl<'a> Change for Steps<'a> {
 
     fn revert(&mut self) {
         self.step();
-        self.world.top.store(0, Relaxed);
+        // As `KlpOps::remove`: with release.
+        let below = self.world.versions[NEW].below.load(Relaxed);
+        self.world.top.store(below, Release);
     }
 
-    fn revert_replaced(&mut self) {}
+    fn revert_replaced(&mut self) {
+        self.step();
+        if self.replaces {
+            self.world.versions[NEW].below.store(0, Release);
+        }
+    }
 
     fn synchronize(&mut self) {
         self.step();
@@ -573,9 +659,10 @@ impl<'a> Change for Steps<'a> {
 
     fn conclude(&mut self, target: Target) {
         self.step();
-        if target == Target::Unpatched {
-            // The patch goes.
-            self.world.whole.store(false, Relaxed);
+        match target {
+            Target::Unpatched => self.free(NEW),
+            Target::Patched if self.replaces => self.free(OLD),
+            Target::Patched => {}
         }
     }
 
