@@ -335,13 +335,9 @@ impl Change for Steps<'_> {
     }
 
     fn synchronize(&mut self) {
-        let synchronized = publish::synchronize();
-
         let retired = [self.withdrawn.take(), self.running.retired.take()];
-        for ranges in retired.into_iter().flatten() {
-            ranges.free(&synchronized);
-        }
-        self.ops.collect(&synchronized);
+
+        synchronize(retired.into_iter().flatten(), self.ops);
     }
 
     fn synchronize_tasks(&mut self) {
@@ -635,17 +631,22 @@ impl Part for ModulePart<'_> {
     }
 
     fn synchronize(&mut self) {
-        let synchronized = publish::synchronize();
-
-        if let Some(ranges) = self.retired.take() {
-            ranges.free(&synchronized);
-        }
-        self.ops.collect(&synchronized);
+        synchronize(self.retired.take(), self.ops);
     }
 
     fn synchronize_tasks(&mut self) {
         synchronize_tasks();
     }
+}
+
+/// Waits for all readers, and frees what they may have used. May sleep.
+fn synchronize(retired: impl IntoIterator<Item = Retired<Ranges>>, ops: &mut Ops) {
+    let synchronized = publish::synchronize();
+
+    for ranges in retired {
+        ranges.free(&synchronized);
+    }
+    ops.collect(&synchronized);
 }
 
 /// Waits until no task is preempted in an ftrace trampoline. May sleep.

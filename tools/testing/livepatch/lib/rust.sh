@@ -39,7 +39,8 @@ compile_fail_cases() {
 # UML has no livepatching, so the examples of kernel::livepatch are not in that kernel: they run
 # in one for x86_64, by kunit.py as well.
 suite_doctest() {
-	kunit_x86_run doctest 'kernel_(livepatch(_[a-z]+)?|time|workqueue)_rs_' 'rust_doctests_kernel*'
+	kunit_x86_run doctest 'kernel_(livepatch(_[a-z]+)?|time|workqueue)_rs_' 'rust_doctests_kernel*' \
+		doctest
 }
 
 # The core itself, with real functions: the same kernel has these tests, too.
@@ -55,14 +56,19 @@ suite_kunit_x86() {
 	elif ! grep -q '^fail' -- "$log"; then
 		report kunit-x86 fail 0 "fault-points.py" "exit status $rc"
 	fi
-	kunit_x86_run kunit-x86 '^klp_core_' 'klp_core_*'
+	suite_kunit_core kunit-x86 doctest
 }
 
-# kunit_x86_run SUITE PATTERN FILTER: kunit.py asks for KVM first, which may hang the guest.
+# suite_kunit_core SUITE FLAVOUR
+suite_kunit_core() {
+	kunit_x86_run "$1" '^klp_core_' 'klp_core_*' "$2"
+}
+
+# kunit_x86_run SUITE PATTERN FILTER FLAVOUR: kunit.py asks for KVM first, which may hang the guest.
 kunit_x86_run() {
 	local o tcg=$CACHE/tcg
-	kernel_only doctest
-	o=$(kernel_dir doctest)
+	kernel_only "$4"
+	o=$(kernel_dir "$4")
 	mkdir -p -- "$tcg"
 	cat >"$tcg/qemu-system-x86_64" <<-'EOF'
 		#!/bin/bash

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) fork: bool,
     pub(crate) exit: bool,
     pub(crate) force: bool,
+    /// CPUs go offline and come back, and run other tasks than the idle ones.
+    pub(crate) cpus: bool,
     /// Applying a patch may fail.
     pub(crate) failures: bool,
     /// No task calls a patched function while a patch is being applied, and new tasks come last.
@@ -62,6 +64,7 @@ pub(crate) const NO_SIDE: &str = "the handler knows the side of the task";
 pub(crate) const SIDE: &str = "no task has a side before a transition";
 pub(crate) const PENDING: &str = "no task has yet to move after a transition";
 pub(crate) const TWICE: &str = "no version is put on its stack twice";
+pub(crate) const BEHIND: &str = "a forced transition leaves no task behind";
 pub(crate) const ENDS: &str = "each transition ends";
 
 macro_rules! faults {
@@ -149,13 +152,14 @@ faults! {
     NoSignal = "no-signal" in "one" shows ENDS,
     /// Nobody makes the CPUs pass their idle loops.
     NoKick = "no-kick" in "idle" shows ENDS,
+    /// A CPU may come while its idle task is moved without a stack check.
+    HotplugUnlocked = "hotplug-unlocked" in "idle" shows MIXED,
 }
 
 const USER: (Kind, Life) = (Kind::User, Life::User);
 const UNBORN: (Kind, Life) = (Kind::User, Life::Unborn);
 const KTHREAD: (Kind, Life) = (Kind::Kthread, Life::Kernel);
 const IDLE: (Kind, Life) = (Kind::Idle, Life::Kernel);
-const OFFLINE: (Kind, Life) = (Kind::OfflineIdle, Life::Kernel);
 
 const F: u8 = 1;
 const G: u8 = 2;
@@ -187,6 +191,7 @@ pub(crate) fn scenarios() -> Vec<Config> {
         fork: false,
         exit: false,
         force: false,
+        cpus: false,
         failures: true,
         quiet: false,
         thorough: false,
@@ -239,10 +244,8 @@ pub(crate) fn scenarios() -> Vec<Config> {
         Config {
             name: "idle",
             thorough: true,
-            tasks: vec![IDLE, OFFLINE],
-            funcs: 1,
-            patches: vec![patch(F)],
-            depth: 1,
+            tasks: vec![IDLE],
+            cpus: true,
             ..base.clone()
         },
         Config {
@@ -284,6 +287,16 @@ pub(crate) fn scenarios() -> Vec<Config> {
         Config {
             name: "crowd",
             tasks: vec![USER, KTHREAD, IDLE],
+            funcs: 1,
+            patches: vec![patch(F)],
+            depth: 1,
+            large: true,
+            ..base.clone()
+        },
+        Config {
+            name: "cpus",
+            tasks: vec![IDLE, IDLE],
+            cpus: true,
             funcs: 1,
             patches: vec![patch(F)],
             depth: 1,

@@ -6,6 +6,7 @@ use crate::{
     config::{
         Config,
         Fault,
+        BEHIND,
         ENDS,
         FREED,
         LEFT,
@@ -34,6 +35,7 @@ use crate::{
         Procedure, //
     },
     world::{
+        Cpu,
         Frame,
         Kind,
         Life,
@@ -70,9 +72,15 @@ pub(crate) enum Own {
     /// Gets to the first instruction of what the handler has chosen.
     Arrive,
     Return,
-    /// Gives its CPU up, or loses it.
+    /// Gives its CPU up, or loses it. An idle task halts its CPU.
     Sleep,
     Wake,
+    /// The CPU of an idle task runs another one.
+    Busy,
+    /// It goes.
+    Offline,
+    /// It comes.
+    Online,
     StartExit,
     Unhash,
     FinishExit,
@@ -150,8 +158,21 @@ impl Config {
         if task.life == Life::Zombie && state.readers == 0 && state.writer.is_none() {
             actions.push(own(Own::Reap));
         }
-        if task.kind == Kind::OfflineIdle || !task.is_alive() {
+        if !task.is_alive() {
             return;
+        }
+        match task.cpu {
+            Cpu::Idle => {}
+            Cpu::Busy => {
+                actions.push(own(Own::Wake));
+                return;
+            }
+            Cpu::Offline => {
+                if !state.cpus_locked {
+                    actions.push(own(Own::Online));
+                }
+                return;
+            }
         }
         if task.asleep {
             actions.push(own(Own::Wake));
@@ -187,11 +208,17 @@ impl Config {
                 Kind::Idle if task.pending => {
                     actions.push(Action::Begin(Actor::Task(id), Procedure::Update));
                 }
-                Kind::Idle | Kind::Kthread | Kind::OfflineIdle => {}
+                Kind::Idle | Kind::Kthread => {}
             }
         }
         if task.kind != Kind::Idle || task.depth() == 0 {
             actions.push(own(Own::Sleep));
+        }
+        if task.is_idle() && self.cpus && !task.is_in_call() {
+            actions.push(own(Own::Busy));
+            if !state.cpus_locked {
+                actions.push(own(Own::Offline));
+            }
         }
         // Any task that sleeps where it may be frozen, and one that is preempted there. None that
         // exits does.
@@ -294,7 +321,18 @@ impl Config {
                 task.frames[at] = None;
             }
             Own::Sleep => task.asleep = true,
-            Own::Wake => task.asleep = false,
+            Own::Wake => {
+                task.asleep = false;
+                task.cpu = Cpu::Idle;
+            }
+            Own::Busy => task.cpu = Cpu::Busy,
+            Own::Offline => {
+                // It does not return to what it is in, but begins anew.
+                task.cpu = Cpu::Offline;
+                task.frames = [None; DEPTH];
+                task.universes = ALL_UNIVERSES;
+            }
+            Own::Online => task.cpu = Cpu::Idle,
             Own::StartExit => task.life = Life::Exiting,
             Own::Unhash => {
                 task.life = Life::Unhashed;
@@ -368,6 +406,10 @@ impl Config {
                 task.asleep = false;
             } else if woken && task.pending {
                 task.asleep = false;
+                // A CPU is idle again at some time. If nothing is in the way, that does not matter.
+                if task.cpu == Cpu::Busy && task.depth() > 0 {
+                    task.cpu = Cpu::Idle;
+                }
                 if task.life == Life::User {
                     task.life = Life::Kernel;
                 }
@@ -382,7 +424,8 @@ impl Config {
         // Each step gets it nearer to its end: it makes no calls and does not fork.
         for _ in 0..100 {
             let task = &state.tasks[id];
-            if task.asleep || !task.is_alive() || task.life == Life::User {
+            let waits = task.asleep || task.cpu != Cpu::Idle || task.life == Life::User;
+            if waits || !task.is_alive() {
                 break;
             }
             actions.clear();
@@ -390,7 +433,10 @@ impl Config {
             let wanted = |action: &&Action| match action {
                 Action::Go(_) => true,
                 Action::Begin(_, procedure) => !matches!(procedure, Procedure::Fork(..)),
-                Action::Task(_, own) => !matches!(own, Own::Call(_) | Own::Sleep | Own::StartExit),
+                Action::Task(_, own) => !matches!(
+                    own,
+                    Own::Call(_) | Own::Sleep | Own::Busy | Own::Offline | Own::StartExit
+                ),
             };
             let next = actions
                 .iter()
@@ -461,6 +507,7 @@ impl Model for Config {
             never!(SIDE, SideBefore),
             never!(PENDING, PendingAfter),
             never!(TWICE, Twice),
+            never!(BEHIND, Behind),
             Property::always(ENDS, |config: &Config, state: &State| {
                 let asked = state.transition.is_some()
                     && (config.thorough || state.worker.procedure.is_none());

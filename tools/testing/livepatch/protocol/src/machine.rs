@@ -35,6 +35,7 @@ use crate::{
         Value, //
     },
     world::{
+        Cpu,
         Kind,
         Life,
         OnStack,
@@ -263,16 +264,29 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn idle(&self) -> Vec<usize> {
-        (0..self.config.tasks.len())
-            .filter(|&id| matches!(self.config.tasks[id].0, Kind::Idle | Kind::OfflineIdle))
-            .collect()
+    /// Calls `f` for each idle task, with whether its CPU is offline.
+    fn each_idle(&'a self, mut f: impl FnMut(TaskRef<'a>, bool)) {
+        let idle = (0..self.config.tasks.len()).filter(|&id| self.config.tasks[id].0 == Kind::Idle);
+        let mut offline = Vec::new();
+
+        if self.config.cpus {
+            offline = unpack(self.step(|state| {
+                state.cpus_locked = !self.config.is(Fault::HotplugUnlocked);
+                Value::Tasks(pack(&ids(state, |task| task.cpu == Cpu::Offline)))
+            }));
+        }
+        for id in idle {
+            f(self.task(id), offline.contains(&id));
+        }
+        if self.config.cpus {
+            self.do_step(|state| state.cpus_locked = false);
+        }
     }
 
     fn synchronize(&self) {
         self.do_step(|state| {
             for task in &mut state.tasks {
-                task.awaited = is_in_section(self.config, task);
+                task.awaited = task.is_in_section(self.config);
             }
         });
         self.do_step(|state| {
@@ -370,16 +384,6 @@ impl<'a> Machine<'a> {
             });
         }
     }
-}
-
-/// Does a synchronization have to wait for this task?
-fn is_in_section(config: &Config, task: &TaskState) -> bool {
-    let last = task.life == Life::Last && !config.is(Fault::LastPreempted);
-
-    last || task
-        .thread
-        .procedure
-        .is_some_and(|procedure| procedure.is_section(config))
 }
 
 fn ids(state: &State, f: impl Fn(&TaskState) -> bool) -> Vec<u8> {
@@ -582,7 +586,13 @@ impl<'a> System for &'a Machine<'a> {
 
 /// An idle task that sleeps is still the one on its CPU.
 fn is_off_cpu(state: &State, id: usize) -> bool {
-    state.tasks[id].asleep && state.tasks[id].kind != Kind::Idle
+    let task = &state.tasks[id];
+
+    if task.is_idle() {
+        task.cpu != Cpu::Idle
+    } else {
+        task.asleep
+    }
 }
 
 /// A transition.
@@ -688,9 +698,7 @@ impl<'a> Change for Steps<'a> {
         for id in machine.read_unlock(machine.exiting()) {
             f(machine.task(id));
         }
-        for id in machine.idle() {
-            f(machine.task(id));
-        }
+        machine.each_idle(|task, _| f(task));
         if machine.config.is(Fault::TargetLate)
             && matches!(machine.stage.get(), Some(Stage::Starting(_)))
         {
@@ -733,12 +741,11 @@ impl<'a> Change for Steps<'a> {
                 break;
             }
         }
-        for id in machine.idle() {
-            let offline = machine.config.tasks[id].0 == Kind::OfflineIdle;
-            if f(machine.task(id), offline) == Visit::Moved && offline {
-                machine.along(|state| state.may_move(machine.config, id));
+        machine.each_idle(|task, offline| {
+            if f(task, offline) == Visit::Moved && offline {
+                machine.along(|state| state.may_move(machine.config, task.id));
             }
-        }
+        });
         met
     }
 

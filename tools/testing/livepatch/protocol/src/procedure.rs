@@ -246,6 +246,9 @@ fn handle<'a>(machine: &'a Machine<'a>, func: u8) -> Code {
 fn end(config: &Config, state: &mut State, actor: Actor, procedure: Procedure, code: Code) {
     match (actor, procedure) {
         (Actor::Worker, _) => {
+            if procedure == Procedure::Force {
+                state.check_forced(config);
+            }
             state.retire(config);
             state.check_freed();
             // No walk has a pointer any more.

@@ -92,5 +92,6 @@ tests! {
         force_frees = ForceFrees,
         no_signal = NoSignal,
         no_kick = NoKick,
+        hotplug_unlocked = HotplugUnlocked,
     }
 }

@@ -3,7 +3,10 @@
 //! What there is: tasks, patched functions, patches, and how far everybody has got.
 
 use crate::{
-    config::Config,
+    config::{
+        Config,
+        Fault, //
+    },
     model::{
         choice::Stacked,
         phase::{
@@ -67,8 +70,16 @@ pub(crate) enum Kind {
     Kthread,
     /// The idle task of a CPU.
     Idle,
-    /// The idle task of a CPU that is offline.
-    OfflineIdle,
+}
+
+/// What the CPU of an idle task does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Cpu {
+    /// It runs the idle task, be it halted or not.
+    Idle,
+    /// It runs another task.
+    Busy,
+    Offline,
 }
 
 /// How far a task is in its life.
@@ -110,6 +121,8 @@ pub(crate) struct Thread {
 pub(crate) struct TaskState {
     pub(crate) kind: Kind,
     pub(crate) life: Life,
+    /// For an idle task; others come to their CPUs by themselves.
+    pub(crate) cpu: Cpu,
     /// Not on a CPU, be it that it sleeps or that it was preempted.
     pub(crate) asleep: bool,
     pub(crate) side: Option<Target>,
@@ -130,6 +143,7 @@ impl TaskState {
         TaskState {
             kind,
             life,
+            cpu: Cpu::Idle,
             asleep: false,
             side: None,
             pending: false,
@@ -154,12 +168,22 @@ impl TaskState {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.kind, Kind::Idle | Kind::OfflineIdle)
+        self.kind == Kind::Idle
     }
 
     /// Has the task yet to run?
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.life, Life::Unborn | Life::Zombie | Life::Gone)
+    }
+
+    /// Does a synchronization have to wait for this task?
+    pub(crate) fn is_in_section(&self, config: &Config) -> bool {
+        let last = self.life == Life::Last && !config.is(Fault::LastPreempted);
+
+        last || self
+            .thread
+            .procedure
+            .is_some_and(|procedure| procedure.is_section(config))
     }
 
     /// On the way to the handler, in it, or on the way from it?
@@ -208,6 +232,8 @@ pub(crate) enum Violation {
     PendingAfter,
     /// A version was put on the stack that it is on.
     Twice,
+    /// A transition was forced, and a task has not moved and does not do so.
+    Behind,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -223,6 +249,8 @@ pub(crate) struct State {
     /// `tasklist_lock`.
     pub(crate) readers: u8,
     pub(crate) writer: Option<u8>,
+    /// `cpus_read_lock()`: no CPU goes or comes.
+    pub(crate) cpus_locked: bool,
     pub(crate) patches: [PatchState; PATCHES],
     /// Those in use, in the order in which they were enabled.
     pub(crate) order: Vec<u8>,
@@ -283,8 +311,8 @@ impl fmt::Debug for State {
             let frames: Vec<_> = task.frames().collect();
             writeln!(
                 f,
-                "  task {id} {:?} {:?} asleep {} side {:?} pending {} frames {frames:?} {:?}",
-                task.kind, task.life, task.asleep, task.side, task.pending, task.thread.procedure
+                "  task {id} {:?} {:?} CPU {:?} asleep {} side {:?} pending {} frames {frames:?} {:?}",
+                task.kind, task.life, task.cpu, task.asleep, task.side, task.pending, task.thread.procedure
             )?;
         }
         Ok(())
@@ -314,6 +342,7 @@ impl State {
             hooked: false,
             readers: 0,
             writer: None,
+            cpus_locked: false,
             patches: [PatchState {
                 phase: Phase::Registered,
                 forced: false,
@@ -504,6 +533,17 @@ impl State {
         self.order.retain(|other| !gone.contains(other));
         self.transition = None;
         self.over = false;
+    }
+
+    /// All tasks were moved, but for those that are just moving by themselves.
+    pub(crate) fn check_forced(&mut self, config: &Config) {
+        let behind = |task: &TaskState| {
+            task.is_alive() && task.side != self.target && !task.is_in_section(config)
+        };
+
+        if self.tasks.iter().any(behind) {
+            self.violate(Violation::Behind);
+        }
     }
 
     /// Does anybody run, or is about to run, or look at what belongs to `patch`?

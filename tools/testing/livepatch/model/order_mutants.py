@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Changes a file in which the order of calls is what matters, to see whether tests notice.
+
+    order_mutants.py --file FILE --crate DIR [--crate DIR...] [--also LIST] [--skip PREFIX...]
+                     [--jobs N] [--limit SECONDS] TREE OUTCOMES
+
+FILE, in TREE, is formatted by rustfmt. Each statement in it that is no more than a call is deleted,
+and each two of these that follow each other are swapped: cargo-mutants does neither. What cargo-mutants
+does is LIST, as printed by `cargo mutants --list --json`.
+
+Each time, the tests of the crates run, one by one and the fastest first, until one fails: this is for
+tests that explore, and which of them finds a fault soon is not known beforehand. Tests whose names begin
+with PREFIX are left out. A mutant that cannot be built is not counted as caught.
+
+OUTCOMES is written as cargo-mutants writes its outcomes.json, as far as mutants.py reads it. TREE is not
+changed: each job works on a copy beside it. What becomes of each mutant is printed as cargo-mutants prints
+it, and which test has noticed.
+"""
+
+import argparse
+import json
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+# The beginning of a statement that is a call: a path or a chain of methods, and an argument list. What
+# is before it is the indentation. No keyword is followed by a parenthesis right away.
+CALL = re.compile(r"(\s+)[a-z_]+(?:(?:::|\.|\(\)\.)[a-z_]+)*\(")
+
+
+def statements(lines):
+    """Yields the statements that are calls, as (first line, line after the last one), from 0."""
+    for first, line in enumerate(lines):
+        match = CALL.match(line)
+        if not match:
+            continue
+        last = first
+        if not line.endswith(";"):
+            # What belongs to it is indented further, but for the line that closes it.
+            last += 1
+            while not lines[last][:len(match[1]) + 1].strip():
+                last += 1
+        # Otherwise it is an expression, and its value is used.
+        if lines[last].endswith(";"):
+            yield first, last + 1
+
+
+def function(lines, number):
+    """The name of the function that a line is in."""
+    for line in reversed(lines[:number]):
+        if match := re.match(r".*\bfn (\w+)", line):
+            return match[1]
+    return "?"
+
+
+def is_between(line):
+    return not line.strip() or line.strip().startswith("//")
+
+
+def order_mutants(lines):
+    """Yields what is changed, its line from 0, and the file after that, in lines."""
+    calls = list(statements(lines))
+    for first, end in calls:
+        yield f"delete call in {function(lines, first)}", first, lines[:first] + lines[end:]
+    for first, end in calls:
+        for other, other_end in calls:
+            if other < end or not all(is_between(line) for line in lines[end:other]):
+                continue
+            indent = [re.match(r"\s*", lines[number])[0] for number in (first, other)]
+            if indent[0] != indent[1]:
+                continue
+            swapped = lines[other:other_end] + lines[end:other] + lines[first:end]
+            yield f"swap call with the next one in {function(lines, first)}", first, lines[:first] + swapped + lines[other_end:]
+
+
+def listed_mutants(lines, path):
+    """The same for those that cargo-mutants has listed."""
+    with open(path) as source:
+        listed = json.load(source)
+    if not listed:
+        sys.exit(f"{path}: the list is empty")
+    for mutant in listed:
+        start, end = (mutant["span"][edge] for edge in ("start", "end"))
+        first, last = start["line"] - 1, end["line"] - 1
+        changed = lines[first][:start["column"] - 1] + mutant["replacement"] + lines[last][end["column"] - 1:]
+        # "path:line:column: what"
+        what = mutant["name"][len(mutant["file"]):].split(": ", 1)[1]
+        yield what, first, lines[:first] + [changed] + lines[last + 1:]
+
+
+def build(tree, crate):
+    """Builds the tests of a crate, and returns the program; None if it cannot be built."""
+    run = subprocess.run(
+        ["cargo", "test", "--locked", "--no-run", "--message-format=json"],
+        cwd=os.path.join(tree, crate),
+        env={**os.environ, "CARGO_TARGET_DIR": os.path.join(tree, "target"), "RUSTFLAGS": "--cap-lints=warn"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    if run.returncode != 0:
+        return None
+    messages = (json.loads(line) for line in run.stdout.splitlines() if line.startswith("{"))
+    [program] = (message["executable"] for message in messages if message.get("executable"))
+    return program
+
+
+def passes(program, test, limit):
+    """Runs one test. True, False, or None if it takes too long."""
+    try:
+        run = subprocess.run(
+            [program, "--exact", test],
+            env={**os.environ, "RUST_BACKTRACE": "0"},
+            cwd=os.path.dirname(program),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return run.returncode == 0
+
+
+class Job:
+    """A copy of the tree, and the tests in it."""
+
+    def __init__(self, args, number):
+        self.args = args
+        self.tree = f"{args.tree.rstrip('/')}.{number}"
+        shutil.rmtree(self.tree, ignore_errors=True)
+        shutil.copytree(args.tree, self.tree)
+        self.path = os.path.join(self.tree, args.file)
+
+    def programs(self):
+        """The program of each crate; None if one cannot be built."""
+        programs = {}
+        for crate in self.args.crate:
+            programs[crate] = build(self.tree, crate)
+            if programs[crate] is None:
+                return None
+        return programs
+
+    def time_tests(self):
+        """The crate and name of each test, the fastest first."""
+        tests = []
+        programs = self.programs()
+        if programs is None:
+            sys.exit("the tests cannot be built without any mutation")
+        for crate, program in programs.items():
+            listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True)
+            for line in listed.stdout.splitlines():
+                test, colon, kind = line.rpartition(": ")
+                if not colon or kind != "test" or any(test.startswith(skip) for skip in self.args.skip):
+                    continue
+                start = time.monotonic()
+                if not passes(program, test, self.args.limit):
+                    sys.exit(f"{crate}: {test} fails without any mutation")
+                tests.append((time.monotonic() - start, crate, test))
+        if not tests:
+            sys.exit("there are no tests")
+        return [(crate, test) for _, crate, test in sorted(tests)]
+
+    def outcome(self, lines, tests):
+        """What becomes of a mutant, in the words of cargo-mutants, and the test that says so."""
+        with open(self.path, "w") as target:
+            target.write("\n".join(lines) + "\n")
+        programs = self.programs()
+        if programs is None:
+            return "Unviable", None
+        slow = None
+        for crate, test in tests:
+            passed = passes(programs[crate], test, self.args.limit)
+            if passed is None:
+                # A larger one may be done sooner.
+                slow = test
+            elif not passed:
+                return "CaughtMutant", test
+        return ("Timeout", slow) if slow else ("MissedMutant", None)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", required=True)
+    parser.add_argument("--crate", required=True, action="append")
+    parser.add_argument("--also")
+    parser.add_argument("--skip", default=[], action="append")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=600)
+    parser.add_argument("tree")
+    parser.add_argument("outcomes")
+    args = parser.parse_args()
+
+    with open(os.path.join(args.tree, args.file)) as source:
+        lines = source.read().splitlines()
+    jobs = [Job(args, number) for number in range(args.jobs)]
+    tests = jobs[0].time_tests()
+
+    todo = queue.SimpleQueue()
+    all_mutants = list(order_mutants(lines))
+    if args.also:
+        all_mutants += listed_mutants(lines, args.also)
+    for mutant in enumerate(all_mutants):
+        todo.put(mutant)
+    print(f"Found {len(all_mutants)} mutants to test", flush=True)
+    outcomes = [None] * len(all_mutants)
+    words = {"CaughtMutant": "caught", "Unviable": "unviable", "MissedMutant": "MISSED", "Timeout": "TIMEOUT"}
+
+    def work(job):
+        while True:
+            try:
+                index, (what, first, changed) = todo.get_nowait()
+            except queue.Empty:
+                return
+            summary, test = job.outcome(changed, tests)
+            name = f"{args.file}:{first + 1}:1: {what}"
+            outcomes[index] = {
+                "scenario": {"Mutant": {"file": args.file, "name": name, "span": {"start": {"line": first + 1}}}},
+                "summary": summary,
+            }
+            print(f"{words[summary]:8} {name} {f'({test})' if test else ''}: {lines[first].strip()}", flush=True)
+
+    threads = [threading.Thread(target=work, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if None in outcomes:
+        sys.exit("a job has ended early")
+    baseline = {"scenario": "Baseline", "summary": "Success"}
+    with open(args.outcomes, "w") as target:
+        json.dump({"outcomes": [baseline] + outcomes}, target)
+
+
+if __name__ == "__main__":
+    main()
