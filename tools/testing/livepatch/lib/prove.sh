@@ -97,18 +97,18 @@ prove_stage() {
 	done
 }
 
-# prove_workspace DIR CRATE: the same for cargo-mutants, with one crate. It copies the workspace, and
-# the model is outside of the crate's folder: so that is not the workspace, the whole copy is.
+# prove_workspace DIR: the same for cargo-mutants, with one crate. It copies the workspace, and the
+# model is outside of the crate's folder: so that is not the workspace, the whole copy is.
 prove_workspace() {
-	local stage=$1 crate=$2 here=tools/testing/livepatch
+	local stage=$1 here=tools/testing/livepatch
 	prove_stage "$stage"
-	sed -i '/^\[workspace\]/d' "$stage/$here/$crate/Cargo.toml"
+	sed -i '/^\[workspace\]/d' "$stage/$here/model/Cargo.toml"
 	cat >"$stage/Cargo.toml" <<-EOF
 		[workspace]
 		resolver = "2"
-		members = ["$here/$crate"]
+		members = ["$here/model"]
 	EOF
-	mv -- "$stage/$here/$crate/Cargo.lock" "$stage/"
+	mv -- "$stage/$here/model/Cargo.lock" "$stage/"
 }
 
 # ---- coverage
@@ -182,8 +182,7 @@ prove_mutants() {
 }
 
 mutants_stage() {
-	prove_workspace "$1/model" model
-	prove_workspace "$1/protocol" protocol
+	prove_workspace "$1/model"
 	prove_stage "$1/order"
 }
 
@@ -213,8 +212,8 @@ mutants_rules() {
 # is missing already are no judges of that.
 mutants_order() {
 	local dir=$1 here=tools/testing/livepatch
-	( cd -- "$dir/protocol" && PATH=$CACHE/mutants/bin:$USER_PATH cargo mutants --no-config --list \
-		--json --file '**/kernel/livepatch/model/protocol.rs' ) >"$dir/protocol.json"
+	( cd -- "$dir/model" && PATH=$CACHE/mutants/bin:$USER_PATH cargo mutants --no-config --list \
+		--json --file '**/kernel/livepatch/model/protocol.rs' ) >"$dir/protocol.json" || return
 	PATH=$USER_PATH "$KLP_DIR/model/order_mutants.py" --file kernel/livepatch/model/protocol.rs \
 		--crate "$here/protocol" --crate "$here/loom" --also "$dir/protocol.json" \
 		--skip tests::fault:: --skip orders::without:: --jobs 2 --limit 300 \

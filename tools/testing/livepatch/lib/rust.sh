@@ -56,12 +56,12 @@ suite_kunit_x86() {
 	elif ! grep -q '^fail' -- "$log"; then
 		report kunit-x86 fail 0 "fault-points.py" "exit status $rc"
 	fi
-	suite_kunit_core kunit-x86 doctest
+	suite_kunit_core doctest
 }
 
-# suite_kunit_core SUITE FLAVOUR
+# suite_kunit_core FLAVOUR
 suite_kunit_core() {
-	kunit_x86_run "$1" '^klp_core_' 'klp_core_*' "$2"
+	kunit_x86_run kunit-x86 '^klp_core_' 'klp_core_*' "$1"
 }
 
 # kunit_x86_run SUITE PATTERN FILTER FLAVOUR: kunit.py asks for KVM first, which may hang the guest.

@@ -22,7 +22,7 @@ test_debug_verb() {
 	test_prepare
 	KLP_MEM=${KLP_MEM:-2G}
 	VM_LIMIT=1500
-	test_suite kunit-x86 suite_kunit_core kunit-x86 debug
+	test_suite kunit-x86 suite_kunit_core debug
 	test_suite vm suite_vm debug
 	report_finish
 }

@@ -31,12 +31,16 @@ import time
 
 # The beginning of a statement that is a call: a path or a chain of methods, and an argument list. What
 # is before it is the indentation. No keyword is followed by a parenthesis right away.
-CALL = re.compile(r"(\s+)[a-z_]+(?:(?:::|\.|\(\)\.)[a-z_]+)*\(")
+CALL = re.compile(r"(\s+)(?:let _ = )?[a-z_]+(?:(?:::|\.|\(\)\.)[a-z_]+)*\(")
+
+# The exit status of a Rust test program when a test has failed. Others say that it was killed, or worse.
+FAILED = 101
 
 
 def statements(lines):
     """Yields the statements that are calls, as (first line, line after the last one), from 0."""
-    for first, line in enumerate(lines):
+    code = [re.sub(r"\s*//.*", "", line) for line in lines]
+    for first, line in enumerate(code):
         match = CALL.match(line)
         if not match:
             continue
@@ -44,10 +48,10 @@ def statements(lines):
         if not line.endswith(";"):
             # What belongs to it is indented further, but for the line that closes it.
             last += 1
-            while not lines[last][:len(match[1]) + 1].strip():
+            while not code[last][:len(match[1]) + 1].strip():
                 last += 1
         # Otherwise it is an expression, and its value is used.
-        if lines[last].endswith(";"):
+        if code[last].startswith(match[1]) and code[last].endswith(";"):
             yield first, last + 1
 
 
@@ -66,6 +70,8 @@ def is_between(line):
 def order_mutants(lines):
     """Yields what is changed, its line from 0, and the file after that, in lines."""
     calls = list(statements(lines))
+    if not calls:
+        sys.exit("there are no calls")
     for first, end in calls:
         yield f"delete call in {function(lines, first)}", first, lines[:first] + lines[end:]
     for first, end in calls:
@@ -95,18 +101,21 @@ def listed_mutants(lines, path):
 
 
 def build(tree, crate):
-    """Builds the tests of a crate, and returns the program; None if it cannot be built."""
+    """Builds the tests of a crate, and returns the program; None if it is no valid Rust."""
     run = subprocess.run(
         ["cargo", "test", "--locked", "--no-run", "--message-format=json"],
         cwd=os.path.join(tree, crate),
         env={**os.environ, "CARGO_TARGET_DIR": os.path.join(tree, "target"), "RUSTFLAGS": "--cap-lints=warn"},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    if run.returncode != 0:
+    messages = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    if any(message.get("message", {}).get("level") == "error" for message in messages):
         return None
-    messages = (json.loads(line) for line in run.stdout.splitlines() if line.startswith("{"))
+    if run.returncode != 0:
+        # Something else: that says nothing about the mutant.
+        raise RuntimeError(f"{crate}: cargo: exit status {run.returncode}\n{run.stderr}")
     [program] = (message["executable"] for message in messages if message.get("executable"))
     return program
 
@@ -124,6 +133,8 @@ def passes(program, test, limit):
         )
     except subprocess.TimeoutExpired:
         return None
+    if run.returncode not in (0, FAILED):
+        raise RuntimeError(f"{test}: exit status {run.returncode}")
     return run.returncode == 0
 
 
@@ -230,6 +241,8 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
+    for job in jobs:
+        shutil.rmtree(job.tree)
     if None in outcomes:
         sys.exit("a job has ended early")
     baseline = {"scenario": "Baseline", "summary": "Success"}

@@ -166,7 +166,8 @@ fn leave_old(world: &World) {
     world.leave_kernel(0);
     match world.task(0).side() {
         Some(Target::Patched) => call_patched(world),
-        _ => call_either(world),
+        Some(Target::Unpatched) => call_old(world),
+        None => call_either(world),
     }
 }
 
@@ -176,7 +177,8 @@ fn leave_new(world: &World) {
     world.leave_kernel(0);
     match world.task(0).side() {
         Some(Target::Unpatched) => call_old(world),
-        _ => call_either(world),
+        Some(Target::Patched) => call_patched(world),
+        None => call_either(world),
     }
 }
 
@@ -220,6 +222,13 @@ fn sleep_and_call(world: &World) {
 fn enable_and_refresh(steps: &mut Steps<'_>) {
     enable(steps);
     protocol::coming(steps).unwrap();
+    steps.free_ranges();
+}
+
+/// The same, since a module goes.
+fn enable_and_remove(steps: &mut Steps<'_>) {
+    enable(steps);
+    protocol::going(steps);
     steps.free_ranges();
 }
 
@@ -272,6 +281,7 @@ scenes! {
     schedule_when_enabled: Start::WHOLE, enable, schedule_and_call;
     /// A kthread goes to sleep while there are new ranges.
     schedule_when_refreshed: Start::WHOLE, enable_and_refresh, schedule;
+    schedule_when_removed: Start::WHOLE, enable_and_remove, schedule;
     /// A task calls a function of a module that has come.
     call_in_new_module: Start::WHOLE, module_comes, call_module;
     /// A task is in a function of a module that goes.
@@ -340,12 +350,11 @@ breaks! {
     sched_pending: schedule_again_when_reversed without SchedPending =>
         "the ranges are not for the target";
     publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
+    synchronize_going_ranges: schedule_when_removed without Synchronize => "Causality violation";
     synchronize_going: call_in_old_module without Synchronize => "a version that is not there";
     synchronize_back: call_when_back_to_old without Synchronize Assumptions =>
         "an unpatched task runs the patch";
     synchronize_replaced: call_when_replaced without Synchronize Assumptions =>
-        "the task has no side";
-    synchronize_forced: leave_kernel_when_forced without Synchronize Assumptions =>
         "the task has no side";
     synchronize_forced_sched: schedule_when_forced without Synchronize =>
         "Causality violation";

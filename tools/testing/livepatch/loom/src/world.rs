@@ -360,9 +360,7 @@ impl Stacked for Version<'_> {
     }
 
     fn below(self) -> Option<Self> {
-        self.world
-            .version(&self.world.versions[self.index].below)
-            .map(|Version { index, .. }| Version { index, ..self })
+        self.world.version(&self.world.versions[self.index].below)
     }
 }
 

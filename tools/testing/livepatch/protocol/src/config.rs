@@ -65,6 +65,7 @@ pub(crate) const SIDE: &str = "no task has a side before a transition";
 pub(crate) const PENDING: &str = "no task has yet to move after a transition";
 pub(crate) const TWICE: &str = "no version is put on its stack twice";
 pub(crate) const BEHIND: &str = "a forced transition leaves no task behind";
+pub(crate) const HOOKED: &str = "schedule() is hooked only in transitions";
 pub(crate) const ENDS: &str = "each transition ends";
 
 macro_rules! faults {
@@ -148,6 +149,8 @@ faults! {
     ReplaceShallow = "replace-shallow" in "force-replace" shows FREED,
     /// A forced patch is freed.
     ForceFrees = "force-frees" in "force" shows FREED,
+    /// Forcing leaves those out that are only in the list of exiting tasks.
+    ForceUnlisted = "force-unlisted" in "force-exit" shows BEHIND,
     /// Tasks that sleep are not signalled.
     NoSignal = "no-signal" in "one" shows ENDS,
     /// Nobody makes the CPUs pass their idle loops.
@@ -270,6 +273,28 @@ pub(crate) fn scenarios() -> Vec<Config> {
             ..base.clone()
         },
         Config {
+            name: "force-kthread",
+            tasks: vec![KTHREAD],
+            force: true,
+            ..base.clone()
+        },
+        Config {
+            name: "force-exit",
+            funcs: 1,
+            patches: vec![patch(F)],
+            depth: 1,
+            exit: true,
+            force: true,
+            ..base.clone()
+        },
+        Config {
+            name: "force-idle",
+            tasks: vec![IDLE],
+            cpus: true,
+            force: true,
+            ..base.clone()
+        },
+        Config {
             name: "force-replace",
             funcs: 1,
             patches: vec![patch(F), patch(F), replacing(F)],
@@ -300,7 +325,6 @@ pub(crate) fn scenarios() -> Vec<Config> {
             funcs: 1,
             patches: vec![patch(F)],
             depth: 1,
-            large: true,
             ..base.clone()
         },
         Config {

@@ -9,6 +9,7 @@ use crate::{
         BEHIND,
         ENDS,
         FREED,
+        HOOKED,
         LEFT,
         MIXED,
         NO_SIDE,
@@ -211,7 +212,7 @@ impl Config {
                 Kind::Idle | Kind::Kthread => {}
             }
         }
-        if task.kind != Kind::Idle || task.depth() == 0 {
+        if !task.is_idle() || !task.is_in_call() {
             actions.push(own(Own::Sleep));
         }
         if task.is_idle() && self.cpus && !task.is_in_call() {
@@ -370,6 +371,10 @@ impl Config {
             }
             for id in 0..state.tasks.len() {
                 state = self.take_turn(state, id);
+                // A busy kthread is never found asleep.
+                if state.tasks[id].kind == Kind::Kthread {
+                    state.tasks[id].asleep = false;
+                }
             }
             if state.worker.procedure.is_some() {
                 state = self.finish_procedure(state);
@@ -399,6 +404,10 @@ impl Config {
                 Kind::Idle => !self.is(Fault::NoKick),
                 _ => !self.is(Fault::NoSignal),
             };
+            // A CPU is idle again at some time. If nothing is in the way, that does not matter.
+            if task.cpu == Cpu::Busy && task.depth() > 0 {
+                task.cpu = Cpu::Idle;
+            }
             // What a task waits for does not happen, unless it is prodded: it may sleep for ever,
             // and one in user space need not call the kernel.
             if task.is_in_call() {
@@ -406,10 +415,6 @@ impl Config {
                 task.asleep = false;
             } else if woken && task.pending {
                 task.asleep = false;
-                // A CPU is idle again at some time. If nothing is in the way, that does not matter.
-                if task.cpu == Cpu::Busy && task.depth() > 0 {
-                    task.cpu = Cpu::Idle;
-                }
                 if task.life == Life::User {
                     task.life = Life::Kernel;
                 }
@@ -508,6 +513,9 @@ impl Model for Config {
             never!(PENDING, PendingAfter),
             never!(TWICE, Twice),
             never!(BEHIND, Behind),
+            Property::always(HOOKED, |_, state: &State| {
+                state.transition.is_some() || !state.hooked
+            }),
             Property::always(ENDS, |config: &Config, state: &State| {
                 let asked = state.transition.is_some()
                     && (config.thorough || state.worker.procedure.is_none());

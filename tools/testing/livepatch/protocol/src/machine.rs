@@ -695,8 +695,13 @@ impl<'a> Change for Steps<'a> {
         for id in machine.read_lock(|state| state.list.clone()) {
             f(machine.task(id));
         }
-        for id in machine.read_unlock(machine.exiting()) {
-            f(machine.task(id));
+        // Only forcing announces nothing.
+        let forces = machine.stage.get().is_none();
+        let exiting = machine.read_unlock(machine.exiting());
+        if !(forces && machine.config.is(Fault::ForceUnlisted)) {
+            for id in exiting {
+                f(machine.task(id));
+            }
         }
         machine.each_idle(|task, _| f(task));
         if machine.config.is(Fault::TargetLate)

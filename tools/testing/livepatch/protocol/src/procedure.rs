@@ -247,7 +247,7 @@ fn end(config: &Config, state: &mut State, actor: Actor, procedure: Procedure, c
     match (actor, procedure) {
         (Actor::Worker, _) => {
             if procedure == Procedure::Force {
-                state.check_forced(config);
+                state.check_forced();
             }
             state.retire(config);
             state.check_freed();

@@ -64,6 +64,10 @@ tests! {
         module = "module",
         module_stacked = "module-stacked",
         force = "force",
+        force_kthread = "force-kthread",
+        force_exit = "force-exit",
+        force_idle = "force-idle",
+        cpus = "cpus",
     }
     {
         fork_early_flag = ForkEarlyFlag,
@@ -90,6 +94,7 @@ tests! {
         replaced_late = ReplacedLate,
         nops_first = NopsFirst,
         force_frees = ForceFrees,
+        force_unlisted = ForceUnlisted,
         no_signal = NoSignal,
         no_kick = NoKick,
         hotplug_unlocked = HotplugUnlocked,

@@ -536,9 +536,13 @@ impl State {
     }
 
     /// All tasks were moved, but for those that are just moving by themselves.
-    pub(crate) fn check_forced(&mut self, config: &Config) {
+    pub(crate) fn check_forced(&mut self) {
         let behind = |task: &TaskState| {
-            task.is_alive() && task.side != self.target && !task.is_in_section(config)
+            let moves = matches!(
+                task.thread.procedure,
+                Some(Procedure::Update | Procedure::Schedule)
+            );
+            task.is_alive() && task.life != Life::Last && task.side != self.target && !moves
         };
 
         if self.tasks.iter().any(behind) {
