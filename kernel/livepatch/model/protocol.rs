@@ -259,7 +259,7 @@ pub(crate) fn advance<C: Change>(change: &mut C, target: Target) -> bool {
         if task.side() == Some(target) {
             Visit::Passed
         } else if offline {
-            // Nobody runs there, and nobody can come: CPU hotplug is held off.
+            // No CPU comes back now, and one that does later returns to nothing that it was in.
             switch(system, task);
             Visit::Moved
         } else if try_switch(system, task) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""What cargo-mutants found, compared with the list of mutants that no test can catch.
+"""What became of mutants, compared with the list of those that no test can catch.
 
     mutants.py TREE LIST OUTCOMES...
 
-TREE has what was mutated, OUTCOMES the outcomes.json of each run of cargo-mutants. LIST says at its
-top what it looks like.
+TREE has what was mutated, OUTCOMES the outcomes.json of each run of cargo-mutants or order_mutants.py.
+LIST says at its top what it looks like.
 
 Prints a table, and for each file and each mistake a line: "pass" or "fail", a tab, what it is, and
 a remark after a tab. A mistake is a mutant that was not caught and is not in the list, or one that

@@ -141,8 +141,8 @@ faults! {
     ComingUnflagged = "coming-unflagged" in "module" shows MIXED,
     /// What was applied to a module that is refused stays.
     NoRevertComing = "no-revert-coming" in "module" shows TWICE,
-    /// What is replaced is taken off after nobody looks for it any more.
-    ReplacedLate = "replaced-late" in "replace" shows MIXED,
+    /// Nobody waits after what is replaced was taken off, and the nops with it.
+    ReplacedLate = "replaced-late" in "replace" shows FREED,
     /// Nops are taken off before what they stand for.
     NopsFirst = "nops-first" in "replace" shows MIXED,
     /// Only what the new patch lies on is looked for on stacks, and not what lies below.

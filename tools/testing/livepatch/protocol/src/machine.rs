@@ -772,9 +772,6 @@ impl<'a> Change for Steps<'a> {
         if !in_transition && config.is(Fault::RevertLate) {
             self.revert_all(patch, |_| true);
         }
-        if !in_transition && config.is(Fault::ReplacedLate) {
-            self.take_replaced_off();
-        }
     }
 
     fn apply(&mut self) -> Result<(), NoMemory> {
@@ -837,6 +834,9 @@ impl<'a> Change for Steps<'a> {
         };
         if !self.machine.config.is(fault) {
             self.machine.synchronize();
+        }
+        if fault == Fault::NoSyncPatched && self.machine.config.is(Fault::ReplacedLate) {
+            self.take_replaced_off();
         }
     }
 
