@@ -3,7 +3,7 @@
 """Changes a file in which the order of calls is what matters, to see whether tests notice.
 
     order_mutants.py --file FILE --crate DIR [--crate DIR...] [--also LIST] [--skip PREFIX...]
-                     [--jobs N] [--limit SECONDS] TREE OUTCOMES
+                     [--keep TEST...] [--jobs N] [--limit SECONDS] TREE OUTCOMES
 
 FILE, in TREE, is formatted by rustfmt. Each statement in it that is no more than a call is deleted,
 and each two of these that follow each other are swapped: cargo-mutants does neither. What cargo-mutants
@@ -11,7 +11,7 @@ does is LIST, as printed by `cargo mutants --list --json`.
 
 Each time, the tests of the crates run, one by one and the fastest first, until one fails: this is for
 tests that explore, and which of them finds a fault soon is not known beforehand. Tests whose names begin
-with PREFIX are left out. A mutant that cannot be built is not counted as caught.
+with PREFIX are left out, but for each TEST. A mutant that cannot be built is not counted as caught.
 
 OUTCOMES is written as cargo-mutants writes its outcomes.json, as far as mutants.py reads it. TREE is not
 changed: each job works on a copy beside it. What becomes of each mutant is printed as cargo-mutants prints
@@ -24,6 +24,7 @@ import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -124,18 +125,22 @@ def passes(program, test, limit):
     """Runs one test. True, False, or None if it takes too long."""
     try:
         run = subprocess.run(
-            [program, "--exact", test],
+            [program, "--exact", "--nocapture", test],
             env={**os.environ, "RUST_BACKTRACE": "0"},
             cwd=os.path.dirname(program),
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             timeout=limit,
         )
     except subprocess.TimeoutExpired:
         return None
-    if run.returncode not in (0, FAILED):
-        raise RuntimeError(f"{test}: exit status {run.returncode}")
-    return run.returncode == 0
+    if run.returncode == 0:
+        return True
+    # A panic during another one, perhaps where something is dropped, aborts.
+    aborts = run.returncode == -signal.SIGABRT and b"panicked at" in run.stderr
+    if run.returncode == FAILED or aborts:
+        return False
+    raise RuntimeError(f"{test}: exit status {run.returncode}")
 
 
 class Job:
@@ -157,6 +162,10 @@ class Job:
                 return None
         return programs
 
+    def is_wanted(self, test):
+        skipped = any(test.startswith(prefix) for prefix in self.args.skip)
+        return test in self.args.keep or not skipped
+
     def time_tests(self):
         """The crate and name of each test, the fastest first."""
         tests = []
@@ -167,7 +176,7 @@ class Job:
             listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True)
             for line in listed.stdout.splitlines():
                 test, colon, kind = line.rpartition(": ")
-                if not colon or kind != "test" or any(test.startswith(skip) for skip in self.args.skip):
+                if not colon or kind != "test" or not self.is_wanted(test):
                     continue
                 start = time.monotonic()
                 if not passes(program, test, self.args.limit):
@@ -201,6 +210,7 @@ def main():
     parser.add_argument("--crate", required=True, action="append")
     parser.add_argument("--also")
     parser.add_argument("--skip", default=[], action="append")
+    parser.add_argument("--keep", default=[], action="append")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--limit", type=float, default=600)
     parser.add_argument("tree")
