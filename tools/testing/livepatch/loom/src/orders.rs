@@ -7,6 +7,7 @@ use crate::{
         phase::Target,
         protocol::{
             self,
+            System,
             Task, //
         },
     },
@@ -87,12 +88,19 @@ fn disable(steps: &mut Steps<'_>) {
 
 fn enable_and_reverse(steps: &mut Steps<'_>) {
     enable(steps);
-    protocol::reverse(steps, Target::Patched);
+    reverse(steps, Target::Patched);
 }
 
 fn disable_and_reverse(steps: &mut Steps<'_>) {
     disable(steps);
-    protocol::reverse(steps, Target::Unpatched);
+    reverse(steps, Target::Unpatched);
+}
+
+fn reverse(steps: &mut Steps<'_>, target: Target) {
+    protocol::reverse(steps, target);
+
+    let turned = System::target(steps.world) == Some(target.opposite());
+    assert!(turned, "the transition does not turn round");
 }
 
 fn enable_to_end(steps: &mut Steps<'_>) {
