@@ -105,16 +105,12 @@ fn reverse(steps: &mut Steps<'_>, target: Target) {
 
 fn enable_to_end(steps: &mut Steps<'_>) {
     enable(steps);
-    if protocol::advance(steps, Target::Patched) {
-        protocol::finish(steps, Target::Patched);
-    }
+    try_complete(steps, Target::Patched);
 }
 
 fn disable_to_end(steps: &mut Steps<'_>) {
     disable(steps);
-    if protocol::advance(steps, Target::Unpatched) {
-        protocol::finish(steps, Target::Unpatched);
-    }
+    try_complete(steps, Target::Unpatched);
 }
 
 fn replace_to_end(steps: &mut Steps<'_>) {
@@ -125,8 +121,12 @@ fn replace_to_end(steps: &mut Steps<'_>) {
 fn force_to_end(steps: &mut Steps<'_>) {
     enable(steps);
     protocol::force(steps, Target::Patched);
-    if protocol::advance(steps, Target::Patched) {
-        protocol::finish(steps, Target::Patched);
+    try_complete(steps, Target::Patched);
+}
+
+fn try_complete(steps: &mut Steps<'_>, target: Target) {
+    if protocol::advance(steps, target) {
+        protocol::finish(steps, target);
     }
 }
 
@@ -171,17 +171,16 @@ fn leave_kernel_and_call(world: &World) {
 /// From the older version to the newer one, which replaces it.
 fn leave_old(world: &World) {
     call_old(world);
-    world.leave_kernel(0);
-    match world.task(0).side() {
-        Some(Target::Patched) => call_patched(world),
-        Some(Target::Unpatched) => call_old(world),
-        None => call_either(world),
-    }
+    leave_kernel_and_call_by_side(world);
 }
 
 /// From the newer version to the older one.
 fn leave_new(world: &World) {
     call_patched(world);
+    leave_kernel_and_call_by_side(world);
+}
+
+fn leave_kernel_and_call_by_side(world: &World) {
     world.leave_kernel(0);
     match world.task(0).side() {
         Some(Target::Unpatched) => call_old(world),

@@ -516,11 +516,11 @@ impl State {
         };
 
         self.patches[usize::from(patch)].phase = Phase::settled(target);
-        for old in self.order.iter().copied().filter(retired) {
-            self.patches[usize::from(old)].phase = Phase::Registered;
+        let gone: Vec<_> = self.order.iter().copied().filter(retired).collect();
+        for old in &gone {
+            self.patches[usize::from(*old)].phase = Phase::Registered;
         }
         // Whether a task has seen what is gone says nothing about what it sees from now on.
-        let gone: Vec<_> = self.order.iter().copied().filter(retired).collect();
         for task in &mut self.tasks {
             for patch in &gone {
                 let universes = task.universes;
