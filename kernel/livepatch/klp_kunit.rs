@@ -1108,7 +1108,7 @@ mod protocol {
         Conclude(Target),
         Keep(Target),
         Stage(Stage),
-        Wrong(Assumption),
+        Expect(Assumption, bool),
     }
     use Event::*;
 
@@ -1240,9 +1240,7 @@ mod protocol {
         }
 
         fn expect(&self, assumption: Assumption, holds: bool) {
-            if !holds {
-                self.0.note(Wrong(assumption));
-            }
+            self.0.note(Expect(assumption, holds));
         }
 
         fn each_task(&mut self, mut f: impl FnMut(&'a Bench)) {
@@ -1345,6 +1343,7 @@ mod protocol {
             Stage(Stage::Initializing(Patched)),
             Event::Target(Some(Patched)),
             Side(Some(Unpatched)),
+            Expect(Assumption::NoSide, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
             Barrier(Order::FlagsThenStacks),
@@ -1367,6 +1366,7 @@ mod protocol {
             Stage(Stage::Initializing(Patched)),
             Event::Target(Some(Patched)),
             Side(Some(Unpatched)),
+            Expect(Assumption::NoSide, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
             Barrier(Order::FlagsThenStacks),
@@ -1381,6 +1381,7 @@ mod protocol {
             SynchronizeTasks,
             Discard,
             Side(None),
+            Expect(Assumption::NonePending, true),
             Conclude(Unpatched),
             Stage(Stage::Complete(Unpatched)),
             Event::Target(None),
@@ -1396,6 +1397,7 @@ mod protocol {
             Stage(Stage::Initializing(Unpatched)),
             Event::Target(Some(Unpatched)),
             Side(Some(Patched)),
+            Expect(Assumption::NoSide, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
             PrepareToRevert,
@@ -1415,7 +1417,7 @@ mod protocol {
         assert!(bench
             .log
             .iter()
-            .any(|event| event.get() == Some(Wrong(Assumption::NoSide))));
+            .any(|event| event.get() == Some(Expect(Assumption::NoSide, false))));
     }
 
     #[test]
@@ -1452,6 +1454,7 @@ mod protocol {
             Synchronize,
             Discard,
             Side(None),
+            Expect(Assumption::NonePending, true),
             Conclude(Patched),
             Stage(Stage::Complete(Patched)),
             Event::Target(None),
@@ -1466,7 +1469,7 @@ mod protocol {
         assert!(bench
             .log
             .iter()
-            .any(|event| event.get() == Some(Wrong(Assumption::NonePending))));
+            .any(|event| event.get() == Some(Expect(Assumption::NonePending, false))));
     }
 
     #[test]
