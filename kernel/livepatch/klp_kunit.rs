@@ -1159,6 +1159,10 @@ mod protocol {
             log.eq(events.iter().copied())
         }
 
+        fn did_among_others(&self, event: Event) -> bool {
+            self.log.iter().any(|noted| noted.get() == Some(event))
+        }
+
         fn steps(&self) -> Steps<'_> {
             Steps(self)
         }
@@ -1414,10 +1418,7 @@ mod protocol {
         let bench = Bench::moving(Patched);
 
         protocol::disable(&mut bench.steps());
-        assert!(bench
-            .log
-            .iter()
-            .any(|event| event.get() == Some(Expect(Assumption::NoSide, false))));
+        assert!(bench.did_among_others(Expect(Assumption::NoSide, false)));
     }
 
     #[test]
@@ -1466,10 +1467,7 @@ mod protocol {
         let bench = Bench::moving(Patched);
 
         protocol::finish(&mut bench.steps(), Patched);
-        assert!(bench
-            .log
-            .iter()
-            .any(|event| event.get() == Some(Expect(Assumption::NonePending, false))));
+        assert!(bench.did_among_others(Expect(Assumption::NonePending, false)));
     }
 
     #[test]

@@ -157,15 +157,19 @@ fn call_patched(world: &World) {
     assert_eq!(code, Code::New, "a patched task runs the original");
 }
 
+fn call_if_patched(world: &World) {
+    if world.task(0).side() == Some(Target::Patched) {
+        call_patched(world);
+    }
+}
+
 fn leave_kernel(world: &World) {
     world.leave_kernel(0);
 }
 
 fn leave_kernel_and_call(world: &World) {
     world.leave_kernel(0);
-    if world.task(0).side() == Some(Target::Patched) {
-        call_patched(world);
-    }
+    call_if_patched(world);
 }
 
 /// From the older version to the newer one, which replaces it.
@@ -205,9 +209,7 @@ fn schedule_twice(world: &World) {
 
 fn schedule_and_call(world: &World) {
     world.schedule(0);
-    if world.task(0).side() == Some(Target::Patched) {
-        call_patched(world);
-    }
+    call_if_patched(world);
 }
 
 fn fork_and_call(world: &World) {
@@ -218,11 +220,7 @@ fn fork_and_call(world: &World) {
 }
 
 fn sleep_and_call(world: &World) {
-    world.run(0, || {
-        if world.task(0).side() == Some(Target::Patched) {
-            call_patched(world);
-        }
-    });
+    world.run(0, || call_if_patched(world));
 }
 
 /// The ranges are published anew, since a module comes.

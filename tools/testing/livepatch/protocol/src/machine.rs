@@ -827,7 +827,8 @@ impl<'a> Change for Steps<'a> {
     }
 
     fn synchronize(&mut self) {
-        let fault = match self.machine.stage.get() {
+        let stage = self.machine.stage.get();
+        let fault = match stage {
             Some(Stage::Reversing(_)) => Fault::NoSyncReverse,
             Some(Stage::Completing(Target::Patched)) => Fault::NoSyncPatched,
             _ => Fault::NoSyncUnpatched,
@@ -835,7 +836,8 @@ impl<'a> Change for Steps<'a> {
         if !self.machine.config.is(fault) {
             self.machine.synchronize();
         }
-        if fault == Fault::NoSyncPatched && self.machine.config.is(Fault::ReplacedLate) {
+        let patched = stage == Some(Stage::Completing(Target::Patched));
+        if patched && self.machine.config.is(Fault::ReplacedLate) {
             self.take_replaced_off();
         }
     }
