@@ -10,7 +10,7 @@ use crate::{
     model::{
         names,
         operation::{
-            Lifetime,
+            Registration,
             Operation, //
         }, //
     },
@@ -87,7 +87,7 @@ pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_pat
         registry::outside_of_callbacks(c"klp_register_patch()").and_then(|()| unsafe {
             let descriptor = Descriptor::check(patch)?;
 
-            descriptor.admit(registry::lock(), Lifetime::Registered)
+            descriptor.admit(registry::lock(), Registration::Registered)
         }),
     )
 }
@@ -115,14 +115,14 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
                 .all()
                 .find(|known| known.is(patch))
                 .filter(|known| {
-                    known.lifetime == Lifetime::Registered || !known.phase().is_enabled()
+                    known.registration == Registration::Registered || !known.phase().is_enabled()
                 });
             match known {
                 Some(known) => {
                     let id = known.id;
                     registry.operate(id, Operation::Enable)
                 }
-                None => descriptor.admit(registry, Lifetime::OneShot),
+                None => descriptor.admit(registry, Registration::OneShot),
             }
         }),
     )
@@ -260,7 +260,7 @@ impl Descriptor {
     }
 
     /// Takes the patch; a one-shot patch is enabled.
-    fn admit(&self, mut registry: GlobalGuard<registry::klp_mutex>, lifetime: Lifetime) -> Result {
+    fn admit(&self, mut registry: GlobalGuard<registry::klp_mutex>, registration: Registration) -> Result {
         let name = self.name();
 
         if !self.is_livepatch_module() {
@@ -294,14 +294,14 @@ impl Descriptor {
         fault::check(Point::ReadStates)?;
         // SAFETY: The descriptor is valid by the type invariant.
         let states = unsafe { state::read(self.patch.as_ptr()) }?;
-        if lifetime == Lifetime::OneShot {
+        if registration == Registration::OneShot {
             registry.check_states(name, &states, self.replaces())?;
         }
 
         fault::check(Point::HoldModule)?;
         let hold = module.hold().ok_or(ENODEV)?;
         registry.make_room()?;
-        let patch = self.read(registry.next_id(), hold, states, lifetime)?;
+        let patch = self.read(registry.next_id(), hold, states, registration)?;
 
         let Some(refused) = registry.admit(patch) else {
             return Ok(());
@@ -317,7 +317,7 @@ impl Descriptor {
         id: PatchId,
         hold: ModuleRef,
         states: KVec<Declared>,
-        lifetime: Lifetime,
+        registration: Registration,
     ) -> Result<Patch> {
         let mut objects = KVec::new();
 
@@ -341,7 +341,7 @@ impl Descriptor {
         fault::check(Point::NewPatch)?;
         let (name, patch) = (self.name(), self.patch);
         // SAFETY: `hold` is of the module of the descriptor and of all that it refers to.
-        unsafe { Patch::new(id, name, patch, hold, objects, states, lifetime) }
+        unsafe { Patch::new(id, name, patch, hold, objects, states, registration) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
             self,
             Stacked, //
         },
-        phase::Target, //
+        phase::PatchState, //
     },
     ops,
 };
@@ -79,7 +79,7 @@ pub(crate) unsafe extern "C" fn klp_handler_choose(
     };
 
     // INVARIANT: By the safety contract of this function.
-    match choice::choose(Seen(top), Target::from_patch_state(patch_state)) {
+    match choice::choose(Seen(top), PatchState::from_raw(patch_state)) {
         Some(Seen(version)) => version.as_ptr(),
         None => ptr::null_mut(),
     }

@@ -177,7 +177,7 @@ mod ip_table {
 
 #[kunit_tests(klp_model_symbol)]
 mod symbol {
-    use super::model::symbol::{
+    use super::model::sympos::{
         Search,
         Unresolved, //
     };
@@ -250,7 +250,7 @@ mod choice {
             settled,
             Stacked, //
         },
-        phase::Target, //
+        phase::PatchState, //
     };
 
     /// A version: the patches of the stack up to it, and the patch in transition.
@@ -271,30 +271,30 @@ mod choice {
     }
 
     /// The height of the chosen version, while `moving` is in transition.
-    fn height(stack: &[u8], moving: Option<u8>, side: Option<Target>) -> Option<usize> {
+    fn height(stack: &[u8], moving: Option<u8>, patch_state: Option<PatchState>) -> Option<usize> {
         choose(Place(stack, moving), side).map(|version| version.0.len())
     }
 
     #[test]
     fn only_version() {
-        assert_eq!(height(&[1], Some(1), Some(Target::Unpatched)), None);
-        assert_eq!(height(&[1], Some(1), Some(Target::Patched)), Some(1));
+        assert_eq!(height(&[1], Some(1), Some(PatchState::Unpatched)), None);
+        assert_eq!(height(&[1], Some(1), Some(PatchState::Patched)), Some(1));
     }
 
     #[test]
     fn newer_over_older() {
-        assert_eq!(height(&[1, 2], Some(2), Some(Target::Unpatched)), Some(1));
-        assert_eq!(height(&[1, 2], Some(2), Some(Target::Patched)), Some(2));
+        assert_eq!(height(&[1, 2], Some(2), Some(PatchState::Unpatched)), Some(1));
+        assert_eq!(height(&[1, 2], Some(2), Some(PatchState::Patched)), Some(2));
     }
 
     #[test]
     fn one_patch_twice() {
         assert_eq!(
-            height(&[1, 2, 2], Some(2), Some(Target::Unpatched)),
+            height(&[1, 2, 2], Some(2), Some(PatchState::Unpatched)),
             Some(1)
         );
-        assert_eq!(height(&[2, 2], Some(2), Some(Target::Unpatched)), None);
-        assert_eq!(height(&[2, 2], Some(2), Some(Target::Patched)), Some(2));
+        assert_eq!(height(&[2, 2], Some(2), Some(PatchState::Unpatched)), None);
+        assert_eq!(height(&[2, 2], Some(2), Some(PatchState::Patched)), Some(2));
     }
 
     #[test]
@@ -304,9 +304,9 @@ mod choice {
 
     #[test]
     fn nothing_in_transition() {
-        assert_eq!(height(&[1, 2], None, Some(Target::Unpatched)), Some(2));
-        assert_eq!(height(&[1, 2], None, Some(Target::Patched)), Some(2));
-        assert_eq!(height(&[1, 2], Some(1), Some(Target::Unpatched)), Some(2));
+        assert_eq!(height(&[1, 2], None, Some(PatchState::Unpatched)), Some(2));
+        assert_eq!(height(&[1, 2], None, Some(PatchState::Patched)), Some(2));
+        assert_eq!(height(&[1, 2], Some(1), Some(PatchState::Unpatched)), Some(2));
     }
 
     #[test]
@@ -320,14 +320,14 @@ mod choice {
 mod versions {
     use super::model::{
         choice::Stacked,
-        phase::Target,
+        phase::PatchState,
         versions::{
             is_only,
-            leaves,
+            old_code,
             link_to,
             older,
             versions,
-            Leaves,
+            OldCode,
             Link, //
         }, //
     };
@@ -392,32 +392,32 @@ mod versions {
     }
 
     /// The height of what a task leaves on its way to the patch of the version at `height`.
-    fn to_patch(stack: &[u8], height: usize) -> Leaves<usize> {
+    fn to_patch(stack: &[u8], height: usize) -> OldCode<usize> {
         let at = |height| Place(&stack[..height], Some(stack[height - 1]));
         let top = Place(stack, at(height).1);
 
-        match leaves(Some(top), at(height), Target::Patched) {
-            Leaves::Nothing => Leaves::Nothing,
-            Leaves::Version(version) => Leaves::Version(version.0.len()),
-            Leaves::Original => Leaves::Original,
+        match old_code(Some(top), at(height), PatchState::Patched) {
+            OldCode::Nothing => OldCode::Nothing,
+            OldCode::Version(version) => OldCode::Version(version.0.len()),
+            OldCode::Original => OldCode::Original,
         }
     }
 
     #[test]
     fn way_to_patch() {
-        assert_eq!(to_patch(&[1], 1), Leaves::Original);
-        assert_eq!(to_patch(&[1, 2], 2), Leaves::Version(1));
-        assert_eq!(to_patch(&[1, 2, 2], 3), Leaves::Version(1));
-        assert_eq!(to_patch(&[1, 2, 2], 2), Leaves::Version(1));
-        assert_eq!(to_patch(&[2, 2], 2), Leaves::Original);
-        assert_eq!(to_patch(&[2, 2], 1), Leaves::Original);
+        assert_eq!(to_patch(&[1], 1), OldCode::Original);
+        assert_eq!(to_patch(&[1, 2], 2), OldCode::Version(1));
+        assert_eq!(to_patch(&[1, 2, 2], 3), OldCode::Version(1));
+        assert_eq!(to_patch(&[1, 2, 2], 2), OldCode::Version(1));
+        assert_eq!(to_patch(&[2, 2], 2), OldCode::Original);
+        assert_eq!(to_patch(&[2, 2], 1), OldCode::Original);
     }
 
     #[test]
     fn hidden_by_newer_version() {
-        assert_eq!(to_patch(&[1, 2], 1), Leaves::Nothing);
-        assert_eq!(to_patch(&[1, 2, 3], 2), Leaves::Nothing);
-        assert_eq!(to_patch(&[1, 1, 2], 2), Leaves::Nothing);
+        assert_eq!(to_patch(&[1, 2], 1), OldCode::Nothing);
+        assert_eq!(to_patch(&[1, 2, 3], 2), OldCode::Nothing);
+        assert_eq!(to_patch(&[1, 1, 2], 2), OldCode::Nothing);
     }
 
     #[test]
@@ -425,12 +425,12 @@ mod versions {
         let version = Place(&[1, 2], Some(2));
 
         assert_eq!(
-            leaves(Some(version), version, Target::Unpatched),
-            Leaves::Version(version)
+            old_code(Some(version), version, PatchState::Unpatched),
+            OldCode::Version(version)
         );
         assert_eq!(
-            leaves(Some(THREE), TWO, Target::Unpatched),
-            Leaves::Version(TWO)
+            old_code(Some(THREE), TWO, PatchState::Unpatched),
+            OldCode::Version(TWO)
         );
     }
 }
@@ -619,20 +619,20 @@ mod operation {
         operation::{
             decide,
             Known,
-            Lifetime,
+            Registration,
             Operation,
             Refusal,
-            Step, //
+            Decision, //
         },
         phase::{
             Phase,
-            Target, //
+            PatchState, //
         }, //
     };
 
-    fn patch(lifetime: Lifetime, phase: Phase) -> Option<Known> {
+    fn patch(registration: Registration, phase: Phase) -> Option<Known> {
         Some(Known {
-            lifetime,
+            registration,
             phase,
             other_running: false,
             covered: false,
@@ -643,11 +643,11 @@ mod operation {
     fn unknown_patch() {
         assert_eq!(
             decide(Operation::Register, None),
-            Ok(Step::Admit(Lifetime::Registered))
+            Ok(Decision::Admit(Registration::Registered))
         );
         assert_eq!(
             decide(Operation::Enable, None),
-            Ok(Step::Admit(Lifetime::OneShot))
+            Ok(Decision::Admit(Registration::OneShot))
         );
         assert_eq!(decide(Operation::Disable, None), Err(Refusal::Unknown));
         assert_eq!(decide(Operation::Unregister, None), Err(Refusal::Unknown));
@@ -657,66 +657,66 @@ mod operation {
     #[test]
     fn four_operations() {
         let phases = [
-            Phase::Registered,
+            Phase::Disabled,
             Phase::Enabling,
             Phase::Enabled,
             Phase::Disabling,
         ];
-        let (up, down) = (Step::Start(Target::Patched), Step::Start(Target::Unpatched));
+        let (up, down) = (Decision::Start(PatchState::Patched), Decision::Start(PatchState::Unpatched));
         let exists = [Err(Refusal::Exists); 4];
         let already = Err(Refusal::Already);
         let in_use = Err(Refusal::InUse);
 
-        for (operation, lifetime, results) in [
-            (Operation::Register, Lifetime::Registered, exists),
-            (Operation::Register, Lifetime::OneShot, exists),
+        for (operation, registration, results) in [
+            (Operation::Register, Registration::Registered, exists),
+            (Operation::Register, Registration::OneShot, exists),
             (
                 Operation::Enable,
-                Lifetime::Registered,
-                [Ok(up), already, already, Ok(Step::Reverse)],
+                Registration::Registered,
+                [Ok(up), already, already, Ok(Decision::Reverse)],
             ),
             (
                 Operation::Enable,
-                Lifetime::OneShot,
-                [Err(Refusal::Unknown), already, already, Ok(Step::Reverse)],
+                Registration::OneShot,
+                [Err(Refusal::Unknown), already, already, Ok(Decision::Reverse)],
             ),
             (
                 Operation::Disable,
-                Lifetime::Registered,
-                [already, Ok(Step::Reverse), Ok(down), already],
+                Registration::Registered,
+                [already, Ok(Decision::Reverse), Ok(down), already],
             ),
             (
                 Operation::Disable,
-                Lifetime::OneShot,
-                [already, Ok(Step::Reverse), Ok(down), already],
+                Registration::OneShot,
+                [already, Ok(Decision::Reverse), Ok(down), already],
             ),
             (
                 Operation::Unregister,
-                Lifetime::Registered,
-                [Ok(Step::Forget), in_use, in_use, in_use],
+                Registration::Registered,
+                [Ok(Decision::Forget), in_use, in_use, in_use],
             ),
             (
                 Operation::Unregister,
-                Lifetime::OneShot,
+                Registration::OneShot,
                 [Err(Refusal::Unknown); 4],
             ),
         ] {
             for (phase, result) in phases.into_iter().zip(results) {
-                assert_eq!(decide(operation, patch(lifetime, phase)), result);
+                assert_eq!(decide(operation, patch(registration, phase)), result);
             }
         }
     }
 
     #[test]
     fn other_transition() {
-        for lifetime in [Lifetime::Registered, Lifetime::OneShot] {
+        for registration in [Registration::Registered, Registration::OneShot] {
             for (operation, phase, result) in [
                 (Operation::Disable, Phase::Enabled, Err(Refusal::Busy)),
-                (Operation::Disable, Phase::Enabling, Ok(Step::Reverse)),
-                (Operation::Enable, Phase::Disabling, Ok(Step::Reverse)),
+                (Operation::Disable, Phase::Enabling, Ok(Decision::Reverse)),
+                (Operation::Enable, Phase::Disabling, Ok(Decision::Reverse)),
             ] {
                 let patch = Some(Known {
-                    lifetime,
+                    registration,
                     phase,
                     other_running: true,
                     covered: false,
@@ -727,26 +727,26 @@ mod operation {
         }
 
         let patch = Some(Known {
-            lifetime: Lifetime::Registered,
-            phase: Phase::Registered,
+            registration: Registration::Registered,
+            phase: Phase::Disabled,
             other_running: true,
             covered: false,
         });
 
         assert_eq!(decide(Operation::Enable, patch), Err(Refusal::Busy));
-        assert_eq!(decide(Operation::Unregister, patch), Ok(Step::Forget));
+        assert_eq!(decide(Operation::Unregister, patch), Ok(Decision::Forget));
     }
 
     #[test]
     fn order_of_disabling() {
-        for (lifetime, other_running, result) in [
-            (Lifetime::Registered, false, Err(Refusal::Covered)),
-            (Lifetime::Registered, true, Err(Refusal::Covered)),
-            (Lifetime::OneShot, false, Ok(Step::Start(Target::Unpatched))),
-            (Lifetime::OneShot, true, Err(Refusal::Busy)),
+        for (registration, other_running, result) in [
+            (Registration::Registered, false, Err(Refusal::Covered)),
+            (Registration::Registered, true, Err(Refusal::Covered)),
+            (Registration::OneShot, false, Ok(Decision::Start(PatchState::Unpatched))),
+            (Registration::OneShot, true, Err(Refusal::Busy)),
         ] {
             let patch = Some(Known {
-                lifetime,
+                registration,
                 phase: Phase::Enabled,
                 other_running,
                 covered: true,
@@ -761,13 +761,13 @@ mod operation {
 mod phase {
     use super::model::phase::{
         Phase,
-        Target, //
+        PatchState, //
     };
 
     #[test]
     fn attributes() {
         for (phase, enabled, transition) in [
-            (Phase::Registered, false, false),
+            (Phase::Disabled, false, false),
             (Phase::Enabling, true, true),
             (Phase::Enabled, true, false),
             (Phase::Disabling, false, true),
@@ -779,18 +779,18 @@ mod phase {
 
     #[test]
     fn targets() {
-        assert_eq!(Phase::towards(Target::Patched), Phase::Enabling);
-        assert_eq!(Phase::towards(Target::Unpatched), Phase::Disabling);
-        assert_eq!(Phase::settled(Target::Patched), Phase::Enabled);
-        assert_eq!(Phase::settled(Target::Unpatched), Phase::Registered);
-        assert_eq!(Target::Patched.opposite(), Target::Unpatched);
-        assert_eq!(Target::Unpatched.opposite(), Target::Patched);
+        assert_eq!(Phase::towards(PatchState::Patched), Phase::Enabling);
+        assert_eq!(Phase::towards(PatchState::Unpatched), Phase::Disabling);
+        assert_eq!(Phase::settled(PatchState::Patched), Phase::Enabled);
+        assert_eq!(Phase::settled(PatchState::Unpatched), Phase::Disabled);
+        assert_eq!(PatchState::Patched.opposite(), PatchState::Unpatched);
+        assert_eq!(PatchState::Unpatched.opposite(), PatchState::Patched);
     }
 
     #[test]
     fn encoding() {
         let phases = [
-            Phase::Registered,
+            Phase::Disabled,
             Phase::Enabling,
             Phase::Enabled,
             Phase::Disabling,
@@ -800,18 +800,18 @@ mod phase {
             assert_eq!(phase.encode(), raw);
             assert_eq!(Phase::decode(raw), phase);
         }
-        assert_eq!(Phase::decode(-1), Phase::Registered);
-        assert_eq!(Phase::decode(4), Phase::Registered);
+        assert_eq!(Phase::decode(-1), Phase::Disabled);
+        assert_eq!(Phase::decode(4), Phase::Disabled);
     }
 
     #[test]
     fn patch_state() {
-        assert_eq!(Target::from_patch_state(-1), None);
-        assert_eq!(Target::from_patch_state(0), Some(Target::Unpatched));
-        assert_eq!(Target::from_patch_state(1), Some(Target::Patched));
-        assert_eq!(Target::from_patch_state(2), None);
-        assert_eq!(Target::Unpatched.patch_state(), 0);
-        assert_eq!(Target::Patched.patch_state(), 1);
+        assert_eq!(PatchState::from_raw(-1), None);
+        assert_eq!(PatchState::from_raw(0), Some(PatchState::Unpatched));
+        assert_eq!(PatchState::from_raw(1), Some(PatchState::Patched));
+        assert_eq!(PatchState::from_raw(2), None);
+        assert_eq!(PatchState::Unpatched.as_raw(), 0);
+        assert_eq!(PatchState::Patched.as_raw(), 1);
     }
 }
 
@@ -1018,7 +1018,7 @@ mod reloc_name {
 
 #[kunit_tests(klp_model_states)]
 mod states {
-    use super::model::states::{
+    use super::model::compatibility::{
         is_compatible,
         State, //
     };
@@ -1068,7 +1068,7 @@ mod states {
 #[kunit_tests(klp_model_protocol)]
 mod protocol {
     use super::model::{
-        phase::Target::{
+        phase::PatchState::{
             self,
             Patched,
             Unpatched, //
@@ -1076,10 +1076,10 @@ mod protocol {
         protocol::{
             self,
             Assumption,
-            Change,
+            TransitionOps,
             Order,
-            Part,
-            Stage,
+            ModuleOps,
+            Event,
             System,
             Task,
             Visit, //
@@ -1088,16 +1088,16 @@ mod protocol {
     use core::cell::Cell;
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Event {
-        Target(Option<Target>),
-        Side(Option<Target>),
+    enum Noted {
+        TargetState(Option<PatchState>),
+        PatchState(Option<PatchState>),
         Pend,
         Unpend,
         Barrier(Order),
         Flag(bool),
         Apply,
         PrepareToRevert,
-        Ranges(Target),
+        Ranges(PatchState),
         NoRanges,
         Hook(bool),
         Revert,
@@ -1105,18 +1105,18 @@ mod protocol {
         Synchronize,
         SynchronizeTasks,
         Discard,
-        Conclude(Target),
-        Keep(Target),
-        Stage(Stage),
+        RunPostCallbacks(PatchState),
+        PinForced(PatchState),
+        Event(Event),
         Expect(Assumption, bool),
     }
-    use Event::*;
+    use Noted::*;
 
     /// One task and one patch, and what was done to them.
     struct Bench {
-        log: [Cell<Option<Event>>; 32],
-        target: Cell<Option<Target>>,
-        side: Cell<Option<Target>>,
+        log: [Cell<Option<Noted>>; 32],
+        target: Cell<Option<PatchState>>,
+        side: Cell<Option<PatchState>>,
         pending: Cell<bool>,
         /// The stack of the task is safe.
         safe: Cell<bool>,
@@ -1138,44 +1138,44 @@ mod protocol {
         }
 
         /// In mid-transition towards `target`; the task has yet to move.
-        fn moving(target: Target) -> Self {
+        fn moving(target: PatchState) -> Self {
             let bench = Bench::new();
 
             bench.target.set(Some(target));
-            bench.side.set(Some(target.opposite()));
+            bench.patch_state.set(Some(target.opposite()));
             bench.pending.set(true);
             bench
         }
 
-        fn note(&self, event: Event) {
+        fn note(&self, event: Noted) {
             if let Some(free) = self.log.iter().find(|place| place.get().is_none()) {
                 free.set(Some(event));
             }
         }
 
         /// Was this done, and nothing else?
-        fn did(&self, events: &[Event]) -> bool {
+        fn did(&self, events: &[Noted]) -> bool {
             let log = self.log.iter().map_while(Cell::get);
             log.eq(events.iter().copied())
         }
 
-        fn did_among_others(&self, event: Event) -> bool {
+        fn did_among_others(&self, event: Noted) -> bool {
             self.log.iter().any(|noted| noted.get() == Some(event))
         }
 
-        fn steps(&self) -> Steps<'_> {
-            Steps(self)
+        fn ops(&self) -> Ops<'_> {
+            Ops(self)
         }
     }
 
     impl Task for &Bench {
-        fn side(self) -> Option<Target> {
-            self.side.get()
+        fn patch_state(self) -> Option<PatchState> {
+            self.patch_state.get()
         }
 
-        fn set_side(self, side: Option<Target>) {
-            self.note(Side(side));
-            self.side.set(side);
+        fn set_patch_state(self, patch_state: Option<PatchState>) {
+            self.note(PatchState(side));
+            self.patch_state.set(side);
         }
 
         fn is_exiting(self) -> bool {
@@ -1204,12 +1204,12 @@ mod protocol {
     impl<'a> System for &'a Bench {
         type Task = &'a Bench;
 
-        fn target(self) -> Option<Target> {
+        fn target_state(self) -> Option<PatchState> {
             self.target.get()
         }
 
-        fn set_target(self, target: Option<Target>) {
-            self.note(Event::Target(target));
+        fn set_target_state(self, target: Option<PatchState>) {
+            self.note(Noted::TargetState(target));
             self.target.set(target);
         }
 
@@ -1217,7 +1217,7 @@ mod protocol {
             self.note(Barrier(order));
         }
 
-        fn undisturbed(self, f: impl FnOnce()) {
+        fn preempt_disabled(self, f: impl FnOnce()) {
             f();
         }
 
@@ -1229,9 +1229,9 @@ mod protocol {
         }
     }
 
-    struct Steps<'a>(&'a Bench);
+    struct Ops<'a>(&'a Bench);
 
-    impl<'a> Change for Steps<'a> {
+    impl<'a> TransitionOps for Ops<'a> {
         type System = &'a Bench;
         type Error = ();
 
@@ -1239,8 +1239,8 @@ mod protocol {
             self.0
         }
 
-        fn announce(&mut self, stage: Stage) {
-            self.0.note(Stage(stage));
+        fn on_event(&mut self, stage: Event) {
+            self.0.note(Event(stage));
         }
 
         fn expect(&self, assumption: Assumption, holds: bool) {
@@ -1251,7 +1251,7 @@ mod protocol {
             f(self.0);
         }
 
-        fn each_task_in_turns(&mut self, mut f: impl FnMut(&'a Bench, bool) -> Visit) -> bool {
+        fn each_task_in_batches(&mut self, mut f: impl FnMut(&'a Bench, bool) -> Visit) -> bool {
             f(self.0, self.0.offline.get());
             true
         }
@@ -1272,7 +1272,7 @@ mod protocol {
             self.0.note(PrepareToRevert);
         }
 
-        fn publish_ranges(&mut self, target: Target) {
+        fn publish_ranges(&mut self, target: PatchState) {
             self.0.note(Ranges(target));
         }
 
@@ -1304,24 +1304,24 @@ mod protocol {
             self.0.note(Discard);
         }
 
-        fn conclude(&mut self, target: Target) {
-            self.0.note(Conclude(target));
+        fn run_post_callbacks(&mut self, target: PatchState) {
+            self.0.note(RunPostCallbacks(target));
         }
 
-        fn keep_for_ever(&mut self, target: Target) {
-            self.0.note(Keep(target));
+        fn pin_forced(&mut self, target: PatchState) {
+            self.0.note(PinForced(target));
         }
     }
 
-    impl Part for Steps<'_> {
+    impl ModuleOps for Ops<'_> {
         type Error = ();
 
         fn apply(&mut self) -> Result<(), ()> {
-            Change::apply(self)
+            TransitionOps::apply(self)
         }
 
         fn revert(&mut self) {
-            Change::revert(self);
+            TransitionOps::revert(self);
         }
 
         fn refresh_ranges(&mut self) -> Result<(), ()> {
@@ -1330,11 +1330,11 @@ mod protocol {
         }
 
         fn synchronize(&mut self) {
-            Change::synchronize(self);
+            TransitionOps::synchronize(self);
         }
 
         fn synchronize_tasks(&mut self) {
-            Change::synchronize_tasks(self);
+            TransitionOps::synchronize_tasks(self);
         }
     }
 
@@ -1342,18 +1342,18 @@ mod protocol {
     fn enable() {
         let bench = Bench::new();
 
-        assert!(protocol::enable(&mut bench.steps()).is_ok());
+        assert!(protocol::enable(&mut bench.ops()).is_ok());
         assert!(bench.did(&[
-            Stage(Stage::Initializing(Patched)),
-            Event::Target(Some(Patched)),
-            Side(Some(Unpatched)),
-            Expect(Assumption::NoSide, true),
+            Event(Event::Initializing(Patched)),
+            Noted::TargetState(Some(Patched)),
+            PatchState(Some(Unpatched)),
+            Expect(Assumption::NoPatchState, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
             Barrier(Order::FlagsThenStacks),
             Apply,
             Ranges(Patched),
-            Stage(Stage::Starting(Patched)),
+            Event(Event::Starting(Patched)),
             Barrier(Order::TargetThenPending),
             Pend,
             Hook(true),
@@ -1365,30 +1365,30 @@ mod protocol {
         let bench = Bench::new();
 
         bench.fails.set(true);
-        assert!(protocol::enable(&mut bench.steps()).is_err());
+        assert!(protocol::enable(&mut bench.ops()).is_err());
         assert!(bench.did(&[
-            Stage(Stage::Initializing(Patched)),
-            Event::Target(Some(Patched)),
-            Side(Some(Unpatched)),
-            Expect(Assumption::NoSide, true),
+            Event(Event::Initializing(Patched)),
+            Noted::TargetState(Some(Patched)),
+            PatchState(Some(Unpatched)),
+            Expect(Assumption::NoPatchState, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
             Barrier(Order::FlagsThenStacks),
             Apply,
-            Stage(Stage::Canceling),
-            Event::Target(Some(Unpatched)),
-            Stage(Stage::Completing(Unpatched)),
+            Event(Event::Canceling),
+            Noted::TargetState(Some(Unpatched)),
+            Event(Event::Completing(Unpatched)),
             NoRanges,
             Revert,
             Synchronize,
             Flag(false),
             SynchronizeTasks,
             Discard,
-            Side(None),
+            PatchState(None),
             Expect(Assumption::NonePending, true),
-            Conclude(Unpatched),
-            Stage(Stage::Complete(Unpatched)),
-            Event::Target(None),
+            RunPostCallbacks(Unpatched),
+            Event(Event::Complete(Unpatched)),
+            Noted::TargetState(None),
         ]));
     }
 
@@ -1396,17 +1396,17 @@ mod protocol {
     fn disable() {
         let bench = Bench::new();
 
-        protocol::disable(&mut bench.steps());
+        protocol::disable(&mut bench.ops());
         assert!(bench.did(&[
-            Stage(Stage::Initializing(Unpatched)),
-            Event::Target(Some(Unpatched)),
-            Side(Some(Patched)),
-            Expect(Assumption::NoSide, true),
+            Event(Event::Initializing(Unpatched)),
+            Noted::TargetState(Some(Unpatched)),
+            PatchState(Some(Patched)),
+            Expect(Assumption::NoPatchState, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
             PrepareToRevert,
             Ranges(Unpatched),
-            Stage(Stage::Starting(Unpatched)),
+            Event(Event::Starting(Unpatched)),
             Barrier(Order::TargetThenPending),
             Pend,
             Hook(true),
@@ -1417,24 +1417,24 @@ mod protocol {
     fn task_with_side_before() {
         let bench = Bench::moving(Patched);
 
-        protocol::disable(&mut bench.steps());
-        assert!(bench.did_among_others(Expect(Assumption::NoSide, false)));
+        protocol::disable(&mut bench.ops());
+        assert!(bench.did_among_others(Expect(Assumption::NoPatchState, false)));
     }
 
     #[test]
     fn reverse() {
         let bench = Bench::moving(Patched);
 
-        protocol::reverse(&mut bench.steps(), Patched);
+        protocol::reverse(&mut bench.ops(), Patched);
         // The task is where it goes back to.
         assert!(bench.did(&[
-            Stage(Stage::Reversing(Patched)),
+            Event(Event::Reversing(Patched)),
             Unpend,
             Synchronize,
-            Stage(Stage::Reversed(Unpatched)),
-            Event::Target(Some(Unpatched)),
+            Event(Event::Reversed(Unpatched)),
+            Noted::TargetState(Some(Unpatched)),
             Ranges(Unpatched),
-            Stage(Stage::Starting(Unpatched)),
+            Event(Event::Starting(Unpatched)),
             Barrier(Order::TargetThenPending),
             Hook(true),
         ]));
@@ -1444,21 +1444,21 @@ mod protocol {
     fn finish() {
         let bench = Bench::new();
 
-        bench.side.set(Some(Patched));
-        protocol::finish(&mut bench.steps(), Patched);
+        bench.patch_state.set(Some(Patched));
+        protocol::finish(&mut bench.ops(), Patched);
         assert!(bench.did(&[
             Hook(false),
-            Stage(Stage::Completing(Patched)),
+            Event(Event::Completing(Patched)),
             NoRanges,
             RevertReplaced,
             Flag(false),
             Synchronize,
             Discard,
-            Side(None),
+            PatchState(None),
             Expect(Assumption::NonePending, true),
-            Conclude(Patched),
-            Stage(Stage::Complete(Patched)),
-            Event::Target(None),
+            RunPostCallbacks(Patched),
+            Event(Event::Complete(Patched)),
+            Noted::TargetState(None),
         ]));
     }
 
@@ -1466,7 +1466,7 @@ mod protocol {
     fn pending_task_in_the_end() {
         let bench = Bench::moving(Patched);
 
-        protocol::finish(&mut bench.steps(), Patched);
+        protocol::finish(&mut bench.ops(), Patched);
         assert!(bench.did_among_others(Expect(Assumption::NonePending, false)));
     }
 
@@ -1474,13 +1474,13 @@ mod protocol {
     fn advance() {
         let bench = Bench::moving(Patched);
 
-        assert!(!protocol::advance(&mut bench.steps(), Patched));
+        assert!(!protocol::advance(&mut bench.ops(), Patched));
         assert!(bench.did(&[]));
 
         bench.safe.set(true);
-        assert!(protocol::advance(&mut bench.steps(), Patched));
-        assert!(protocol::advance(&mut bench.steps(), Patched));
-        assert!(bench.did(&[Unpend, Side(Some(Patched))]));
+        assert!(protocol::advance(&mut bench.ops(), Patched));
+        assert!(protocol::advance(&mut bench.ops(), Patched));
+        assert!(bench.did(&[Unpend, PatchState(Some(Patched))]));
     }
 
     #[test]
@@ -1488,16 +1488,16 @@ mod protocol {
         let bench = Bench::moving(Unpatched);
 
         bench.offline.set(true);
-        assert!(protocol::advance(&mut bench.steps(), Unpatched));
-        assert!(bench.did(&[Unpend, Side(Some(Unpatched))]));
+        assert!(protocol::advance(&mut bench.ops(), Unpatched));
+        assert!(bench.did(&[Unpend, PatchState(Some(Unpatched))]));
     }
 
     #[test]
     fn force() {
         let bench = Bench::moving(Unpatched);
 
-        protocol::force(&mut bench.steps(), Unpatched);
-        assert!(bench.did(&[Side(Some(Unpatched)), Keep(Unpatched)]));
+        protocol::force(&mut bench.ops(), Unpatched);
+        assert!(bench.did(&[PatchState(Some(Unpatched)), PinForced(Unpatched)]));
         assert!(!bench.pending.get());
     }
 
@@ -1507,7 +1507,7 @@ mod protocol {
 
         protocol::update(&bench, &bench);
         protocol::update(&bench, &bench);
-        assert!(bench.did(&[Side(Some(Patched))]));
+        assert!(bench.did(&[PatchState(Some(Patched))]));
     }
 
     #[test]
@@ -1522,7 +1522,7 @@ mod protocol {
             Barrier(Order::SchedPending),
             Barrier(Order::SchedPending),
             Unpend,
-            Side(Some(Patched)),
+            PatchState(Some(Patched)),
         ]));
     }
 
@@ -1531,22 +1531,22 @@ mod protocol {
         let (parent, child) = (Bench::moving(Patched), Bench::new());
 
         protocol::inherit(&parent, &child);
-        assert!(child.did(&[Pend, Side(Some(Unpatched))]));
+        assert!(child.did(&[Pend, PatchState(Some(Unpatched))]));
 
         // The parent has moved since its flag was copied.
         let (parent, child) = (Bench::new(), Bench::new());
-        parent.side.set(Some(Patched));
+        parent.patch_state.set(Some(Patched));
         child.pending.set(true);
 
         protocol::inherit(&parent, &child);
-        assert!(child.did(&[Unpend, Side(Some(Patched))]));
+        assert!(child.did(&[Unpend, PatchState(Some(Patched))]));
     }
 
     #[test]
     fn coming() {
         let bench = Bench::new();
 
-        assert!(protocol::coming(&mut bench.steps()).is_ok());
+        assert!(protocol::coming(&mut bench.ops()).is_ok());
         assert!(bench.did(&[Apply, Ranges(Patched), Synchronize]));
     }
 
@@ -1555,7 +1555,7 @@ mod protocol {
         let bench = Bench::new();
 
         bench.fails.set(true);
-        assert!(protocol::coming(&mut bench.steps()).is_err());
+        assert!(protocol::coming(&mut bench.ops()).is_err());
         assert!(bench.did(&[Apply, Revert, Synchronize]));
     }
 
@@ -1563,7 +1563,7 @@ mod protocol {
     fn going() {
         let bench = Bench::new();
 
-        protocol::going(&mut bench.steps());
+        protocol::going(&mut bench.ops());
         assert!(bench.did(&[Revert, Ranges(Patched), Synchronize, SynchronizeTasks]));
     }
 }

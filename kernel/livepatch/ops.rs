@@ -18,10 +18,10 @@ use crate::{
             self,
             Slot, //
         },
-        phase::Target,
+        phase::PatchState,
         versions::{
             self,
-            Leaves,
+            OldCode,
             Link, //
         },
     },
@@ -201,15 +201,15 @@ impl KlpOps {
 
     /// What a task leaves that is moved to `target`, while `version` is in transition. Under
     /// `klp_mutex`.
-    pub(crate) fn leaves<'a>(
+    pub(crate) fn old_code<'a>(
         &'a self,
         version: &'a Version,
-        target: Target,
-    ) -> Leaves<&'a Version> {
-        match versions::leaves(self.top(), Entry(version), target) {
-            Leaves::Version(Entry(version)) => Leaves::Version(version),
-            Leaves::Original => Leaves::Original,
-            Leaves::Nothing => Leaves::Nothing,
+        target: PatchState,
+    ) -> OldCode<&'a Version> {
+        match versions::old_code(self.top(), Entry(version), target) {
+            OldCode::Version(Entry(version)) => OldCode::Version(version),
+            OldCode::Original => OldCode::Original,
+            OldCode::Nothing => OldCode::Nothing,
         }
     }
 
@@ -401,7 +401,7 @@ impl Ops {
         }
     }
 
-    /// Leaves the call sites that have no version any more. Cannot fail.
+    /// OldCode the call sites that have no version any more. Cannot fail.
     pub(crate) fn leave_unused(&mut self) {
         let mut ips = mem::take(&mut self.scratch);
 
@@ -630,7 +630,7 @@ impl Ops {
         Ok(())
     }
 
-    /// Leaves call sites, and unregisters the handler with the last one of the shared filter.
+    /// OldCode call sites, and unregisters the handler with the last one of the shared filter.
     ///
     /// Cannot fail. Reorders `ips`.
     fn detach(&mut self, ips: &mut [usize]) {

@@ -12,7 +12,7 @@ use crate::{
     },
     model::{
         names,
-        operation::Lifetime,
+        operation::Registration,
         phase::Phase,
         replace::{
             self,
@@ -616,7 +616,7 @@ pub(crate) struct Patch {
     descriptor: NonNull<bindings::klp_patch>,
     pub(crate) objects: KVec<Object>,
     pub(crate) states: KVec<Declared>,
-    pub(crate) lifetime: Lifetime,
+    pub(crate) registration: Registration,
     /// Does the patch replace all others?
     pub(crate) replace: bool,
     directory: ARef<Directory<PatchView>>,
@@ -647,7 +647,7 @@ impl Patch {
         hold: ModuleRef,
         objects: KVec<Object>,
         states: KVec<Declared>,
-        lifetime: Lifetime,
+        registration: Registration,
     ) -> Result<Self> {
         // SAFETY: By the contract of this function.
         let replace = unsafe { (*descriptor.as_ptr()).replace };
@@ -659,7 +659,7 @@ impl Patch {
             descriptor,
             objects,
             states,
-            lifetime,
+            registration,
             replace,
             directory: Directory::new(PatchView::new(id, replace))?,
             forced: false,
@@ -806,7 +806,7 @@ impl Patch {
         for old in replaced {
             Self::show_reverted(old.objects.iter());
             old.objects.iter().for_each(Object::skip_post_unpatch);
-            old.set_phase(Phase::Registered);
+            old.set_phase(Phase::Disabled);
             old.show_enabled();
         }
         Self::show_reverted(self.objects.iter().filter(|own| own.descriptor.is_none()));

@@ -11,16 +11,16 @@ use crate::{
         operation::{
             self,
             Known,
-            Lifetime,
+            Registration,
             Operation,
             Refusal,
-            Step, //
+            Decision, //
         },
         phase::{
             Phase,
-            Target, //
+            PatchState, //
         },
-        states, //
+        compatibility, //
     },
     ops::Ops,
     patch::{
@@ -246,7 +246,7 @@ impl Registry {
             None => (self.idle.iter().find(|patch| patch.id == id)?, false),
         };
         Some(Known {
-            lifetime: patch.lifetime,
+            registration: patch.registration,
             phase: patch.phase(),
             other_running: self
                 .transition
@@ -256,7 +256,7 @@ impl Registry {
         })
     }
 
-    fn decide(&self, id: PatchId, operation: Operation) -> Result<Step> {
+    fn decide(&self, id: PatchId, operation: Operation) -> Result<Decision> {
         operation::decide(operation, self.known(id)).map_err(|refusal| match refusal {
             Refusal::Unknown | Refusal::Already => EINVAL,
             Refusal::Exists => EEXIST,
@@ -277,9 +277,9 @@ impl Registry {
     /// Refuses a patch of a module that has one already: both would have the same name.
     pub(crate) fn check_name(&self, module: ModuleId, name: &CStr) -> Result {
         if let Some(patch) = self.all().find(|patch| patch.module() == module) {
-            let state = match patch.lifetime {
-                Lifetime::OneShot => "enabled",
-                Lifetime::Registered => "registered",
+            let state = match patch.registration {
+                Registration::OneShot => "enabled",
+                Registration::Registered => "registered",
             };
             pr_err!("patch '{}' is already {}\n", name, state);
             self.decide(patch.id, Operation::Register)?;
@@ -298,7 +298,7 @@ impl Registry {
 
         let compatible = self.patches.iter().all(|old| {
             let old = old.states.iter().map(|declared| declared.state);
-            states::is_compatible(new.clone(), old, replace)
+            compatibility::is_compatible(new.clone(), old, replace)
         });
         if !compatible {
             pr_err!(
@@ -315,9 +315,9 @@ impl Registry {
     /// After [`Registry::make_room`].
     pub(crate) fn admit(&mut self, mut patch: Patch) -> Option<Refused> {
         let id = patch.id;
-        let admitted = match patch.lifetime {
-            Lifetime::OneShot => self.prepare(&mut patch),
-            Lifetime::Registered => {
+        let admitted = match patch.registration {
+            Registration::OneShot => self.prepare(&mut patch),
+            Registration::Registered => {
                 pr_notice!("registering patch '{}'\n", &*patch.name);
                 patch.load().and_then(|()| patch.show(self.root))
             }
@@ -326,7 +326,7 @@ impl Registry {
             return Some(self.refuse(error, patch));
         }
 
-        if patch.lifetime == Lifetime::Registered {
+        if patch.registration == Registration::Registered {
             self.put_idle(patch);
             return None;
         }
@@ -351,7 +351,7 @@ impl Registry {
         let registered = self
             .patches
             .iter()
-            .filter(|patch| patch.lifetime == Lifetime::Registered)
+            .filter(|patch| patch.registration == Registration::Registered)
             .count();
         let known = self.patches.len() + self.idle.len();
 
@@ -404,9 +404,9 @@ impl Registry {
 
     /// Keeps a patch that is not in use any more if it is registered, and frees it otherwise.
     fn retire(&mut self, patch: Patch) {
-        match patch.lifetime {
-            Lifetime::Registered => self.put_idle(patch),
-            Lifetime::OneShot => {
+        match patch.registration {
+            Registration::Registered => self.put_idle(patch),
+            Registration::OneShot => {
                 self.leave(&patch);
                 patch.release_later();
             }
@@ -436,9 +436,9 @@ impl Registry {
     /// Enables or disables a patch.
     pub(crate) fn operate(&mut self, id: PatchId, operation: Operation) -> Result {
         match self.decide(id, operation)? {
-            Step::Start(Target::Patched) => return self.enable_idle(id),
-            Step::Start(Target::Unpatched) => self.disable(id)?,
-            Step::Reverse => {
+            Decision::Start(PatchState::Patched) => return self.enable_idle(id),
+            Decision::Start(PatchState::Unpatched) => self.disable(id)?,
+            Decision::Reverse => {
                 let Parts {
                     patch,
                     older,
@@ -450,7 +450,7 @@ impl Registry {
                     .ok_or(EINVAL)?
                     .reverse(patch, older, ops)?;
             }
-            Step::Admit(_) | Step::Forget => return Err(EINVAL),
+            Decision::Admit(_) | Decision::Forget => return Err(EINVAL),
         }
         self.try_complete();
         Ok(())
@@ -539,7 +539,7 @@ impl Registry {
             return;
         }
 
-        if patch.phase() == Phase::Registered {
+        if patch.phase() == Phase::Disabled {
             if let Some(patch) = self.take(id) {
                 self.retire(patch);
             }
@@ -594,8 +594,8 @@ impl Registry {
         };
         match phase {
             // Somebody may be running its code for ever.
-            Phase::Registered if forced => {}
-            Phase::Registered => {
+            Phase::Disabled if forced => {}
+            Phase::Disabled => {
                 if let Ok(patch) = self.unregister(id) {
                     return Removal::Release(patch);
                 }

@@ -3,7 +3,7 @@
 //! Messages. Their text and order are interface: scripts compare the kernel log.
 
 use crate::{
-    model::phase::Target,
+    model::phase::PatchState,
     ops::AttachError, //
 };
 use kernel::{
@@ -11,28 +11,28 @@ use kernel::{
     prelude::*, //
 };
 
-fn direction(target: Target) -> &'static str {
+fn direction(target: PatchState) -> &'static str {
     match target {
-        Target::Patched => "patching",
-        Target::Unpatched => "unpatching",
+        PatchState::Patched => "patching",
+        PatchState::Unpatched => "unpatching",
     }
 }
 
-pub(crate) fn initializing(patch: &CStr, target: Target) {
+pub(crate) fn initializing(patch: &CStr, target: PatchState) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_init_transition(patch.as_char_ptr(), target == Target::Patched) };
+    unsafe { bindings::klp_init_transition(patch.as_char_ptr(), target == PatchState::Patched) };
 }
 
-pub(crate) fn starting(patch: &CStr, target: Target) {
+pub(crate) fn starting(patch: &CStr, target: PatchState) {
     pr_notice!("'{}': starting {} transition\n", patch, direction(target));
 }
 
-pub(crate) fn completing(patch: &CStr, target: Target) {
+pub(crate) fn completing(patch: &CStr, target: PatchState) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_complete_transition(patch.as_char_ptr(), target == Target::Patched) };
+    unsafe { bindings::klp_complete_transition(patch.as_char_ptr(), target == PatchState::Patched) };
 }
 
-pub(crate) fn complete(patch: &CStr, target: Target) {
+pub(crate) fn complete(patch: &CStr, target: PatchState) {
     pr_notice!("'{}': {} complete\n", patch, direction(target));
 }
 
@@ -42,9 +42,9 @@ pub(crate) fn canceling(patch: &CStr) {
 }
 
 /// The transition towards `target` turns round.
-pub(crate) fn reversing(patch: &CStr, target: Target) {
+pub(crate) fn reversing(patch: &CStr, target: PatchState) {
     // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_reverse_transition(patch.as_char_ptr(), target == Target::Patched) };
+    unsafe { bindings::klp_reverse_transition(patch.as_char_ptr(), target == PatchState::Patched) };
 }
 
 /// A batch of functions could not be attached; `func` is the one to blame, if it is one's fault.

@@ -7,12 +7,12 @@
 
 use crate::{
     model::{
-        phase::Target,
+        phase::PatchState,
         ranges::{
             self,
             Range, //
         },
-        versions::Leaves, //
+        versions::OldCode, //
     },
     ops::{
         Ops,
@@ -51,7 +51,7 @@ impl Ranges {
     ///
     /// The functions of the patch are on their stacks already when tasks move to it, and still when
     /// they move away. May sleep.
-    pub(crate) fn collect(patch: &Patch, ops: &Ops, target: Target) -> Result<KBox<Self>> {
+    pub(crate) fn collect(patch: &Patch, ops: &Ops, target: PatchState) -> Result<KBox<Self>> {
         let count = patch.patched_funcs().count();
         let mut index = KVVec::with_capacity(2 * count, GFP_KERNEL)?;
         let mut names = KVVec::with_capacity(count, GFP_KERNEL)?;
@@ -69,7 +69,7 @@ impl Ranges {
             for (start, size) in [code, call_window(ip)] {
                 index.push(Range::new(start, size, tag), GFP_KERNEL)?;
             }
-            if target == Target::Patched && patch.replace {
+            if target == PatchState::Patched && patch.replace {
                 // All that is replaced will be freed, and an earlier transition that was forced
                 // may have left tasks in what is further down.
                 for below in ops.get(ip).iter().flat_map(|ops| ops.below(version)) {
@@ -85,17 +85,17 @@ impl Ranges {
 
 /// Start and size of the code of `func` that a task must not be in when it moves to `target`;
 /// `None` if the task runs the same code before and after.
-fn in_the_way(func: &Func, ip: usize, ops: &Ops, target: Target) -> Option<(usize, usize)> {
+fn in_the_way(func: &Func, ip: usize, ops: &Ops, target: PatchState) -> Option<(usize, usize)> {
     let location = func.location()?;
     let ops = ops.get(ip)?;
 
-    Some(match ops.leaves(func.version(), target) {
-        Leaves::Nothing => return None,
-        Leaves::Version(version) if version.new_func() != 0 => {
+    Some(match ops.old_code(func.version(), target) {
+        OldCode::Nothing => return None,
+        OldCode::Version(version) if version.new_func() != 0 => {
             (version.new_func(), version.new_size())
         }
         // A nop runs the original function.
-        Leaves::Version(_) | Leaves::Original => (location.old_func, location.old_size),
+        OldCode::Version(_) | OldCode::Original => (location.old_func, location.old_size),
     })
 }
 

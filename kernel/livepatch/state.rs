@@ -5,7 +5,7 @@
 //! `klp_get_prev_state()` is called from callbacks, which run under `klp_mutex` in the very thread
 //! that works on the registry. So what it may find is laid out for it when a transition begins.
 
-use crate::model::states::State;
+use crate::model::compatibility::State;
 use core::{
     mem,
     ptr, //

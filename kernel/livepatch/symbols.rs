@@ -4,7 +4,7 @@
 
 use crate::model::{
     names,
-    symbol::{
+    sympos::{
         Search,
         Unresolved, //
     },

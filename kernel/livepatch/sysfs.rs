@@ -306,7 +306,7 @@ impl PatchView {
         PatchView {
             id,
             replace,
-            phase: Atomic::new(Phase::Registered.encode()),
+            phase: Atomic::new(Phase::Disabled.encode()),
             enabled: Atomic::new(false),
         }
     }

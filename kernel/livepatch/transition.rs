@@ -25,15 +25,15 @@ use crate::{
         },
         phase::{
             Phase,
-            Target, //
+            PatchState, //
         },
         protocol::{
             self,
             Assumption,
-            Change,
+            TransitionOps,
             Order,
-            Part,
-            Stage,
+            ModuleOps,
+            Event,
             System,
             Task,
             Visit, //
@@ -93,8 +93,8 @@ pub(crate) const HAVE_RELIABLE_STACK: bool =
     cfg!(CONFIG_STACKTRACE) && cfg!(CONFIG_HAVE_RELIABLE_STACKTRACE);
 
 /// The `patch_state` of a task on this side.
-fn patch_state(side: Option<Target>) -> i32 {
-    side.map_or(IDLE, Target::patch_state)
+fn raw_state(state: Option<PatchState>) -> i32 {
+    state.map_or(IDLE, PatchState::as_raw)
 }
 
 /// A task that a walk over all tasks has come to, or an idle task, or the current one.
@@ -128,14 +128,14 @@ impl TaskRef {
 }
 
 impl Task for TaskRef {
-    fn side(self) -> Option<Target> {
+    fn patch_state(self) -> Option<PatchState> {
         // SAFETY: The task is valid, and all accesses to the field are single copies.
-        Target::from_patch_state(unsafe { atomic_load(&raw mut (*self.0).patch_state, Relaxed) })
+        PatchState::from_raw(unsafe { atomic_load(&raw mut (*self.0).patch_state, Relaxed) })
     }
 
-    fn set_side(self, side: Option<Target>) {
+    fn set_patch_state(self, patch_state: Option<PatchState>) {
         // SAFETY: As above.
-        unsafe { atomic_store(&raw mut (*self.0).patch_state, patch_state(side), Relaxed) };
+        unsafe { atomic_store(&raw mut (*self.0).patch_state, raw_state(patch_state), Relaxed) };
     }
 
     fn is_exiting(self) -> bool {
@@ -176,12 +176,12 @@ struct Kernel;
 impl System for Kernel {
     type Task = TaskRef;
 
-    fn target(self) -> Option<Target> {
-        Target::from_patch_state(TARGET_STATE.load(Relaxed))
+    fn target_state(self) -> Option<PatchState> {
+        PatchState::from_raw(TARGET_STATE.load(Relaxed))
     }
 
-    fn set_target(self, target: Option<Target>) {
-        TARGET_STATE.store(patch_state(target), Relaxed);
+    fn set_target_state(self, target: Option<PatchState>) {
+        TARGET_STATE.store(raw_state(target), Relaxed);
     }
 
     fn barrier(self, order: Order) {
@@ -197,7 +197,7 @@ impl System for Kernel {
         }
     }
 
-    fn undisturbed(self, f: impl FnOnce()) {
+    fn preempt_disabled(self, f: impl FnOnce()) {
         // SAFETY: Enabled again below.
         unsafe { bindings::preempt_disable_notrace() };
         f();
@@ -214,7 +214,7 @@ impl System for Kernel {
 /// A transition that is under way.
 pub(crate) struct Running {
     pub(crate) patch: PatchId,
-    target: Target,
+    target: PatchState,
     since: Instant<Monotonic>,
     pacing: Pacing,
     /// Ranges of the other direction, which were replaced when the transition was reversed.
@@ -234,7 +234,7 @@ struct Steps<'a> {
     withdrawn: Option<Retired<Ranges>>,
 }
 
-impl Change for Steps<'_> {
+impl TransitionOps for Steps<'_> {
     type System = Kernel;
     type Error = Error;
 
@@ -242,29 +242,29 @@ impl Change for Steps<'_> {
         Kernel
     }
 
-    fn announce(&mut self, stage: Stage) {
+    fn on_event(&mut self, stage: Event) {
         match stage {
-            Stage::Initializing(target) => {
+            Event::Initializing(target) => {
                 self.patch.set_phase(Phase::towards(target));
                 report::initializing(&self.patch.name, target);
             }
-            Stage::Starting(target) => {
+            Event::Starting(target) => {
                 self.running.since = Instant::now();
                 self.running.pacing = Pacing::new();
                 report::starting(&self.patch.name, target);
             }
-            Stage::Reversing(target) => report::reversing(&self.patch.name, target),
-            Stage::Reversed(target) => {
+            Event::Reversing(target) => report::reversing(&self.patch.name, target),
+            Event::Reversed(target) => {
                 self.running.target = target;
                 self.patch.set_phase(Phase::towards(target));
                 self.patch.show_enabled();
             }
-            Stage::Canceling => {
+            Event::Canceling => {
                 pr_warn!("failed to enable patch '{}'\n", &*self.patch.name);
                 report::canceling(&self.patch.name);
             }
-            Stage::Completing(target) => report::completing(&self.patch.name, target),
-            Stage::Complete(target) => {
+            Event::Completing(target) => report::completing(&self.patch.name, target),
+            Event::Complete(target) => {
                 report::complete(&self.patch.name, target);
                 state::set_previous(None);
                 self.patch.set_phase(Phase::settled(target));
@@ -290,8 +290,8 @@ impl Change for Steps<'_> {
         each_task(&mut f);
     }
 
-    fn each_task_in_turns(&mut self, mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
-        each_task_in_turns(&mut f)
+    fn each_task_in_batches(&mut self, mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
+        each_task_in_batches(&mut f)
     }
 
     fn flag(&mut self, in_transition: bool) {
@@ -311,7 +311,7 @@ impl Change for Steps<'_> {
         self.patch.pre_unpatch();
     }
 
-    fn publish_ranges(&mut self, _target: Target) {
+    fn publish_ranges(&mut self) {
         self.running.retired = Some(stack::publish(self.ranges.take()));
     }
 
@@ -348,22 +348,22 @@ impl Change for Steps<'_> {
         self.patch.discard_nops();
     }
 
-    fn conclude(&mut self, target: Target) {
+    fn run_post_callbacks(&mut self, target: PatchState) {
         match target {
-            Target::Patched => self.patch.post_patch(),
-            Target::Unpatched => self.patch.post_unpatch(),
+            PatchState::Patched => self.patch.post_patch(),
+            PatchState::Unpatched => self.patch.post_unpatch(),
         }
     }
 
-    fn keep_for_ever(&mut self, target: Target) {
+    fn pin_forced(&mut self, target: PatchState) {
         match target {
-            Target::Unpatched => self.patch.forced = true,
-            Target::Patched if self.patch.replace => {
+            PatchState::Unpatched => self.patch.forced = true,
+            PatchState::Patched if self.patch.replace => {
                 for old in &mut *self.older {
                     old.forced = true;
                 }
             }
-            Target::Patched => {}
+            PatchState::Patched => {}
         }
     }
 }
@@ -406,8 +406,8 @@ fn each_task<F: FnMut(TaskRef)>(f: &mut F) {
 }
 
 /// Calls `f` for each task, and gives up the locks now and then. As
-/// [`Change::each_task_in_turns`].
-fn each_task_in_turns<F: FnMut(TaskRef, bool) -> Visit>(f: &mut F) -> bool {
+/// [`TransitionOps::each_task_in_batches`].
+fn each_task_in_batches<F: FnMut(TaskRef, bool) -> Visit>(f: &mut F) -> bool {
     /// # Safety
     ///
     /// For the walk below only: `task` is valid, and `data` is what is passed there.
@@ -442,7 +442,7 @@ fn each_task_in_turns<F: FnMut(TaskRef, bool) -> Visit>(f: &mut F) -> bool {
 
     // SAFETY: The callbacks get the closure that they expect, for the time of the calls.
     unsafe {
-        let all_met = bindings::klp_shim_each_task_in_turns(Some(task::<F>), data);
+        let all_met = bindings::klp_shim_each_task_in_batches(Some(task::<F>), data);
         bindings::klp_shim_each_idle_task(Some(idle::<F>), data);
         all_met
     }
@@ -476,7 +476,7 @@ pub(crate) fn enable(
     ops: &mut Ops,
     previous: KVec<Declared>,
 ) -> Result<Running> {
-    let mut running = Running::new(patch, Target::Patched, previous);
+    let mut running = Running::new(patch, PatchState::Patched, previous);
 
     protocol::enable(&mut running.steps(patch, older, ops, None))?;
     Ok(running)
@@ -491,15 +491,15 @@ pub(crate) fn disable(
     ops: &mut Ops,
     previous: KVec<Declared>,
 ) -> Result<Running> {
-    let ranges = Ranges::collect(patch, ops, Target::Unpatched)?;
-    let mut running = Running::new(patch, Target::Unpatched, previous);
+    let ranges = Ranges::collect(patch, ops, PatchState::Unpatched)?;
+    let mut running = Running::new(patch, PatchState::Unpatched, previous);
 
     protocol::disable(&mut running.steps(patch, older, ops, Some(ranges)));
     Ok(running)
 }
 
 impl Running {
-    fn new(patch: &Patch, target: Target, previous: KVec<Declared>) -> Self {
+    fn new(patch: &Patch, target: PatchState, previous: KVec<Declared>) -> Self {
         state::set_previous(Some(previous));
 
         Running {
@@ -608,7 +608,7 @@ impl<'a> ModulePart<'a> {
     }
 }
 
-impl Part for ModulePart<'_> {
+impl ModuleOps for ModulePart<'_> {
     type Error = Error;
 
     fn apply(&mut self) -> Result {

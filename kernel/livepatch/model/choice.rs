@@ -2,7 +2,7 @@
 
 //! Which version of a patched function does a task run?
 
-use super::phase::Target;
+use super::phase::PatchState;
 
 /// One version in the stack of a patched function, seen by the ftrace handler.
 pub(crate) trait Stacked: Copy {
@@ -15,19 +15,19 @@ pub(crate) trait Stacked: Copy {
 
 /// Chooses the version for a task while the patch of `top` is in transition.
 ///
-/// `side` is the task's `patch_state`, `None` for `KLP_TRANSITION_IDLE`. A task on the patched side
-/// runs the newest version. A task on the unpatched side runs the newest version that does not
-/// belong to the patch in transition: all of that patch's versions are skipped, since one patch
-/// may reach the same function by two symbol names.
+/// `patch_state` is that of the task, `None` for `KLP_TRANSITION_IDLE`. A patched task runs the
+/// newest version. An unpatched one runs the newest version that does not belong to the patch in
+/// transition: all of that patch's versions are skipped, since one patch may reach the same
+/// function by two symbol names.
 ///
 /// Returns `None` when the task has to run the original function.
 #[inline(always)]
-pub(crate) fn choose<V: Stacked>(top: V, side: Option<Target>) -> Option<V> {
-    match side {
-        Some(Target::Unpatched) => settled(Some(top)),
+pub(crate) fn choose<V: Stacked>(top: V, patch_state: Option<PatchState>) -> Option<V> {
+    match patch_state {
+        Some(PatchState::Unpatched) => settled(Some(top)),
         // An idle state cannot meet a version in transition; the newest version is the answer that
         // needs no history.
-        Some(Target::Patched) | None => Some(top),
+        Some(PatchState::Patched) | None => Some(top),
     }
 }
 

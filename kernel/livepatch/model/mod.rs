@@ -11,6 +11,7 @@
 #![cfg_attr(not(CONFIG_LIVEPATCH_RUST), allow(dead_code))]
 
 pub(crate) mod choice;
+pub(crate) mod compatibility;
 pub(crate) mod ip_table;
 pub(crate) mod names;
 pub(crate) mod operation;
@@ -20,6 +21,5 @@ pub(crate) mod protocol;
 pub(crate) mod ranges;
 pub(crate) mod reloc_name;
 pub(crate) mod replace;
-pub(crate) mod states;
-pub(crate) mod symbol;
+pub(crate) mod sympos;
 pub(crate) mod versions;

@@ -3,13 +3,13 @@
 //! The four operations: what each of them does to a patch, or why it is refused.
 
 use super::phase::{
+    PatchState, //
     Phase,
-    Target, //
 };
 
-/// How long a patch is known.
+/// How a patch came to be known, and hence for how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
+pub(crate) enum Registration {
     /// From being enabled until it is disabled.
     OneShot,
     /// From being registered until it is unregistered.
@@ -28,7 +28,7 @@ pub(crate) enum Operation {
 /// A patch that is known, and what there is around it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
-    pub(crate) lifetime: Lifetime,
+    pub(crate) registration: Registration,
     pub(crate) phase: Phase,
     /// Whether another patch is in transition.
     pub(crate) other_running: bool,
@@ -38,12 +38,12 @@ pub(crate) struct Known {
 
 /// What has to be done for an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Decision {
     /// Make the patch known.
-    Admit(Lifetime),
-    /// Start a transition towards this side.
-    Start(Target),
-    /// Turn the running transition of this very patch round.
+    Admit(Registration),
+    /// Start a transition towards this state.
+    Start(PatchState),
+    /// Reverse the running transition of this very patch.
     Reverse,
     /// Forget the patch.
     Forget,
@@ -67,34 +67,34 @@ pub(crate) enum Refusal {
 }
 
 /// Decides on `operation`; `patch` is `None` for one that is not known.
-pub(crate) fn decide(operation: Operation, patch: Option<Known>) -> Result<Step, Refusal> {
+pub(crate) fn decide(operation: Operation, patch: Option<Known>) -> Result<Decision, Refusal> {
     let Some(patch) = patch else {
         return match operation {
-            Operation::Register => Ok(Step::Admit(Lifetime::Registered)),
-            Operation::Enable => Ok(Step::Admit(Lifetime::OneShot)),
+            Operation::Register => Ok(Decision::Admit(Registration::Registered)),
+            Operation::Enable => Ok(Decision::Admit(Registration::OneShot)),
             Operation::Disable | Operation::Unregister => Err(Refusal::Unknown),
         };
     };
 
-    match (operation, patch.phase, patch.lifetime) {
+    match (operation, patch.phase, patch.registration) {
         (Operation::Register, ..) => Err(Refusal::Exists),
 
         (Operation::Enable, Phase::Enabling | Phase::Enabled, _) => Err(Refusal::Already),
-        (Operation::Enable, Phase::Disabling, _) => Ok(Step::Reverse),
+        (Operation::Enable, Phase::Disabling, _) => Ok(Decision::Reverse),
         // This one is on its way out.
-        (Operation::Enable, Phase::Registered, Lifetime::OneShot) => Err(Refusal::Unknown),
-        (Operation::Enable, Phase::Registered, _) if patch.other_running => Err(Refusal::Busy),
-        (Operation::Enable, Phase::Registered, _) => Ok(Step::Start(Target::Patched)),
+        (Operation::Enable, Phase::Disabled, Registration::OneShot) => Err(Refusal::Unknown),
+        (Operation::Enable, Phase::Disabled, _) if patch.other_running => Err(Refusal::Busy),
+        (Operation::Enable, Phase::Disabled, _) => Ok(Decision::Start(PatchState::Patched)),
 
-        (Operation::Disable, Phase::Disabling | Phase::Registered, _) => Err(Refusal::Already),
-        (Operation::Disable, Phase::Enabling, _) => Ok(Step::Reverse),
+        (Operation::Disable, Phase::Disabling | Phase::Disabled, _) => Err(Refusal::Already),
+        (Operation::Disable, Phase::Enabling, _) => Ok(Decision::Reverse),
         // Whoever registers patches relies on the order. One-shot patches can always be disabled.
-        (Operation::Disable, _, Lifetime::Registered) if patch.covered => Err(Refusal::Covered),
+        (Operation::Disable, _, Registration::Registered) if patch.covered => Err(Refusal::Covered),
         (Operation::Disable, ..) if patch.other_running => Err(Refusal::Busy),
-        (Operation::Disable, ..) => Ok(Step::Start(Target::Unpatched)),
+        (Operation::Disable, ..) => Ok(Decision::Start(PatchState::Unpatched)),
 
-        (Operation::Unregister, _, Lifetime::OneShot) => Err(Refusal::Unknown),
-        (Operation::Unregister, Phase::Registered, _) => Ok(Step::Forget),
+        (Operation::Unregister, _, Registration::OneShot) => Err(Refusal::Unknown),
+        (Operation::Unregister, Phase::Disabled, _) => Ok(Decision::Forget),
         (Operation::Unregister, ..) => Err(Refusal::InUse),
     }
 }

@@ -2,37 +2,38 @@
 
 //! The life of a patch as a state machine.
 
-/// The side that tasks are moved to, and the side that a task is on.
+/// What a task runs during a transition, and what tasks are moved to.
 ///
-/// The values are those of `KLP_TRANSITION_UNPATCHED` and `KLP_TRANSITION_PATCHED`.
+/// The values are those of `patch_state` in `struct task_struct`: `KLP_TRANSITION_UNPATCHED` and
+/// `KLP_TRANSITION_PATCHED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Target {
+pub(crate) enum PatchState {
     /// Tasks run what was there before the patch.
     Unpatched = 0,
     /// Tasks run the patch.
     Patched = 1,
 }
 
-impl Target {
-    /// The side where tasks start from when they are moved to this one.
+impl PatchState {
+    /// The state that tasks start from when they are moved to this one.
     pub(crate) const fn opposite(self) -> Self {
         match self {
-            Target::Unpatched => Target::Patched,
-            Target::Patched => Target::Unpatched,
+            PatchState::Unpatched => PatchState::Patched,
+            PatchState::Patched => PatchState::Unpatched,
         }
     }
 
     /// Reads a `patch_state`; `None` for `KLP_TRANSITION_IDLE`.
-    pub(crate) const fn from_patch_state(state: i32) -> Option<Self> {
+    pub(crate) const fn from_raw(state: i32) -> Option<Self> {
         match state {
-            0 => Some(Target::Unpatched),
-            1 => Some(Target::Patched),
+            0 => Some(PatchState::Unpatched),
+            1 => Some(PatchState::Patched),
             _ => None,
         }
     }
 
-    /// The value of `patch_state` for this side.
-    pub(crate) const fn patch_state(self) -> i32 {
+    /// The value of `patch_state`.
+    pub(crate) const fn as_raw(self) -> i32 {
         self as i32
     }
 }
@@ -41,7 +42,7 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// Known and not in use.
-    Registered = 0,
+    Disabled = 0,
     /// Tasks are being moved to the patch.
     Enabling = 1,
     /// Every task runs the patch.
@@ -57,7 +58,7 @@ impl Phase {
             1 => Phase::Enabling,
             2 => Phase::Enabled,
             3 => Phase::Disabling,
-            _ => Phase::Registered,
+            _ => Phase::Disabled,
         }
     }
 
@@ -76,19 +77,19 @@ impl Phase {
         matches!(self, Phase::Enabling | Phase::Disabling)
     }
 
-    /// The phase of a patch whose transition towards `target` starts or turns round.
-    pub(crate) const fn towards(target: Target) -> Self {
+    /// The phase of a patch whose transition towards `target` starts or is reversed.
+    pub(crate) const fn towards(target: PatchState) -> Self {
         match target {
-            Target::Patched => Phase::Enabling,
-            Target::Unpatched => Phase::Disabling,
+            PatchState::Patched => Phase::Enabling,
+            PatchState::Unpatched => Phase::Disabling,
         }
     }
 
     /// The phase after a transition towards `target` is complete.
-    pub(crate) const fn settled(target: Target) -> Self {
+    pub(crate) const fn settled(target: PatchState) -> Self {
         match target {
-            Target::Patched => Phase::Enabled,
-            Target::Unpatched => Phase::Registered,
+            PatchState::Patched => Phase::Enabled,
+            PatchState::Unpatched => Phase::Disabled,
         }
     }
 }

@@ -9,16 +9,16 @@
 //! between any two steps, and under loom, which explores what the memory model allows. See
 //! Documentation/livepatch/proof.rst.
 //!
-//! The functions that take a [`Change`] run under `klp_mutex` and may sleep.
+//! The functions that take a [`TransitionOps`] run under `klp_mutex` and may sleep.
 
-use super::phase::Target;
+use super::phase::PatchState;
 
 /// A task.
 pub(crate) trait Task: Copy {
-    /// The side that the task is on; `None` outside of transitions.
-    fn side(self) -> Option<Target>;
+    /// The patch state of the task; `None` outside of transitions.
+    fn patch_state(self) -> Option<PatchState>;
 
-    fn set_side(self, side: Option<Target>);
+    fn set_patch_state(self, patch_state: Option<PatchState>);
 
     /// Is the task exiting? Then a walk may meet it twice.
     fn is_exiting(self) -> bool;
@@ -40,15 +40,16 @@ pub(crate) trait Task: Copy {
 /// The handler has two more, `VersionThenFlag` and `FlagThenState`, in `shim/handler.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// The sides of the tasks before the flags of the versions, or the handler meets a version in
-    /// transition with a task that is on no side. Between writes; pairs with `FlagThenState`.
+    /// The states of the tasks before the flags of the versions, or the handler meets a version in
+    /// transition in a task that has no state. Between writes; pairs with `FlagThenState`.
     StatesThenFlags,
     /// The flags of the versions before the stacks that they are put on, or the handler runs a
-    /// version for a task that is not on its side. Between writes; pairs with `VersionThenFlag`.
+    /// version for a task that has not been moved to it. Between writes; pairs with
+    /// `VersionThenFlag`.
     FlagsThenStacks,
     /// Before the pending flags of the tasks, between writes:
     ///
-    /// - the target, or a task moves to no side or to the wrong one;
+    /// - the target state, or a task moves to none or to the wrong one;
     /// - the ranges, or a task is checked by those of the other direction;
     /// - the flags of the versions, and their stacks: a task that moves and then calls the handler
     ///   must find them.
@@ -64,51 +65,52 @@ pub(crate) enum Order {
 pub(crate) trait System: Copy {
     type Task: Task;
 
-    /// The side that tasks move to; `None` outside of transitions.
-    fn target(self) -> Option<Target>;
+    /// The state that tasks move to; `None` outside of transitions.
+    fn target_state(self) -> Option<PatchState>;
 
-    fn set_target(self, target: Option<Target>);
+    fn set_target_state(self, target: Option<PatchState>);
 
     /// The barrier for `order`.
     fn barrier(self, order: Order);
 
-    /// Calls `f` in a section that [`Change::synchronize`] waits for.
-    fn undisturbed(self, f: impl FnOnce());
+    /// Calls `f` with preemption disabled, in a section that [`TransitionOps::synchronize`] waits
+    /// for.
+    fn preempt_disabled(self, f: impl FnOnce());
 
     /// Calls [`switch`] in such a section if the stack of the task, which is current or held off
     /// from running, allows that. Returns whether it did.
     fn switch_if_safe(self, task: Self::Task) -> bool;
 }
 
-/// What is told about a transition while it goes on.
+/// What happens to a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Tasks are about to get the side that they start from.
-    Initializing(Target),
+pub(crate) enum Event {
+    /// Tasks are about to get the state that they start from.
+    Initializing(PatchState),
     /// Tasks are about to move.
-    Starting(Target),
-    /// The transition towards this side is about to turn round.
-    Reversing(Target),
-    /// It has turned round, towards this side.
-    Reversed(Target),
+    Starting(PatchState),
+    /// The transition towards this state is about to be reversed.
+    Reversing(PatchState),
+    /// It was reversed, and goes towards this state.
+    Reversed(PatchState),
     /// The patch could not be applied.
     Canceling,
-    /// All tasks are on this side.
-    Completing(Target),
+    /// All tasks are in this state.
+    Completing(PatchState),
     /// All is done.
-    Complete(Target),
+    Complete(PatchState),
 }
 
 /// What is taken for granted. It not being so is a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Assumption {
-    /// Before a transition, no task is on a side.
-    NoSide,
+    /// Before a transition, no task has a patch state.
+    NoPatchState,
     /// After it, no task has yet to move.
     NonePending,
 }
 
-/// What became of a task that [`Change::each_task_in_turns`] has come to.
+/// What became of a task that [`TransitionOps::each_task_in_batches`] has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visit {
     /// It was where it should be.
@@ -120,13 +122,14 @@ pub(crate) enum Visit {
 }
 
 /// A patch that tasks are moved to, or away from. Under `klp_mutex`; all steps may sleep.
-pub(crate) trait Change {
+pub(crate) trait TransitionOps {
     type System: System;
     type Error;
 
     fn system(&self) -> Self::System;
 
-    fn announce(&mut self, stage: Stage);
+    /// Updates what is known about the patch and its transition, and reports the event.
+    fn on_event(&mut self, event: Event);
 
     /// Complains if `holds` is false.
     fn expect(&self, assumption: Assumption, holds: bool);
@@ -144,7 +147,7 @@ pub(crate) trait Change {
     /// stays is made to pass its idle loop.
     ///
     /// Returns whether all tasks were met that were there in the beginning.
-    fn each_task_in_turns(
+    fn each_task_in_batches(
         &mut self,
         f: impl FnMut(<Self::System as System>::Task, bool) -> Visit,
     ) -> bool;
@@ -158,9 +161,9 @@ pub(crate) trait Change {
     /// Calls the `pre_unpatch` callbacks.
     fn prepare_to_revert(&mut self);
 
-    /// Publishes what a task must not be in when it moves to `target`. This cannot fail: the memory
-    /// was taken before.
-    fn publish_ranges(&mut self, target: Target);
+    /// Publishes what a task must not be in when it moves to the target state. This cannot fail: the
+    /// memory was taken before.
+    fn publish_ranges(&mut self);
 
     /// Takes back what was published.
     fn withdraw_ranges(&mut self);
@@ -174,7 +177,7 @@ pub(crate) trait Change {
     /// Takes those of the patches that this one replaces off, if it does that.
     fn revert_replaced(&mut self);
 
-    /// Waits for all who were in the handler, in a stack check or in [`System::undisturbed`]. What
+    /// Waits for all who were in the handler, in a stack check or in [`System::preempt_disabled`]. What
     /// was taken off or taken back before is not in use any more.
     fn synchronize(&mut self);
 
@@ -185,78 +188,78 @@ pub(crate) trait Change {
     fn discard(&mut self);
 
     /// Calls the `post_patch` or `post_unpatch` callbacks.
-    fn conclude(&mut self, target: Target);
+    fn run_post_callbacks(&mut self, target: PatchState);
 
-    /// Tasks may be anywhere: what a transition to `target` takes off must never be freed.
-    fn keep_for_ever(&mut self, target: Target);
+    /// Tasks may be anywhere: what a forced transition to `target` takes off must never be freed.
+    fn pin_forced(&mut self, target: PatchState);
 }
 
 /// Starts to move all tasks to the patch. On failure nothing has changed.
-pub(crate) fn enable<C: Change>(change: &mut C) -> Result<(), C::Error> {
-    begin(change, Target::Patched);
-    change.system().barrier(Order::FlagsThenStacks);
+pub(crate) fn enable<C: TransitionOps>(ops: &mut C) -> Result<(), C::Error> {
+    begin(ops, PatchState::Patched);
+    ops.system().barrier(Order::FlagsThenStacks);
 
-    if let Err(error) = change.apply() {
-        change.announce(Stage::Canceling);
+    if let Err(error) = ops.apply() {
+        ops.on_event(Event::Canceling);
         // No task has yet to move, so nobody looks at the target. It says what is done, as ever.
-        change.system().set_target(Some(Target::Unpatched));
-        complete(change, Target::Unpatched);
+        ops.system().set_target_state(Some(PatchState::Unpatched));
+        complete(ops, PatchState::Unpatched);
         return Err(error);
     }
-    start(change, Target::Patched);
+    start(ops, PatchState::Patched);
     Ok(())
 }
 
 /// Starts to move all tasks away from the patch.
-pub(crate) fn disable<C: Change>(change: &mut C) {
-    begin(change, Target::Unpatched);
-    change.prepare_to_revert();
-    start(change, Target::Unpatched);
+pub(crate) fn disable<C: TransitionOps>(ops: &mut C) {
+    begin(ops, PatchState::Unpatched);
+    ops.prepare_to_revert();
+    start(ops, PatchState::Unpatched);
 }
 
-/// Puts all tasks on the side that they start from, which changes nothing for them.
-fn begin<C: Change>(change: &mut C, target: Target) {
-    change.announce(Stage::Initializing(target));
-    change.system().set_target(Some(target));
+/// Gives all tasks the state that they start from, which changes nothing for them.
+fn begin<C: TransitionOps>(ops: &mut C, target: PatchState) {
+    ops.on_event(Event::Initializing(target));
+    ops.system().set_target_state(Some(target));
 
     let from = Some(target.opposite());
-    let mut no_side = true;
-    change.each_task(|task| {
-        no_side &= match task.side() {
+    let mut no_patch_state = true;
+    ops.each_task(|task| {
+        no_patch_state &= match task.patch_state() {
             None => true,
             // It may be met for the second time.
-            side => side == from && task.is_exiting(),
+            state => state == from && task.is_exiting(),
         };
-        task.set_side(from);
+        task.set_patch_state(from);
     });
-    change.expect(Assumption::NoSide, no_side);
+    ops.expect(Assumption::NoPatchState, no_patch_state);
 
-    change.system().barrier(Order::StatesThenFlags);
-    change.flag(true);
+    ops.system().barrier(Order::StatesThenFlags);
+    ops.flag(true);
 }
 
 /// Lets tasks move to `target`.
-fn start<C: Change>(change: &mut C, target: Target) {
-    change.publish_ranges(target);
-    change.announce(Stage::Starting(target));
+fn start<C: TransitionOps>(ops: &mut C, target: PatchState) {
+    ops.publish_ranges();
+    ops.on_event(Event::Starting(target));
 
-    change.system().barrier(Order::TargetThenPending);
-    change.each_task(|task| {
-        if task.side() != Some(target) {
+    ops.system().barrier(Order::TargetThenPending);
+    ops.each_task(|task| {
+        if task.patch_state() != Some(target) {
             task.set_pending();
         }
     });
-    change.hook_scheduler(true);
+    ops.hook_scheduler(true);
 }
 
-/// Tries to move the tasks that are left. Returns whether all are on the side of `target` now:
+/// Tries to move the tasks that are left. Returns whether all are in the state `target` now:
 /// then [`finish`] has to follow.
-pub(crate) fn advance<C: Change>(change: &mut C, target: Target) -> bool {
-    let system = change.system();
+pub(crate) fn advance<C: TransitionOps>(ops: &mut C, target: PatchState) -> bool {
+    let system = ops.system();
     let mut complete = true;
 
-    let met = change.each_task_in_turns(|task, offline| {
-        if task.side() == Some(target) {
+    let met = ops.each_task_in_batches(|task, offline| {
+        if task.patch_state() == Some(target) {
             Visit::Passed
         } else if offline {
             // No CPU comes back now, and one that does later returns to nothing that it was in.
@@ -272,82 +275,82 @@ pub(crate) fn advance<C: Change>(change: &mut C, target: Target) -> bool {
     complete && met
 }
 
-/// Turns a transition to `target` round.
-pub(crate) fn reverse<C: Change>(change: &mut C, target: Target) {
-    change.announce(Stage::Reversing(target));
+/// Reverses a transition to `target`.
+pub(crate) fn reverse<C: TransitionOps>(ops: &mut C, target: PatchState) {
+    ops.on_event(Event::Reversing(target));
 
     // Nobody starts to move from here on: not by the flag, and not by `advance`, as `klp_mutex` is
     // held.
-    change.each_task(Task::clear_pending);
+    ops.each_task(Task::clear_pending);
     // All who saw a flag are done before `start` looks at the tasks: it would give no flag to one
-    // that is about to move to the other side.
-    change.synchronize();
+    // that is about to move the other way.
+    ops.synchronize();
 
     let target = target.opposite();
-    change.announce(Stage::Reversed(target));
-    change.system().set_target(Some(target));
-    start(change, target);
+    ops.on_event(Event::Reversed(target));
+    ops.system().set_target_state(Some(target));
+    start(ops, target);
 }
 
 /// Moves all tasks to `target` at once, wherever they are, at the administrator's risk.
-pub(crate) fn force<C: Change>(change: &mut C, target: Target) {
-    let system = change.system();
+pub(crate) fn force<C: TransitionOps>(ops: &mut C, target: PatchState) {
+    let system = ops.system();
 
-    change.each_task(|task| update(system, task));
-    change.keep_for_ever(target);
+    ops.each_task(|task| update(system, task));
+    ops.pin_forced(target);
 }
 
-/// Ends the transition to `target`, after [`advance`] has found all tasks on its side.
-pub(crate) fn finish<C: Change>(change: &mut C, target: Target) {
-    change.hook_scheduler(false);
-    complete(change, target);
+/// Ends the transition to `target`, after [`advance`] has found all tasks there.
+pub(crate) fn finish<C: TransitionOps>(ops: &mut C, target: PatchState) {
+    ops.hook_scheduler(false);
+    complete(ops, target);
 }
 
-fn complete<C: Change>(change: &mut C, target: Target) {
-    change.announce(Stage::Completing(target));
-    change.withdraw_ranges();
+fn complete<C: TransitionOps>(ops: &mut C, target: PatchState) {
+    ops.on_event(Event::Completing(target));
+    ops.withdraw_ranges();
 
     match target {
-        Target::Patched => {
-            change.revert_replaced();
-            change.flag(false);
-            // The handler must not meet a version in transition with a task on no side.
-            change.synchronize();
+        PatchState::Patched => {
+            ops.revert_replaced();
+            ops.flag(false);
+            // The handler must not meet a version in transition in a task that has no state.
+            ops.synchronize();
         }
-        Target::Unpatched => {
-            change.revert();
+        PatchState::Unpatched => {
+            ops.revert();
             // The handler must not meet the versions when their flags are cleared: it would take
             // them for the ones to run.
-            change.synchronize();
-            change.flag(false);
-            // No handler can meet a flag now, so the sides need no synchronization of their own.
+            ops.synchronize();
+            ops.flag(false);
+            // No handler can meet a flag now, so the states need no synchronization of their own.
             //
             // Stack checks have seen the tasks that were preempted on their way to the patch. But
             // the callbacks may free what it uses: do as ftrace does when it frees an ops.
-            change.synchronize_tasks();
+            ops.synchronize_tasks();
         }
     }
-    change.discard();
+    ops.discard();
 
     let mut pending = false;
-    change.each_task(|task| {
+    ops.each_task(|task| {
         pending |= task.is_pending();
-        task.set_side(None);
+        task.set_patch_state(None);
     });
-    change.expect(Assumption::NonePending, !pending);
+    ops.expect(Assumption::NonePending, !pending);
 
-    change.conclude(target);
-    change.announce(Stage::Complete(target));
-    change.system().set_target(None);
+    ops.run_post_callbacks(target);
+    ops.on_event(Event::Complete(target));
+    ops.system().set_target_state(None);
 }
 
 /// Moves `task` to the target if it has yet to move.
 ///
 /// By the task itself, when it leaves the kernel and in the idle loop. Any context.
 pub(crate) fn update<S: System>(system: S, task: S::Task) {
-    system.undisturbed(|| {
+    system.preempt_disabled(|| {
         if task.take_pending() {
-            task.set_side(system.target());
+            task.set_patch_state(system.target_state());
         }
     });
 }
@@ -360,7 +363,7 @@ pub(crate) fn schedule<S: System>(system: S, task: S::Task) {
     }
 }
 
-/// Gives `child`, which nobody has seen yet, the side of its parent, which is current.
+/// Gives `child`, which nobody has seen yet, the patch state of its parent, which is current.
 ///
 /// Under `tasklist_lock` for writing, which keeps all walks over parent and child away. Only the
 /// parent could move itself meanwhile.
@@ -371,7 +374,7 @@ pub(crate) fn inherit<T: Task>(parent: T, child: T) {
     } else {
         child.clear_pending();
     }
-    child.set_side(parent.side());
+    child.set_patch_state(parent.patch_state());
 }
 
 /// Moves a task to the target whose stack was found to allow that.
@@ -380,16 +383,16 @@ pub(crate) fn inherit<T: Task>(parent: T, child: T) {
 /// order: who acts on the flag without that lock does so after `synchronize`.
 pub(crate) fn switch<S: System>(system: S, task: S::Task) {
     task.clear_pending();
-    task.set_side(system.target());
+    task.set_patch_state(system.target_state());
 }
 
-/// Returns whether the task is on the target side, perhaps because it was moved there.
+/// Returns whether the task is in the target state, perhaps because it was moved there.
 fn try_switch<S: System>(system: S, task: S::Task) -> bool {
-    task.side() == system.target() || system.switch_if_safe(task)
+    task.patch_state() == system.target_state() || system.switch_if_safe(task)
 }
 
 /// What a module that comes or goes changes of one patch. Under `klp_mutex`; all steps may sleep.
-pub(crate) trait Part {
+pub(crate) trait ModuleOps {
     type Error;
 
     /// Puts the versions for the module on their stacks.
@@ -401,15 +404,15 @@ pub(crate) trait Part {
     /// Publishes ranges anew if the patch is in transition.
     fn refresh_ranges(&mut self) -> Result<(), Self::Error>;
 
-    /// As [`Change::synchronize`].
+    /// As [`TransitionOps::synchronize`].
     fn synchronize(&mut self);
 
-    /// As [`Change::synchronize_tasks`].
+    /// As [`TransitionOps::synchronize_tasks`].
     fn synchronize_tasks(&mut self);
 }
 
 /// Applies a patch to a module that is coming and has not run yet. On failure nothing has changed.
-pub(crate) fn coming<P: Part>(part: &mut P) -> Result<(), P::Error> {
+pub(crate) fn coming<P: ModuleOps>(part: &mut P) -> Result<(), P::Error> {
     let applied = part.apply().and_then(|()| part.refresh_ranges());
 
     if applied.is_err() {
@@ -422,7 +425,7 @@ pub(crate) fn coming<P: Part>(part: &mut P) -> Result<(), P::Error> {
 }
 
 /// Takes a patch off a module that is going: callbacks run next, and then its memory goes.
-pub(crate) fn going<P: Part>(part: &mut P) {
+pub(crate) fn going<P: ModuleOps>(part: &mut P) {
     part.revert();
     // Without memory the old ranges stay. They are more than needed, which at worst delays tasks.
     let _ = part.refresh_ranges();

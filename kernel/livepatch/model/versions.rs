@@ -8,7 +8,7 @@
 
 use super::{
     choice::Stacked,
-    phase::Target, //
+    phase::PatchState, //
 };
 
 /// The versions from `top` to the oldest.
@@ -47,9 +47,9 @@ pub(crate) fn is_only<V: Stacked + PartialEq>(top: Option<V>, version: V) -> boo
     top == Some(version) && version.below().is_none()
 }
 
-/// The code that a task must not be in when it changes sides.
+/// The code that a task must not be in when its patch state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaves<V> {
+pub(crate) enum OldCode<V> {
     /// None: the task runs the same code before and after.
     Nothing,
     /// That of a version.
@@ -58,17 +58,18 @@ pub(crate) enum Leaves<V> {
     Original,
 }
 
-/// What does a task leave that is moved to `target`, while the patch of `version` is in transition?
+/// Finds the code that a task runs before it is moved to `target`, and not after, while the patch
+/// of `version` is in transition.
 ///
-/// On its way to the patch it leaves what it runs without the patch. That is nothing if a newer
-/// version is in force: it hides the patch's one from all tasks.
-pub(crate) fn leaves<V: Stacked + PartialEq>(
+/// On its way to the patch that is what it runs without the patch; or nothing, if a newer version
+/// is in force, which hides the patch's one from all tasks.
+pub(crate) fn old_code<V: Stacked + PartialEq>(
     top: Option<V>,
     version: V,
-    target: Target,
-) -> Leaves<V> {
-    if target == Target::Unpatched {
-        return Leaves::Version(version);
+    target: PatchState,
+) -> OldCode<V> {
+    if target == PatchState::Unpatched {
+        return OldCode::Version(version);
     }
 
     let mut below = false;
@@ -76,9 +77,9 @@ pub(crate) fn leaves<V: Stacked + PartialEq>(
         below |= other == version;
         match (other.in_transition(), below) {
             (true, _) => {}
-            (false, true) => return Leaves::Version(other),
-            (false, false) => return Leaves::Nothing,
+            (false, true) => return OldCode::Version(other),
+            (false, false) => return OldCode::Nothing,
         }
     }
-    Leaves::Original
+    OldCode::Original
 }

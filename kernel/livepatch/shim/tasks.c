@@ -20,13 +20,13 @@
 #include "shim.h"
 
 /*
- * How many tasks klp_shim_each_task_in_turns() handles before it lets others
+ * How many tasks klp_shim_each_task_in_batches() handles before it lets others
  * have tasklist_lock: some hundred microseconds worth of stack walks, where a
  * writer spins with interrupts off.
  */
-#define KLP_TASKS_PER_TURN	128
+#define KLP_TASKS_PER_BATCH	128
 
-/* How often klp_shim_each_task_in_turns() starts anew. */
+/* How often klp_shim_each_task_in_batches() starts anew. */
 #define KLP_WALKS		10
 
 /*
@@ -45,7 +45,7 @@ static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
 
 /*
  * From here on, the task never sleeps in a freezable state, where schedule()
- * would move it: see Change::each_task() in model/protocol.rs.
+ * would move it: see TransitionOps::each_task() in model/protocol.rs.
  */
 void klp_exit_start(void)
 {
@@ -103,7 +103,7 @@ void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 
 /*
  * Like klp_shim_each_task(), but gives up tasklist_lock when @fn did real work
- * (returned true) for KLP_TASKS_PER_TURN tasks.
+ * (returned true) for KLP_TASKS_PER_BATCH tasks.
  *
  * Tasks may come and go meanwhile. A new process or thread is added at the end
  * of its list. If that list was already walked, it inherits the state of the
@@ -113,7 +113,7 @@ void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
  * the place to go on from. Returns false if that happens again and again: not
  * all tasks were met.
  */
-bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data),
+bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task, void *data),
 				 void *data)
 {
 	struct task_struct *g, *task;
@@ -127,7 +127,7 @@ bool klp_shim_each_task_in_turns(bool (*fn)(struct task_struct *task, void *data
 		read_lock(&tasklist_lock);
 		for_each_process_thread(g, task) {
 			worked += fn(task, data);
-			if (worked < KLP_TASKS_PER_TURN)
+			if (worked < KLP_TASKS_PER_BATCH)
 				continue;
 
 			worked = 0;

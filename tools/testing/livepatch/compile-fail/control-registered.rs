@@ -14,7 +14,7 @@ use kernel::{
 livepatch! {
     name: "livepatch_case",
     license: "GPL",
-    lifetime: registered,
+    registration: registered,
     objects: {
         vmlinux: {
             old_func => new_func,

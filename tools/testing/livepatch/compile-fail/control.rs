@@ -29,7 +29,7 @@ livepatch! {
     authors: ["Rust for Linux Contributors"],
     description: "All that there is",
     license: "Dual MIT/GPL",
-    lifetime: one_shot,
+    registration: one_shot,
     replace: true,
     objects: {
         vmlinux: {

@@ -14,7 +14,7 @@ use kernel::{
 livepatch! {
     name: "livepatch_case",
     license: "GPL",
-    lifetime: registered, //~ `lifetime: registered` needs CONFIG_LIVEPATCH_RUST
+    registration: registered, //~ `registration: registered` needs CONFIG_LIVEPATCH_RUST
     objects: {
         vmlinux: {
             old_func => new_func,

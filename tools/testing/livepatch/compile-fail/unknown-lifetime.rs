@@ -13,7 +13,7 @@ use kernel::{
 livepatch! {
     name: "livepatch_case",
     license: "GPL",
-    lifetime: forever, //~ unknown lifetime `forever`: expected `one_shot` or `registered`
+    registration: forever, //~ unknown lifetime `forever`: expected `one_shot` or `registered`
     objects: {
         vmlinux: {
             old_func => new_func,

@@ -4,7 +4,7 @@
 
 use crate::{
     model::{
-        phase::Target,
+        phase::PatchState,
         protocol::{
             self,
             System,
@@ -88,29 +88,29 @@ fn disable(steps: &mut Steps<'_>) {
 
 fn enable_and_reverse(steps: &mut Steps<'_>) {
     enable(steps);
-    reverse(steps, Target::Patched);
+    reverse(steps, PatchState::Patched);
 }
 
 fn disable_and_reverse(steps: &mut Steps<'_>) {
     disable(steps);
-    reverse(steps, Target::Unpatched);
+    reverse(steps, PatchState::Unpatched);
 }
 
-fn reverse(steps: &mut Steps<'_>, target: Target) {
+fn reverse(steps: &mut Steps<'_>, target: PatchState) {
     protocol::reverse(steps, target);
 
-    let turned = System::target(steps.world) == Some(target.opposite());
-    assert!(turned, "the transition does not turn round");
+    let reversed = System::target_state(steps.world) == Some(target.opposite());
+    assert!(reversed, "the transition is not reversed");
 }
 
 fn enable_to_end(steps: &mut Steps<'_>) {
     enable(steps);
-    try_complete(steps, Target::Patched);
+    try_complete(steps, PatchState::Patched);
 }
 
 fn disable_to_end(steps: &mut Steps<'_>) {
     disable(steps);
-    try_complete(steps, Target::Unpatched);
+    try_complete(steps, PatchState::Unpatched);
 }
 
 fn replace_to_end(steps: &mut Steps<'_>) {
@@ -120,11 +120,11 @@ fn replace_to_end(steps: &mut Steps<'_>) {
 
 fn force_to_end(steps: &mut Steps<'_>) {
     enable(steps);
-    protocol::force(steps, Target::Patched);
-    try_complete(steps, Target::Patched);
+    protocol::force(steps, PatchState::Patched);
+    try_complete(steps, PatchState::Patched);
 }
 
-fn try_complete(steps: &mut Steps<'_>, target: Target) {
+fn try_complete(steps: &mut Steps<'_>, target: PatchState) {
     if protocol::advance(steps, target) {
         protocol::finish(steps, target);
     }
@@ -133,7 +133,7 @@ fn try_complete(steps: &mut Steps<'_>, target: Target) {
 fn enable_for_sleeper(steps: &mut Steps<'_>) {
     enable(steps);
     steps.asleep = true;
-    protocol::advance(steps, Target::Patched);
+    protocol::advance(steps, PatchState::Patched);
 }
 
 fn call_unpatched(world: &World) {
@@ -158,7 +158,7 @@ fn call_patched(world: &World) {
 }
 
 fn call_if_patched(world: &World) {
-    if world.task(0).side() == Some(Target::Patched) {
+    if world.task(0).patch_state() == Some(PatchState::Patched) {
         call_patched(world);
     }
 }
@@ -175,20 +175,20 @@ fn leave_kernel_and_call(world: &World) {
 /// From the older version to the newer one, which replaces it.
 fn leave_old(world: &World) {
     call_old(world);
-    leave_kernel_and_call_by_side(world);
+    leave_kernel_and_call_by_state(world);
 }
 
 /// From the newer version to the older one.
 fn leave_new(world: &World) {
     call_patched(world);
-    leave_kernel_and_call_by_side(world);
+    leave_kernel_and_call_by_state(world);
 }
 
-fn leave_kernel_and_call_by_side(world: &World) {
+fn leave_kernel_and_call_by_state(world: &World) {
     world.leave_kernel(0);
-    match world.task(0).side() {
-        Some(Target::Unpatched) => call_old(world),
-        Some(Target::Patched) => call_patched(world),
+    match world.task(0).patch_state() {
+        Some(PatchState::Unpatched) => call_old(world),
+        Some(PatchState::Patched) => call_patched(world),
         None => call_either(world),
     }
 }
@@ -301,10 +301,10 @@ scenes! {
     leave_kernel_when_forced: Start::WHOLE, force_to_end, leave_kernel_and_call_anything;
     /// A kthread goes to sleep while it is moved by force.
     schedule_when_forced: Start::WHOLE, force_to_end, schedule;
-    /// A task leaves the kernel while a transition turns round.
+    /// A task leaves the kernel while a transition is reversed.
     leave_kernel_when_reversed: Start::WHOLE, enable_and_reverse, leave_kernel;
     leave_kernel_when_back: Start::PATCHED, disable_and_reverse, leave_kernel;
-    /// A kthread goes to sleep while a transition turns round.
+    /// A kthread goes to sleep while a transition is reversed.
     schedule_when_reversed: Start::WHOLE, enable_and_reverse, schedule;
     /// It does so twice, and moves to and fro.
     schedule_again_when_reversed: Start::WHOLE, enable_and_reverse, schedule_twice;
@@ -335,8 +335,8 @@ macro_rules! breaks {
 }
 
 breaks! {
-    states_then_flags: call_when_disabled without StatesThenFlags => "the task has no side";
-    flag_then_state: call_when_disabled without FlagThenState => "the task has no side";
+    states_then_flags: call_when_disabled without StatesThenFlags => "the task has no state";
+    flag_then_state: call_when_disabled without FlagThenState => "the task has no state";
     flags_then_stacks: call_when_enabled without FlagsThenStacks PushThenRead =>
         "an unpatched task runs the patch";
     version_then_flag: call_when_enabled without VersionThenFlag =>
@@ -351,7 +351,7 @@ breaks! {
         "a patched task runs the original";
     target_then_pending_sched: schedule_again_when_reversed without TargetThenPending =>
         "the ranges are not for the target";
-    take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no side";
+    take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no state";
     sched_pending: schedule_again_when_reversed without SchedPending =>
         "the ranges are not for the target";
     publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
@@ -360,7 +360,7 @@ breaks! {
     synchronize_back: call_when_back_to_old without Synchronize Assumptions =>
         "an unpatched task runs the patch";
     synchronize_replaced: call_when_replaced without Synchronize Assumptions =>
-        "the task has no side";
+        "the task has no state";
     synchronize_forced_sched: schedule_when_forced without Synchronize =>
         "Causality violation";
     synchronize_stale_flag: leave_kernel_at_end without Synchronize => "NonePending does not hold";
@@ -370,14 +370,14 @@ breaks! {
         "Causality violation";
     synchronize_reverse: leave_kernel_when_reversed without Synchronize => "a task is left behind";
     synchronize_reverse_sched: schedule_when_reversed without Synchronize => "a task is left behind";
-    synchronize_end: call_at_end without Synchronize Assumptions => "the task has no side";
+    synchronize_end: call_at_end without Synchronize Assumptions => "the task has no state";
     synchronize_free: call_while_patch_goes without Synchronize Assumptions => "a version that is not there";
     synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions =>
         "Causality violation";
     preemption_going: call_in_old_module without Preemption => "a version that is not there";
     preemption_stale_flag: leave_kernel_at_end without Preemption => "NonePending does not hold";
     preemption_reverse: leave_kernel_when_reversed without Preemption => "a task is left behind";
-    preemption_end: call_at_end without Preemption Assumptions => "the task has no side";
+    preemption_end: call_at_end without Preemption Assumptions => "the task has no state";
     preemption_free: call_while_patch_goes without Preemption Assumptions => "a version that is not there";
     preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions =>
         "Causality violation";

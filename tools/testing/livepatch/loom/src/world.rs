@@ -10,16 +10,16 @@ use crate::model::{
         self,
         Stacked, //
     },
-    phase::Target,
+    phase::PatchState,
     protocol::{
         self,
         Assumption,
-        Change,
+        Event,
+        ModuleOps,
         Order,
-        Part,
-        Stage,
         System,
         Task,
+        TransitionOps,
         Visit, //
     },
 };
@@ -56,10 +56,10 @@ pub(crate) enum Rule {
     /// Those of the handler.
     VersionThenFlag,
     FlagThenState,
-    /// The release stores of `KlpOps::push` and `Published::replace`.
+    /// The release stores of `FuncStack::push` and `Published::replace`.
     PushThenRead,
     PublishThenRead,
-    /// `Change::synchronize`.
+    /// `TransitionOps::synchronize`.
     Synchronize,
     /// Preemption is disabled in the handler, in `update` and in `schedule`.
     Preemption,
@@ -100,7 +100,7 @@ fn link(version: Option<usize>) -> usize {
 }
 
 struct TaskCell {
-    side: AtomicUsize,
+    patch_state: AtomicUsize,
     pending: AtomicBool,
     /// Held while the task has preemption disabled. Who synchronizes takes it once: that is what the
     /// work items on each CPU amount to.
@@ -124,18 +124,18 @@ pub(crate) struct World {
     /// 0 or the number of the ranges, counted from 1.
     ranges: AtomicUsize,
     /// The direction that the ranges are for, in the order in which they are published.
-    ranges_of: [UnsafeCell<Option<Target>>; 2],
+    ranges_of: [UnsafeCell<Option<PatchState>>; 2],
     without: Vec<Rule>,
 }
 
-fn encode(side: Option<Target>) -> usize {
-    side.map_or(0, |side| 1 + side as usize)
+fn encode(patch_state: Option<PatchState>) -> usize {
+    patch_state.map_or(0, |patch_state| 1 + patch_state as usize)
 }
 
-fn decode(side: usize) -> Option<Target> {
-    match side {
-        1 => Some(Target::Unpatched),
-        2 => Some(Target::Patched),
+fn decode(patch_state: usize) -> Option<PatchState> {
+    match patch_state {
+        1 => Some(PatchState::Unpatched),
+        2 => Some(PatchState::Patched),
         _ => None,
     }
 }
@@ -192,7 +192,7 @@ impl World {
             target: AtomicUsize::new(0),
             tasks: (0..start.tasks)
                 .map(|_| TaskCell {
-                    side: AtomicUsize::new(0),
+                    patch_state: AtomicUsize::new(0),
                     pending: AtomicBool::new(false),
                     section: Mutex::new(()),
                     held_off: Mutex::new(()),
@@ -262,12 +262,12 @@ impl World {
         let mut chosen = Some(top);
         if top.in_transition() {
             self.fence(Rule::FlagThenState, Acquire);
-            let side = self.task(id).side();
+            let patch_state = self.task(id).patch_state();
             assert!(
-                side.is_some(),
-                "the handler meets a flag, and the task has no side"
+                patch_state.is_some(),
+                "the handler meets a flag, and the task has no state"
             );
-            chosen = choice::choose(top, side);
+            chosen = choice::choose(top, patch_state);
         }
         let Some(chosen) = chosen else {
             return Code::Original;
@@ -334,7 +334,7 @@ impl World {
         let forced = self.forced.load(Relaxed);
 
         for id in 0..self.listed.load(Relaxed) {
-            let there = self.task(id).side() == System::target(self);
+            let there = self.task(id).patch_state() == System::target_state(self);
             let will_be = self.task(id).is_pending() && !forced;
             assert!(there || will_be, "a task is left behind");
         }
@@ -377,12 +377,12 @@ impl TaskRef<'_> {
 }
 
 impl Task for TaskRef<'_> {
-    fn side(self) -> Option<Target> {
-        decode(self.cell().side.load(Relaxed))
+    fn patch_state(self) -> Option<PatchState> {
+        decode(self.cell().patch_state.load(Relaxed))
     }
 
-    fn set_side(self, side: Option<Target>) {
-        self.cell().side.store(encode(side), Relaxed);
+    fn set_patch_state(self, patch_state: Option<PatchState>) {
+        self.cell().patch_state.store(encode(patch_state), Relaxed);
     }
 
     fn is_exiting(self) -> bool {
@@ -414,11 +414,11 @@ impl Task for TaskRef<'_> {
 impl<'a> System for &'a World {
     type Task = TaskRef<'a>;
 
-    fn target(self) -> Option<Target> {
+    fn target_state(self) -> Option<PatchState> {
         decode(self.target.load(Relaxed))
     }
 
-    fn set_target(self, target: Option<Target>) {
+    fn set_target_state(self, target: Option<PatchState>) {
         self.target.store(encode(target), Relaxed);
     }
 
@@ -431,7 +431,7 @@ impl<'a> System for &'a World {
         }
     }
 
-    fn undisturbed(self, f: impl FnOnce()) {
+    fn preempt_disabled(self, f: impl FnOnce()) {
         f();
     }
 
@@ -446,7 +446,7 @@ impl<'a> System for &'a World {
         let of = self.ranges_of[ranges - 1].with(|ranges| unsafe { *ranges });
         assert_eq!(
             of,
-            System::target(self),
+            System::target_state(self),
             "the ranges are not for the target"
         );
 
@@ -465,21 +465,21 @@ struct Leaving<'a> {
 impl<'a> System for Leaving<'a> {
     type Task = TaskRef<'a>;
 
-    fn target(self) -> Option<Target> {
-        let target = System::target(self.world);
-        assert!(target.is_some(), "a task moves to no side");
+    fn target_state(self) -> Option<PatchState> {
+        let target = System::target_state(self.world);
+        assert!(target.is_some(), "a task moves to no state");
         target
     }
 
-    fn set_target(self, target: Option<Target>) {
-        System::set_target(self.world, target);
+    fn set_target_state(self, target: Option<PatchState>) {
+        System::set_target_state(self.world, target);
     }
 
     fn barrier(self, order: Order) {
         self.world.barrier(order);
     }
 
-    fn undisturbed(self, f: impl FnOnce()) {
+    fn preempt_disabled(self, f: impl FnOnce()) {
         self.world.in_section(self.id, f);
     }
 
@@ -494,6 +494,8 @@ pub(crate) struct Steps<'a> {
     /// The step before which the task is let go first, counted from 1.
     pause: usize,
     steps: usize,
+    /// Where the transition goes.
+    target: Option<PatchState>,
     /// Ranges that were published so far.
     published: usize,
     /// Whether a pass may move tasks that are asleep: here, all of them.
@@ -508,6 +510,7 @@ impl<'a> Steps<'a> {
             world,
             pause,
             steps: 0,
+            target: None,
             published: 0,
             asleep: false,
             replaces: false,
@@ -544,7 +547,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-impl<'a> Change for Steps<'a> {
+impl<'a> TransitionOps for Steps<'a> {
     type System = &'a World;
     type Error = ();
 
@@ -552,10 +555,15 @@ impl<'a> Change for Steps<'a> {
         self.world
     }
 
-    fn announce(&mut self, stage: Stage) {
+    fn on_event(&mut self, event: Event) {
         self.step();
-        if matches!(stage, Stage::Reversed(_)) {
-            self.free_ranges();
+        match event {
+            Event::Initializing(target) => self.target = Some(target),
+            Event::Reversed(target) => {
+                self.target = Some(target);
+                self.free_ranges();
+            }
+            _ => {}
         }
     }
 
@@ -575,7 +583,7 @@ impl<'a> Change for Steps<'a> {
         }
     }
 
-    fn each_task_in_turns(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
+    fn each_task_in_batches(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
         self.step();
         let _lock = self.world.tasklist_lock.lock().unwrap();
 
@@ -583,7 +591,8 @@ impl<'a> Change for Steps<'a> {
             let held_off = self.world.has(Rule::HeldOff) && self.asleep;
             let _held_off = held_off.then(|| self.world.tasks[id].held_off.lock().unwrap());
 
-            if self.asleep || self.world.task(id).side() == System::target(self.world) {
+            if self.asleep || self.world.task(id).patch_state() == System::target_state(self.world)
+            {
                 f(self.world.task(id), false);
             } else {
                 // It is running.
@@ -612,13 +621,13 @@ impl<'a> Change for Steps<'a> {
 
     fn prepare_to_revert(&mut self) {}
 
-    fn publish_ranges(&mut self, target: Target) {
+    fn publish_ranges(&mut self) {
         self.step();
-        let ranges = self.published;
+        let (ranges, target) = (self.published, self.target);
 
         self.published += 1;
         // SAFETY: As above.
-        self.world.ranges_of[ranges].with_mut(|ranges| unsafe { *ranges = Some(target) });
+        self.world.ranges_of[ranges].with_mut(|ranges| unsafe { *ranges = target });
         self.world.ranges.store(
             self.published,
             self.world.store_order(Rule::PublishThenRead),
@@ -634,7 +643,7 @@ impl<'a> Change for Steps<'a> {
 
     fn revert(&mut self) {
         self.step();
-        // As `KlpOps::remove`: with release.
+        // As `FuncStack::remove`: with release.
         let below = self.world.versions[NEW].below.load(Relaxed);
         self.world.top.store(below, Release);
     }
@@ -661,41 +670,42 @@ impl<'a> Change for Steps<'a> {
         self.free_ranges();
     }
 
-    fn conclude(&mut self, target: Target) {
+    fn run_post_callbacks(&mut self, target: PatchState) {
         self.step();
         match target {
-            Target::Unpatched => self.free(NEW),
-            Target::Patched if self.replaces => self.free(OLD),
-            Target::Patched => {}
+            PatchState::Unpatched => self.free(NEW),
+            PatchState::Patched if self.replaces => self.free(OLD),
+            PatchState::Patched => {}
         }
     }
 
-    fn keep_for_ever(&mut self, _target: Target) {
+    fn pin_forced(&mut self, _target: PatchState) {
         // Nobody may have been left out: there may be tasks that never move by themselves.
         self.world.forced.store(true, Relaxed);
     }
 }
 
-impl Part for Steps<'_> {
+impl ModuleOps for Steps<'_> {
     type Error = ();
 
     fn apply(&mut self) -> Result<(), ()> {
-        Change::apply(self)
+        TransitionOps::apply(self)
     }
 
     fn revert(&mut self) {
-        Change::revert(self);
+        TransitionOps::revert(self);
     }
 
     fn refresh_ranges(&mut self) -> Result<(), ()> {
-        if System::target(self.world).is_some() {
-            self.publish_ranges(Target::Patched);
+        self.target = System::target_state(self.world);
+        if self.target.is_some() {
+            self.publish_ranges();
         }
         Ok(())
     }
 
     fn synchronize(&mut self) {
-        Change::synchronize(self);
+        TransitionOps::synchronize(self);
     }
 
     fn synchronize_tasks(&mut self) {}

@@ -8,7 +8,7 @@ use crate::model::{
         settled,
         Stacked, //
     },
-    phase::Target, //
+    phase::PatchState, //
 };
 use proptest::prelude::*;
 
@@ -44,10 +44,10 @@ impl Stacked for Place<'_> {
 }
 
 /// Asks the model, for a stack that is not empty; the answer is a place in the stack.
-fn choice(stack: &Stack, moving: Option<u8>, side: Option<Target>) -> Option<usize> {
+fn choice(stack: &Stack, moving: Option<u8>, patch_state: Option<PatchState>) -> Option<usize> {
     let top = Place::top(stack, moving).expect("a patched function has a version");
 
-    choose(top, side).map(|version| version.at)
+    choose(top, patch_state).map(|version| version.at)
 }
 
 /// Asks the oracle: strike out the patch in transition, and take what is newest.
@@ -58,10 +58,10 @@ fn newest_without(stack: &Stack, struck: Option<u8>) -> Option<usize> {
 }
 
 /// The condition of `klp_ftrace_handler()`, which goes down by one version only.
-fn upstream(stack: &Stack, moving: Option<u8>, side: Option<Target>) -> Option<usize> {
+fn upstream(stack: &Stack, moving: Option<u8>, patch_state: Option<PatchState>) -> Option<usize> {
     let mut func = stack.len() - 1;
 
-    if Some(stack[func]) == moving && side == Some(Target::Unpatched) {
+    if Some(stack[func]) == moving && patch_state == Some(PatchState::Unpatched) {
         if func == 0 {
             return None;
         }
@@ -70,18 +70,22 @@ fn upstream(stack: &Stack, moving: Option<u8>, side: Option<Target>) -> Option<u
     Some(func)
 }
 
-const SIDES: [Option<Target>; 3] = [None, Some(Target::Unpatched), Some(Target::Patched)];
+const PATCH_STATES: [Option<PatchState>; 3] =
+    [None, Some(PatchState::Unpatched), Some(PatchState::Patched)];
 
 #[test]
 fn only_version() {
-    assert_eq!(choice(&[1], Some(1), Some(Target::Unpatched)), None);
-    assert_eq!(choice(&[1], Some(1), Some(Target::Patched)), Some(0));
+    assert_eq!(choice(&[1], Some(1), Some(PatchState::Unpatched)), None);
+    assert_eq!(choice(&[1], Some(1), Some(PatchState::Patched)), Some(0));
 }
 
 #[test]
 fn newer_version_over_older_one() {
-    assert_eq!(choice(&[1, 2], Some(2), Some(Target::Unpatched)), Some(0));
-    assert_eq!(choice(&[1, 2], Some(2), Some(Target::Patched)), Some(1));
+    assert_eq!(
+        choice(&[1, 2], Some(2), Some(PatchState::Unpatched)),
+        Some(0)
+    );
+    assert_eq!(choice(&[1, 2], Some(2), Some(PatchState::Patched)), Some(1));
 }
 
 #[test]
@@ -94,26 +98,26 @@ fn idle_task_runs_newest() {
 #[test]
 fn one_patch_twice_in_one_function() {
     assert_eq!(
-        choice(&[1, 2, 2], Some(2), Some(Target::Unpatched)),
+        choice(&[1, 2, 2], Some(2), Some(PatchState::Unpatched)),
         Some(0)
     );
-    assert_eq!(choice(&[2, 2], Some(2), Some(Target::Unpatched)), None);
-    assert_eq!(choice(&[2, 2], Some(2), Some(Target::Patched)), Some(1));
+    assert_eq!(choice(&[2, 2], Some(2), Some(PatchState::Unpatched)), None);
+    assert_eq!(choice(&[2, 2], Some(2), Some(PatchState::Patched)), Some(1));
 }
 
 #[test]
 fn nothing_in_transition() {
-    for side in SIDES {
-        assert_eq!(choice(&[1, 2, 3], None, side), Some(2));
+    for patch_state in PATCH_STATES {
+        assert_eq!(choice(&[1, 2, 3], None, patch_state), Some(2));
     }
 }
 
 #[test]
 fn other_patch_in_transition() {
-    for side in SIDES {
-        assert_eq!(choice(&[1, 2], Some(3), side), Some(1));
+    for patch_state in PATCH_STATES {
+        assert_eq!(choice(&[1, 2], Some(3), patch_state), Some(1));
         // A version below the top does not matter, whoever it belongs to.
-        assert_eq!(choice(&[1, 2], Some(1), side), Some(1));
+        assert_eq!(choice(&[1, 2], Some(1), patch_state), Some(1));
     }
 }
 
@@ -126,8 +130,8 @@ fn stack() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(0u8..4, 1..12)
 }
 
-fn side() -> impl Strategy<Value = Option<Target>> {
-    prop::sample::select(&SIDES[..])
+fn patch_state() -> impl Strategy<Value = Option<PatchState>> {
+    prop::sample::select(&PATCH_STATES[..])
 }
 
 proptest! {
@@ -135,14 +139,14 @@ proptest! {
     fn agrees_with_naive_stack(
         stack in stack(),
         moving in prop::option::of(0u8..4),
-        side in side(),
+        patch_state in patch_state(),
     ) {
-        let struck = match side {
-            Some(Target::Unpatched) => moving,
-            Some(Target::Patched) | None => None,
+        let struck = match patch_state {
+            Some(PatchState::Unpatched) => moving,
+            Some(PatchState::Patched) | None => None,
         };
 
-        prop_assert_eq!(choice(&stack, moving, side), newest_without(&stack, struck));
+        prop_assert_eq!(choice(&stack, moving, patch_state), newest_without(&stack, struck));
     }
 
     #[test]
@@ -157,21 +161,21 @@ proptest! {
     fn agrees_with_upstream(
         stack in Just((0u8..8).collect::<Vec<_>>()).prop_shuffle(),
         moving in prop::option::of(0u8..8),
-        side in side(),
+        patch_state in patch_state(),
         len in 1usize..=8,
     ) {
         let stack = &stack[..len];
 
-        prop_assert_eq!(choice(stack, moving, side), upstream(stack, moving, side));
+        prop_assert_eq!(choice(stack, moving, patch_state), upstream(stack, moving, patch_state));
     }
 
-    /// Once the patch has gone, the task runs what a task on the unpatched side ran before.
+    /// Once the patch has gone, the task runs what a task on the unpatched patch_state ran before.
     #[test]
     fn unpatched_is_without_patch(stack in stack(), moving in 0u8..4) {
         let without: Vec<u8> = stack.iter().copied().filter(|&patch| patch != moving).collect();
 
         prop_assert_eq!(
-            choice(&stack, Some(moving), Some(Target::Unpatched)).map(|at| stack[at]),
+            choice(&stack, Some(moving), Some(PatchState::Unpatched)).map(|at| stack[at]),
             without.last().copied()
         );
     }

@@ -146,7 +146,7 @@ fn corpus_is_there() {
 
 /// One change of a name.
 #[derive(Clone, Debug)]
-enum Change {
+enum TransitionOps {
     /// Invert bits of a byte.
     Flip(Index, u8),
     /// Put a byte over another.
@@ -161,7 +161,7 @@ enum Change {
     Truncate(Index),
 }
 
-impl Change {
+impl TransitionOps {
     fn apply(&self, name: &mut Vec<u8>) {
         // A place is between two bytes, or at the start or the end.
         let place = |index: &Index| index.index(name.len() + 1);
@@ -172,37 +172,37 @@ impl Change {
         };
 
         match self {
-            Change::Flip(at, bits) => {
+            TransitionOps::Flip(at, bits) => {
                 if !name.is_empty() {
                     *at.get_mut(name) ^= bits;
                 }
             }
-            Change::Set(at, byte) => {
+            TransitionOps::Set(at, byte) => {
                 if !name.is_empty() {
                     *at.get_mut(name) = *byte;
                 }
             }
-            Change::Insert(at, bytes) => {
+            TransitionOps::Insert(at, bytes) => {
                 let at = place(at);
 
                 name.splice(at..at, bytes.iter().copied());
             }
-            Change::Cut(a, b) => {
+            TransitionOps::Cut(a, b) => {
                 name.drain(between(a, b));
             }
-            Change::Repeat(a, b) => {
+            TransitionOps::Repeat(a, b) => {
                 let again = name[between(a, b)].to_vec();
 
                 name.splice(between(b, b), again);
             }
-            Change::Splice(at, other, from) => {
+            TransitionOps::Splice(at, other, from) => {
                 let at = place(at);
                 let from = from.index(other.len() + 1);
 
                 name.truncate(at);
                 name.extend_from_slice(&other[from..]);
             }
-            Change::Truncate(at) => name.truncate(place(at)),
+            TransitionOps::Truncate(at) => name.truncate(place(at)),
         }
     }
 }
@@ -210,21 +210,23 @@ impl Change {
 /// Bytes that mean something to a parser, or that are next to those.
 const SPECIAL: &[u8] = b".,09-_+/: x\0\n\x7f\xff";
 
-fn change(names: Vec<Vec<u8>>) -> impl Strategy<Value = Change> {
+fn change(names: Vec<Vec<u8>>) -> impl Strategy<Value = TransitionOps> {
     let at = any::<Index>;
 
     prop_oneof![
-        (at(), 1u8..).prop_map(|(at, bits)| Change::Flip(at, bits)),
-        (at(), (0u32..8).prop_map(|bit| 1 << bit)).prop_map(|(at, bits)| Change::Flip(at, bits)),
-        (at(), select(SPECIAL)).prop_map(|(at, byte)| Change::Set(at, byte)),
+        (at(), 1u8..).prop_map(|(at, bits)| TransitionOps::Flip(at, bits)),
+        (at(), (0u32..8).prop_map(|bit| 1 << bit))
+            .prop_map(|(at, bits)| TransitionOps::Flip(at, bits)),
+        (at(), select(SPECIAL)).prop_map(|(at, byte)| TransitionOps::Set(at, byte)),
         (at(), prop::collection::vec(select(SPECIAL), 1..3))
-            .prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+            .prop_map(|(at, bytes)| TransitionOps::Insert(at, bytes)),
         (at(), prop::collection::vec(any::<u8>(), 1..60))
-            .prop_map(|(at, bytes)| Change::Insert(at, bytes)),
-        (at(), at()).prop_map(|(a, b)| Change::Cut(a, b)),
-        (at(), at()).prop_map(|(a, b)| Change::Repeat(a, b)),
-        (at(), select(names), at()).prop_map(|(at, other, from)| Change::Splice(at, other, from)),
-        at().prop_map(Change::Truncate),
+            .prop_map(|(at, bytes)| TransitionOps::Insert(at, bytes)),
+        (at(), at()).prop_map(|(a, b)| TransitionOps::Cut(a, b)),
+        (at(), at()).prop_map(|(a, b)| TransitionOps::Repeat(a, b)),
+        (at(), select(names), at())
+            .prop_map(|(at, other, from)| TransitionOps::Splice(at, other, from)),
+        at().prop_map(TransitionOps::Truncate),
     ]
 }
 

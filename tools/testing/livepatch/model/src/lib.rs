@@ -16,6 +16,8 @@ mod model;
 #[cfg(test)]
 mod choice;
 #[cfg(test)]
+mod compatibility;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod ip_table;
@@ -34,8 +36,6 @@ mod reloc_name;
 #[cfg(test)]
 mod replace;
 #[cfg(test)]
-mod states;
-#[cfg(test)]
-mod symbol;
+mod sympos;
 #[cfg(test)]
 mod versions;

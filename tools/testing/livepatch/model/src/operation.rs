@@ -5,15 +5,15 @@
 use crate::model::{
     operation::{
         decide,
+        Decision, //
         Known,
-        Lifetime,
         Operation,
         Refusal,
-        Step, //
+        Registration,
     },
     phase::{
+        PatchState, //
         Phase,
-        Target, //
     },
 };
 use proptest::prelude::*;
@@ -25,16 +25,16 @@ const OPERATIONS: [Operation; 4] = [
     Operation::Unregister,
 ];
 const PHASES: [Phase; 4] = [
-    Phase::Registered,
+    Phase::Disabled,
     Phase::Enabling,
     Phase::Enabled,
     Phase::Disabling,
 ];
-const LIFETIMES: [Lifetime; 2] = [Lifetime::OneShot, Lifetime::Registered];
+const LIFETIMES: [Registration; 2] = [Registration::OneShot, Registration::Registered];
 
-fn known(lifetime: Lifetime, phase: Phase, other_running: bool, covered: bool) -> Known {
+fn known(registration: Registration, phase: Phase, other_running: bool, covered: bool) -> Known {
     Known {
-        lifetime,
+        registration,
         phase,
         other_running,
         covered,
@@ -44,17 +44,17 @@ fn known(lifetime: Lifetime, phase: Phase, other_running: bool, covered: bool) -
 /// The table of `lifecycle.rst`, for a registered patch on top and no other transition.
 #[test]
 fn table_of_a_registered_patch() {
-    const START: Result<Step, Refusal> = Ok(Step::Start(Target::Patched));
-    const STOP: Result<Step, Refusal> = Ok(Step::Start(Target::Unpatched));
-    const TURN: Result<Step, Refusal> = Ok(Step::Reverse);
-    const FORGET: Result<Step, Refusal> = Ok(Step::Forget);
-    const EXISTS: Result<Step, Refusal> = Err(Refusal::Exists);
-    const ALREADY: Result<Step, Refusal> = Err(Refusal::Already);
-    const IN_USE: Result<Step, Refusal> = Err(Refusal::InUse);
+    const START: Result<Decision, Refusal> = Ok(Decision::Start(PatchState::Patched));
+    const STOP: Result<Decision, Refusal> = Ok(Decision::Start(PatchState::Unpatched));
+    const TURN: Result<Decision, Refusal> = Ok(Decision::Reverse);
+    const FORGET: Result<Decision, Refusal> = Ok(Decision::Forget);
+    const EXISTS: Result<Decision, Refusal> = Err(Refusal::Exists);
+    const ALREADY: Result<Decision, Refusal> = Err(Refusal::Already);
+    const IN_USE: Result<Decision, Refusal> = Err(Refusal::InUse);
 
     // In the order of OPERATIONS.
     let table = [
-        (Phase::Registered, [EXISTS, START, ALREADY, FORGET]),
+        (Phase::Disabled, [EXISTS, START, ALREADY, FORGET]),
         (Phase::Enabling, [EXISTS, ALREADY, TURN, IN_USE]),
         (Phase::Enabled, [EXISTS, ALREADY, STOP, IN_USE]),
         (Phase::Disabling, [EXISTS, TURN, ALREADY, IN_USE]),
@@ -62,7 +62,7 @@ fn table_of_a_registered_patch() {
 
     for (phase, answers) in table {
         for (operation, answer) in OPERATIONS.into_iter().zip(answers) {
-            let patch = known(Lifetime::Registered, phase, false, false);
+            let patch = known(Registration::Registered, phase, false, false);
             assert_eq!(
                 decide(operation, Some(patch)),
                 answer,
@@ -75,8 +75,8 @@ fn table_of_a_registered_patch() {
 #[test]
 fn a_patch_that_is_not_known() {
     let answers = [
-        Ok(Step::Admit(Lifetime::Registered)),
-        Ok(Step::Admit(Lifetime::OneShot)),
+        Ok(Decision::Admit(Registration::Registered)),
+        Ok(Decision::Admit(Registration::OneShot)),
         Err(Refusal::Unknown),
         Err(Refusal::Unknown),
     ];
@@ -89,7 +89,7 @@ fn a_patch_that_is_not_known() {
 #[test]
 fn one_shot_patches_are_not_registered() {
     for phase in PHASES {
-        let patch = Some(known(Lifetime::OneShot, phase, false, false));
+        let patch = Some(known(Registration::OneShot, phase, false, false));
 
         assert_eq!(
             decide(Operation::Unregister, patch),
@@ -98,27 +98,27 @@ fn one_shot_patches_are_not_registered() {
         );
     }
     // Once it is disabled, it is not enabled again.
-    let patch = Some(known(Lifetime::OneShot, Phase::Registered, false, false));
+    let patch = Some(known(Registration::OneShot, Phase::Disabled, false, false));
     assert_eq!(decide(Operation::Enable, patch), Err(Refusal::Unknown));
 }
 
 /// Who starts a transition waits until there is none; who turns one round has his own.
 #[test]
 fn one_transition_at_a_time() {
-    let busy = |lifetime, phase| Some(known(lifetime, phase, true, false));
+    let busy = |registration, phase| Some(known(registration, phase, true, false));
 
     assert_eq!(
         decide(
             Operation::Enable,
-            busy(Lifetime::Registered, Phase::Registered)
+            busy(Registration::Registered, Phase::Disabled)
         ),
         Err(Refusal::Busy)
     );
-    for lifetime in LIFETIMES {
+    for registration in LIFETIMES {
         assert_eq!(
-            decide(Operation::Disable, busy(lifetime, Phase::Enabled)),
+            decide(Operation::Disable, busy(registration, Phase::Enabled)),
             Err(Refusal::Busy),
-            "{lifetime:?}"
+            "{registration:?}"
         );
     }
 }
@@ -201,8 +201,8 @@ fn patch() -> impl Strategy<Value = Known> {
         prop::sample::select(&PHASES[..]),
         any::<(bool, bool)>(),
     )
-        .prop_map(|(lifetime, phase, (other_running, covered))| {
-            known(lifetime, phase, other_running, covered)
+        .prop_map(|(registration, phase, (other_running, covered))| {
+            known(registration, phase, other_running, covered)
         })
 }
 
@@ -211,7 +211,7 @@ proptest! {
     /// does not matter what was enabled later.
     #[test]
     fn one_shot_lives_agree_with_upstream(events in prop::collection::vec(event(), 0..40)) {
-        let mut target = Target::Patched;
+        let mut target = PatchState::Patched;
         let mut phase = Phase::towards(target);
         let mut upstream = Upstream {
             enabled: true,
@@ -223,13 +223,13 @@ proptest! {
                 Event::Write { enable, other_running, covered } => {
                     // There is only one transition at a time.
                     let other_running = other_running && !upstream.transition;
-                    let patch = known(Lifetime::OneShot, phase, other_running, covered);
+                    let patch = known(Registration::OneShot, phase, other_running, covered);
                     let operation = if enable { Operation::Enable } else { Operation::Disable };
                     let answer = decide(operation, Some(patch));
 
                     match answer {
-                        Ok(Step::Start(to)) => target = to,
-                        Ok(Step::Reverse) => target = target.opposite(),
+                        Ok(Decision::Start(to)) => target = to,
+                        Ok(Decision::Reverse) => target = target.opposite(),
                         Ok(step) => panic!("{step:?}"),
                         Err(_) => {}
                     }
@@ -261,16 +261,16 @@ proptest! {
     ) {
         let patch = Known { other_running: true, ..patch };
 
-        prop_assert!(!matches!(decide(operation, Some(patch)), Ok(Step::Start(_))));
+        prop_assert!(!matches!(decide(operation, Some(patch)), Ok(Decision::Start(_))));
     }
 
     /// A registered patch is never taken from under another.
     #[test]
     fn what_is_covered_stays(operation in operation(), patch in patch()) {
-        let patch = Known { lifetime: Lifetime::Registered, covered: true, ..patch };
+        let patch = Known { registration: Registration::Registered, covered: true, ..patch };
         let answer = decide(operation, Some(patch));
 
-        prop_assert_ne!(answer, Ok(Step::Start(Target::Unpatched)));
+        prop_assert_ne!(answer, Ok(Decision::Start(PatchState::Unpatched)));
         if operation == Operation::Disable && patch.phase == Phase::Enabled {
             prop_assert_eq!(answer, Err(Refusal::Covered));
         }
@@ -279,9 +279,9 @@ proptest! {
     /// What is forgotten is in no use.
     #[test]
     fn only_idle_patches_are_forgotten(operation in operation(), patch in patch()) {
-        if decide(operation, Some(patch)) == Ok(Step::Forget) {
-            prop_assert_eq!(patch.phase, Phase::Registered);
-            prop_assert_eq!(patch.lifetime, Lifetime::Registered);
+        if decide(operation, Some(patch)) == Ok(Decision::Forget) {
+            prop_assert_eq!(patch.phase, Phase::Disabled);
+            prop_assert_eq!(patch.registration, Registration::Registered);
             prop_assert_eq!(operation, Operation::Unregister);
         }
     }
@@ -294,6 +294,6 @@ proptest! {
             (Operation::Enable, Phase::Disabling) | (Operation::Disable, Phase::Enabling)
         );
 
-        prop_assert_eq!(decide(operation, Some(patch)) == Ok(Step::Reverse), turns);
+        prop_assert_eq!(decide(operation, Some(patch)) == Ok(Decision::Reverse), turns);
     }
 }

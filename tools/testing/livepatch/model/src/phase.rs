@@ -3,23 +3,23 @@
 //! The life of a patch.
 
 use crate::model::phase::{
+    PatchState, //
     Phase,
-    Target, //
 };
 use proptest::prelude::*;
 
 const PHASES: [Phase; 4] = [
-    Phase::Registered,
+    Phase::Disabled,
     Phase::Enabling,
     Phase::Enabled,
     Phase::Disabling,
 ];
-const TARGETS: [Target; 2] = [Target::Unpatched, Target::Patched];
+const TARGETS: [PatchState; 2] = [PatchState::Unpatched, PatchState::Patched];
 
 #[test]
 fn attributes() {
     let table = [
-        (Phase::Registered, false, false),
+        (Phase::Disabled, false, false),
         (Phase::Enabling, true, true),
         (Phase::Enabled, true, false),
         (Phase::Disabling, false, true),
@@ -33,10 +33,10 @@ fn attributes() {
 
 #[test]
 fn phases_of_targets() {
-    assert_eq!(Phase::towards(Target::Patched), Phase::Enabling);
-    assert_eq!(Phase::towards(Target::Unpatched), Phase::Disabling);
-    assert_eq!(Phase::settled(Target::Patched), Phase::Enabled);
-    assert_eq!(Phase::settled(Target::Unpatched), Phase::Registered);
+    assert_eq!(Phase::towards(PatchState::Patched), Phase::Enabling);
+    assert_eq!(Phase::towards(PatchState::Unpatched), Phase::Disabling);
+    assert_eq!(Phase::settled(PatchState::Patched), Phase::Enabled);
+    assert_eq!(Phase::settled(PatchState::Unpatched), Phase::Disabled);
 }
 
 #[test]
@@ -50,27 +50,27 @@ fn encoding_of_phases() {
 #[test]
 fn unknown_encoding_is_registered() {
     for raw in [i32::MIN, -1, 4, i32::MAX] {
-        assert_eq!(Phase::decode(raw), Phase::Registered);
+        assert_eq!(Phase::decode(raw), Phase::Disabled);
     }
 }
 
 /// `KLP_TRANSITION_IDLE` is -1, `KLP_TRANSITION_UNPATCHED` 0 and `KLP_TRANSITION_PATCHED` 1.
 #[test]
 fn patch_states() {
-    assert_eq!(Target::from_patch_state(-1), None);
-    assert_eq!(Target::from_patch_state(0), Some(Target::Unpatched));
-    assert_eq!(Target::from_patch_state(1), Some(Target::Patched));
-    assert_eq!(Target::from_patch_state(2), None);
-    assert_eq!(Target::from_patch_state(i32::MIN), None);
+    assert_eq!(PatchState::from_raw(-1), None);
+    assert_eq!(PatchState::from_raw(0), Some(PatchState::Unpatched));
+    assert_eq!(PatchState::from_raw(1), Some(PatchState::Patched));
+    assert_eq!(PatchState::from_raw(2), None);
+    assert_eq!(PatchState::from_raw(i32::MIN), None);
     for target in TARGETS {
-        assert_eq!(Target::from_patch_state(target.patch_state()), Some(target));
+        assert_eq!(PatchState::from_raw(target.as_raw()), Some(target));
     }
 }
 
 #[test]
 fn opposites() {
-    assert_eq!(Target::Patched.opposite(), Target::Unpatched);
-    assert_eq!(Target::Unpatched.opposite(), Target::Patched);
+    assert_eq!(PatchState::Patched.opposite(), PatchState::Unpatched);
+    assert_eq!(PatchState::Unpatched.opposite(), PatchState::Patched);
 }
 
 proptest! {

@@ -7,15 +7,15 @@ use crate::model::{
         choose,
         Stacked, //
     },
-    phase::Target,
+    phase::PatchState,
     versions::{
         is_only,
-        leaves,
         link_to,
+        old_code,
         older,
         versions,
-        Leaves,
         Link, //
+        OldCode,
     },
 };
 use proptest::prelude::*;
@@ -95,11 +95,11 @@ impl Stack {
         }
     }
 
-    fn leaves(&self, at: usize, target: Target) -> Leaves<usize> {
-        match leaves(self.top(), Entry(self, at), target) {
-            Leaves::Nothing => Leaves::Nothing,
-            Leaves::Version(version) => Leaves::Version(version.1),
-            Leaves::Original => Leaves::Original,
+    fn old_code(&self, at: usize, target: PatchState) -> OldCode<usize> {
+        match old_code(self.top(), Entry(self, at), target) {
+            OldCode::Nothing => OldCode::Nothing,
+            OldCode::Version(version) => OldCode::Version(version.1),
+            OldCode::Original => OldCode::Original,
         }
     }
 }
@@ -154,19 +154,20 @@ fn removed_version_still_leads_down() {
 
 #[test]
 fn way_to_patch() {
-    let leaves =
-        |patches: &[u8], moving, at| Stack::new(patches, Some(moving)).leaves(at, Target::Patched);
+    let old_code = |patches: &[u8], moving, at| {
+        Stack::new(patches, Some(moving)).old_code(at, PatchState::Patched)
+    };
 
-    assert_eq!(leaves(&[1], 1, 0), Leaves::Original);
-    assert_eq!(leaves(&[1, 2], 2, 1), Leaves::Version(0));
+    assert_eq!(old_code(&[1], 1, 0), OldCode::Original);
+    assert_eq!(old_code(&[1, 2], 2, 1), OldCode::Version(0));
     // One patch reaches the function by two names.
-    assert_eq!(leaves(&[2, 2], 2, 0), Leaves::Original);
-    assert_eq!(leaves(&[2, 2], 2, 1), Leaves::Original);
-    assert_eq!(leaves(&[1, 2, 2], 2, 1), Leaves::Version(0));
-    assert_eq!(leaves(&[1, 2, 2], 2, 2), Leaves::Version(0));
+    assert_eq!(old_code(&[2, 2], 2, 0), OldCode::Original);
+    assert_eq!(old_code(&[2, 2], 2, 1), OldCode::Original);
+    assert_eq!(old_code(&[1, 2, 2], 2, 1), OldCode::Version(0));
+    assert_eq!(old_code(&[1, 2, 2], 2, 2), OldCode::Version(0));
     // A patch that was enabled later hides it.
-    assert_eq!(leaves(&[1, 2], 1, 0), Leaves::Nothing);
-    assert_eq!(leaves(&[1, 1, 2], 1, 1), Leaves::Nothing);
+    assert_eq!(old_code(&[1, 2], 1, 0), OldCode::Nothing);
+    assert_eq!(old_code(&[1, 1, 2], 1, 1), OldCode::Nothing);
 }
 
 #[test]
@@ -174,7 +175,10 @@ fn way_from_patch() {
     for (patches, at) in [(&[1u8][..], 0), (&[1, 2], 1), (&[1, 2, 3], 1)] {
         let stack = Stack::new(patches, Some(patches[at]));
 
-        assert_eq!(stack.leaves(at, Target::Unpatched), Leaves::Version(at));
+        assert_eq!(
+            stack.old_code(at, PatchState::Unpatched),
+            OldCode::Version(at)
+        );
     }
 }
 
@@ -213,7 +217,7 @@ proptest! {
     }
 
     /// On the way to the patch a task leaves what the handler had it run: the choice of a task on
-    /// the unpatched side, unless that is what it runs on the patched side as well.
+    /// the unpatched patch_state, unless that is what it runs on the patched patch_state as well.
     #[test]
     fn task_leaves_what_the_handler_chose(
         patches in patches(),
@@ -221,16 +225,16 @@ proptest! {
     ) {
         let at = moving.index(patches.len());
         let stack = Stack::new(&patches, Some(patches[at]));
-        let run = |side| choose(stack.top().unwrap(), Some(side)).map(|version| version.1);
-        let (before, after) = (run(Target::Unpatched), run(Target::Patched));
+        let run = |patch_state| choose(stack.top().unwrap(), Some(patch_state)).map(|version| version.1);
+        let (before, after) = (run(PatchState::Unpatched), run(PatchState::Patched));
 
         prop_assert_eq!(
-            stack.leaves(at, Target::Patched),
+            stack.old_code(at, PatchState::Patched),
             match before {
-                _ if before == after => Leaves::Nothing,
-                Some(version) if version > at => Leaves::Nothing,
-                Some(version) => Leaves::Version(version),
-                None => Leaves::Original,
+                _ if before == after => OldCode::Nothing,
+                Some(version) if version > at => OldCode::Nothing,
+                Some(version) => OldCode::Version(version),
+                None => OldCode::Original,
             }
         );
     }

@@ -3,7 +3,7 @@
 //! Scenarios, and faults that can be seeded in them.
 
 use crate::{
-    model::operation::Lifetime,
+    model::operation::Registration,
     world::{
         Kind,
         Life, //
@@ -26,7 +26,7 @@ pub(crate) struct Config {
     /// The function that belongs to a module that comes and goes.
     pub(crate) module_func: Option<u8>,
     pub(crate) patches: Vec<PatchConfig>,
-    pub(crate) lifetime: Lifetime,
+    pub(crate) registration: Registration,
     pub(crate) depth: usize,
     pub(crate) fork: bool,
     pub(crate) exit: bool,
@@ -58,10 +58,10 @@ impl Config {
 }
 
 pub(crate) const MIXED: &str = "no task mixes old and new code";
-pub(crate) const LEFT: &str = "a transition ends with all tasks on one side";
+pub(crate) const LEFT: &str = "a transition ends with all tasks in one state";
 pub(crate) const FREED: &str = "what is freed is not in use";
-pub(crate) const NO_SIDE: &str = "the handler knows the side of the task";
-pub(crate) const SIDE: &str = "no task has a side before a transition";
+pub(crate) const NO_STATE: &str = "the handler knows the state of the task";
+pub(crate) const STATE_BEFORE: &str = "no task has a state before a transition";
 pub(crate) const PENDING: &str = "no task has yet to move after a transition";
 pub(crate) const TWICE: &str = "no version is put on its stack twice";
 pub(crate) const BEHIND: &str = "a forced transition leaves no task behind";
@@ -102,11 +102,11 @@ faults! {
     ForkEarlyFlag = "fork-early-flag" in "fork" shows PENDING,
     /// As in the C core: tasks that exit are in no list once they are unhashed.
     ExitUnlisted = "exit-unlisted" in "exit" shows FREED,
-    /// All tasks are walked under RCU only; the side of a new task is the target as long as it has
+    /// All tasks are walked under RCU only; the state of a new task is the target as long as it has
     /// none.
     WalkUnlocked = "walk-unlocked" in "fork-reverse" shows MIXED,
     /// Nobody waits in `complete`, for a patch that is on.
-    NoSyncPatched = "no-sync-patched" in "one" shows NO_SIDE,
+    NoSyncPatched = "no-sync-patched" in "one" shows NO_STATE,
     /// Nobody waits in `complete`, for a patch that is off.
     NoSyncUnpatched = "no-sync-unpatched" in "one" shows MIXED,
     /// Nobody waits in `reverse`.
@@ -123,14 +123,14 @@ faults! {
     LastPreempted = "last-preempted" in "exit" shows FREED,
     /// The transition flags are set after the versions are on their stacks.
     FlagsLate = "flags-late" in "one" shows MIXED,
-    /// The flags are set before the tasks have a side.
-    SidesLate = "sides-late" in "one" shows NO_SIDE,
+    /// The flags are set before the tasks have a state.
+    StatesLate = "states-late" in "one" shows NO_STATE,
     /// Tasks may move before the target is set.
-    TargetLate = "target-late" in "one" shows NO_SIDE,
+    TargetLate = "target-late" in "one" shows NO_STATE,
     /// The flags are cleared before the versions are off their stacks.
     RevertLate = "revert-late" in "one" shows MIXED,
-    /// `complete` leaves tasks on their side.
-    NoIdle = "no-idle" in "one" shows SIDE,
+    /// `complete` leaves tasks in their state.
+    NoIdle = "no-idle" in "one" shows STATE_BEFORE,
     /// A task in the middle of a switch by another one can run.
     Unpinned = "unpinned" in "one" shows MIXED,
     /// `schedule()` switches a kthread whatever its stack.
@@ -189,7 +189,7 @@ pub(crate) fn scenarios() -> Vec<Config> {
         funcs: 2,
         module_func: None,
         patches: vec![patch(F | G)],
-        lifetime: Lifetime::OneShot,
+        registration: Registration::OneShot,
         depth: 2,
         fork: false,
         exit: false,
@@ -336,7 +336,7 @@ pub(crate) fn scenarios() -> Vec<Config> {
         Config {
             name: "registered",
             patches: vec![patch(F), patch(F | G)],
-            lifetime: Lifetime::Registered,
+            registration: Registration::Registered,
             ..base
         },
     ]

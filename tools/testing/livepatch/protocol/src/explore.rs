@@ -12,22 +12,22 @@ use crate::{
         HOOKED,
         LEFT,
         MIXED,
-        NO_SIDE,
+        NO_STATE,
         PENDING,
-        SIDE,
+        STATE_BEFORE,
         TWICE, //
     },
     model::{
         operation::{
             self,
+            Decision, //
             Known,
-            Lifetime,
             Operation,
-            Step, //
+            Registration,
         },
         phase::{
+            PatchState, //
             Phase,
-            Target, //
         },
     },
     procedure::{
@@ -99,21 +99,21 @@ impl Config {
         let begin = |procedure| Action::Begin(Actor::Worker, procedure);
 
         for (patch, at) in (0..self.patches.len() as u8).zip(&state.patches) {
-            if at.forced && at.phase == Phase::Registered {
+            if at.forced && at.phase == Phase::Disabled {
                 // Its module cannot be loaded again.
                 continue;
             }
             let known = Known {
-                lifetime: self.lifetime,
+                registration: self.registration,
                 phase: at.phase,
                 other_running: state.transition.is_some_and(|(other, _)| other != patch),
                 covered: state.order.last().is_some_and(|&last| last != patch),
             };
-            let gone = at.phase == Phase::Registered && self.lifetime == Lifetime::OneShot;
+            let gone = at.phase == Phase::Disabled && self.registration == Registration::OneShot;
 
             for operation in [Operation::Enable, Operation::Disable] {
                 match operation::decide(operation, Some(known).filter(|_| !gone)) {
-                    Ok(Step::Admit(_) | Step::Start(Target::Patched))
+                    Ok(Decision::Admit(_) | Decision::Start(PatchState::Patched))
                         if state.transition.is_none() =>
                     {
                         actions.push(begin(Procedure::Enable(patch)));
@@ -121,10 +121,10 @@ impl Config {
                             actions.push(begin(Procedure::EnableFails(patch)));
                         }
                     }
-                    Ok(Step::Start(Target::Unpatched)) => {
+                    Ok(Decision::Start(PatchState::Unpatched)) => {
                         actions.push(begin(Procedure::Disable(patch)));
                     }
-                    Ok(Step::Reverse) => actions.push(begin(Procedure::Reverse)),
+                    Ok(Decision::Reverse) => actions.push(begin(Procedure::Reverse)),
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -508,8 +508,8 @@ impl Model for Config {
             never!(MIXED, Mixed),
             never!(LEFT, Left),
             never!(FREED, Freed),
-            never!(NO_SIDE, NoSideInHandler),
-            never!(SIDE, SideBefore),
+            never!(NO_STATE, NoStateInHandler),
+            never!(STATE_BEFORE, StateBefore),
             never!(PENDING, PendingAfter),
             never!(TWICE, Twice),
             never!(BEHIND, Behind),
@@ -525,7 +525,7 @@ impl Model for Config {
                 state.patches.iter().any(|at| at.phase == Phase::Enabled)
             }),
             Property::sometimes("a patch is disabled", |_, state: &State| {
-                state.transition == Some((0, Target::Unpatched)) && state.over
+                state.transition == Some((0, PatchState::Unpatched)) && state.over
             }),
         ];
         if self

@@ -9,23 +9,23 @@ use crate::{
     },
     model::{
         phase::{
+            PatchState, //
             Phase,
-            Target, //
         },
         protocol::{
             self,
             Assumption,
-            Change,
+            Event,
+            ModuleOps,
             Order,
-            Part,
-            Stage,
             System,
             Task,
+            TransitionOps,
             Visit, //
         },
         versions::{
             self,
-            Leaves, //
+            OldCode, //
         },
     },
     procedure::{
@@ -68,13 +68,13 @@ pub(crate) struct Machine<'a> {
     whole: Cell<bool>,
     /// What a fault has put off.
     put_off: RefCell<Vec<PutOff>>,
-    stage: Cell<Option<Stage>>,
+    stage: Cell<Option<Event>>,
 }
 
 enum PutOff {
-    Side(usize, Option<Target>),
+    PatchState(usize, Option<PatchState>),
     Flag(u8, bool),
-    Target(Option<Target>),
+    TargetState(Option<PatchState>),
 }
 
 /// A task, for one run of a procedure.
@@ -153,16 +153,16 @@ impl<'a> Machine<'a> {
     }
 
     /// The transition that is under way. It changes only by what the worker does itself.
-    pub(crate) fn transition(&self) -> (u8, Target) {
+    pub(crate) fn transition(&self) -> (u8, PatchState) {
         let value = self.step(|state| match state.transition {
             Some((patch, target)) => {
-                Value::Tasks(u32::from(patch) << 1 | u32::from(target == Target::Patched))
+                Value::Tasks(u32::from(patch) << 1 | u32::from(target == PatchState::Patched))
             }
             None => blocked(),
         });
         match value {
-            Value::Tasks(packed) if packed & 1 == 1 => ((packed >> 1) as u8, Target::Patched),
-            Value::Tasks(packed) => ((packed >> 1) as u8, Target::Unpatched),
+            Value::Tasks(packed) if packed & 1 == 1 => ((packed >> 1) as u8, PatchState::Patched),
+            Value::Tasks(packed) => ((packed >> 1) as u8, PatchState::Unpatched),
             _ => unreachable!(),
         }
     }
@@ -175,9 +175,11 @@ impl<'a> Machine<'a> {
     fn apply_put_off(&self) {
         for what in self.put_off.take() {
             match what {
-                PutOff::Side(id, side) => self.do_step(|state| state.tasks[id].side = side),
+                PutOff::PatchState(id, patch_state) => {
+                    self.do_step(|state| state.tasks[id].patch_state = patch_state)
+                }
                 PutOff::Flag(patch, on) => self.flag(patch, on),
-                PutOff::Target(target) => self.do_step(|state| state.target = target),
+                PutOff::TargetState(target) => self.do_step(|state| state.target = target),
             }
         }
     }
@@ -213,12 +215,12 @@ impl<'a> Machine<'a> {
         self.ask(|state| state.version(patch, func).flag)
     }
 
-    /// The handler has met a version in transition, and the task has no side.
-    pub(crate) fn side_in_handler(&self) -> Option<Target> {
+    /// The handler has met a version in transition, and the task has no state.
+    pub(crate) fn state_in_handler(&self) -> Option<PatchState> {
         if self.config.is(Fault::WalkUnlocked) {
-            return System::target(self);
+            return System::target_state(self);
         }
-        self.along(|state| state.violate(Violation::NoSideInHandler));
+        self.along(|state| state.violate(Violation::NoStateInHandler));
         None
     }
 
@@ -323,7 +325,7 @@ impl<'a> Machine<'a> {
         // dup_task_struct(), long before the lock is taken.
         self.do_step(|state| {
             state.tasks[child].pending = state.tasks[parent].pending;
-            state.tasks[child].side = state.tasks[parent].side;
+            state.tasks[child].patch_state = state.tasks[parent].patch_state;
         });
         self.do_step(|state| {
             if state.readers > 0 || state.writer.is_some() {
@@ -332,8 +334,8 @@ impl<'a> Machine<'a> {
             state.writer = Some(parent as u8);
         });
         if self.config.is(Fault::ForkEarlyFlag) {
-            let side = self.task(parent).side();
-            self.task(child).set_side(side);
+            let patch_state = self.task(parent).patch_state();
+            self.task(child).set_patch_state(patch_state);
         } else if !self.config.is(Fault::WalkUnlocked) {
             protocol::inherit(self.task(parent), self.task(child));
         }
@@ -433,15 +435,15 @@ fn collect(config: &Config, state: &State) -> Ranges {
         }
         ranges
             .codes
-            .push(match versions::leaves(top, version, target) {
-                Leaves::Nothing => continue,
-                Leaves::Version(version) => (func, code(version.patch, func)),
-                Leaves::Original => (func, None),
+            .push(match versions::old_code(top, version, target) {
+                OldCode::Nothing => continue,
+                OldCode::Version(version) => (func, code(version.patch, func)),
+                OldCode::Original => (func, None),
             });
         if !config.is(Fault::NoCallWindow) {
             ranges.calls.push(func);
         }
-        if target == Target::Patched
+        if target == PatchState::Patched
             && config.patches[usize::from(patch)].replace
             && !config.is(Fault::ReplaceShallow)
         {
@@ -463,28 +465,28 @@ fn is_safe(state: &State, id: usize) -> bool {
 }
 
 impl Task for TaskRef<'_> {
-    fn side(self) -> Option<Target> {
+    fn patch_state(self) -> Option<PatchState> {
         match self
             .machine
-            .step(|state| Value::Side(state.tasks[self.id].side))
+            .step(|state| Value::PatchState(state.tasks[self.id].patch_state))
         {
-            Value::Side(side) => side,
+            Value::PatchState(patch_state) => patch_state,
             _ => unreachable!(),
         }
     }
 
-    fn set_side(self, side: Option<Target>) {
+    fn set_patch_state(self, patch_state: Option<PatchState>) {
         let machine = self.machine;
-        let beginning = matches!(machine.stage.get(), Some(Stage::Initializing(_)));
-        let ending = matches!(machine.stage.get(), Some(Stage::Completing(_)));
+        let beginning = matches!(machine.stage.get(), Some(Event::Initializing(_)));
+        let ending = matches!(machine.stage.get(), Some(Event::Completing(_)));
 
-        if beginning && machine.config.is(Fault::SidesLate) {
+        if beginning && machine.config.is(Fault::StatesLate) {
             machine
                 .put_off
                 .borrow_mut()
-                .push(PutOff::Side(self.id, side));
+                .push(PutOff::PatchState(self.id, patch_state));
         } else if !(ending && machine.config.is(Fault::NoIdle)) {
-            machine.do_step(|state| state.tasks[self.id].side = side);
+            machine.do_step(|state| state.tasks[self.id].patch_state = patch_state);
         }
     }
 
@@ -503,7 +505,7 @@ impl Task for TaskRef<'_> {
     }
 
     fn clear_pending(self) {
-        let reversing = matches!(self.machine.stage.get(), Some(Stage::Reversing(_)));
+        let reversing = matches!(self.machine.stage.get(), Some(Event::Reversing(_)));
 
         if !(reversing && self.machine.config.is(Fault::NoUnpendReverse)) {
             self.machine
@@ -520,19 +522,19 @@ impl Task for TaskRef<'_> {
 impl<'a> System for &'a Machine<'a> {
     type Task = TaskRef<'a>;
 
-    fn target(self) -> Option<Target> {
-        match self.step(|state| Value::Side(state.target)) {
-            Value::Side(target) => target,
+    fn target_state(self) -> Option<PatchState> {
+        match self.step(|state| Value::PatchState(state.target)) {
+            Value::PatchState(target) => target,
             _ => unreachable!(),
         }
     }
 
-    fn set_target(self, target: Option<Target>) {
-        let late = matches!(self.stage.get(), Some(Stage::Initializing(_)))
+    fn set_target_state(self, target: Option<PatchState>) {
+        let late = matches!(self.stage.get(), Some(Event::Initializing(_)))
             && self.config.is(Fault::TargetLate);
 
         if late {
-            self.put_off.borrow_mut().push(PutOff::Target(target));
+            self.put_off.borrow_mut().push(PutOff::TargetState(target));
         } else {
             self.do_step(|state| state.target = target);
         }
@@ -542,7 +544,7 @@ impl<'a> System for &'a Machine<'a> {
         // All steps are seen in their order here; what the barriers are for is shown under loom.
     }
 
-    fn undisturbed(self, f: impl FnOnce()) {
+    fn preempt_disabled(self, f: impl FnOnce()) {
         // A task is in the section as long as it is in the procedure.
         f();
     }
@@ -646,7 +648,7 @@ impl Steps<'_> {
     }
 }
 
-impl<'a> Change for Steps<'a> {
+impl<'a> TransitionOps for Steps<'a> {
     type System = &'a Machine<'a>;
     type Error = NoMemory;
 
@@ -654,27 +656,27 @@ impl<'a> Change for Steps<'a> {
         self.machine
     }
 
-    fn announce(&mut self, stage: Stage) {
+    fn on_event(&mut self, stage: Event) {
         let patch = self.patch;
 
         self.machine.stage.set(Some(stage));
         self.machine.along(|state| match stage {
-            Stage::Initializing(target) => {
-                if target == Target::Patched {
+            Event::Initializing(target) => {
+                if target == PatchState::Patched {
                     state.order.push(patch);
                 }
                 state.transition = Some((patch, target));
                 state.patches[usize::from(patch)].phase = Phase::towards(target);
             }
-            Stage::Reversed(target) => {
+            Event::Reversed(target) => {
                 state.transition = Some((patch, target));
                 state.patches[usize::from(patch)].phase = Phase::towards(target);
             }
-            Stage::Canceling => {
-                state.transition = Some((patch, Target::Unpatched));
+            Event::Canceling => {
+                state.transition = Some((patch, PatchState::Unpatched));
             }
-            Stage::Complete(target) => state.settle(patch, target),
-            Stage::Starting(_) | Stage::Reversing(_) | Stage::Completing(_) => {}
+            Event::Complete(target) => state.settle(patch, target),
+            Event::Starting(_) | Event::Reversing(_) | Event::Completing(_) => {}
         });
     }
 
@@ -682,7 +684,7 @@ impl<'a> Change for Steps<'a> {
         if !holds {
             self.machine.along(|state| {
                 state.violate(match assumption {
-                    Assumption::NoSide => Violation::SideBefore,
+                    Assumption::NoPatchState => Violation::StateBefore,
                     Assumption::NonePending => Violation::PendingAfter,
                 });
             });
@@ -705,13 +707,13 @@ impl<'a> Change for Steps<'a> {
         }
         machine.each_idle(|task, _| f(task));
         if machine.config.is(Fault::TargetLate)
-            && matches!(machine.stage.get(), Some(Stage::Starting(_)))
+            && matches!(machine.stage.get(), Some(Event::Starting(_)))
         {
             machine.apply_put_off();
         }
     }
 
-    fn each_task_in_turns(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
+    fn each_task_in_batches(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
         let machine = self.machine;
         let mut met = false;
 
@@ -766,7 +768,7 @@ impl<'a> Change for Steps<'a> {
             return;
         }
         machine.flag(patch, in_transition);
-        if in_transition && config.is(Fault::SidesLate) {
+        if in_transition && config.is(Fault::StatesLate) {
             machine.apply_put_off();
         }
         if !in_transition && config.is(Fault::RevertLate) {
@@ -798,8 +800,8 @@ impl<'a> Change for Steps<'a> {
         }
     }
 
-    fn publish_ranges(&mut self, _target: Target) {
-        let reversed = matches!(self.machine.stage.get(), Some(Stage::Reversed(_)));
+    fn publish_ranges(&mut self) {
+        let reversed = matches!(self.machine.stage.get(), Some(Event::Reversed(_)));
 
         if !(reversed && self.machine.config.is(Fault::StaleRanges)) {
             self.machine.publish_ranges();
@@ -829,14 +831,14 @@ impl<'a> Change for Steps<'a> {
     fn synchronize(&mut self) {
         let stage = self.machine.stage.get();
         let fault = match stage {
-            Some(Stage::Reversing(_)) => Fault::NoSyncReverse,
-            Some(Stage::Completing(Target::Patched)) => Fault::NoSyncPatched,
+            Some(Event::Reversing(_)) => Fault::NoSyncReverse,
+            Some(Event::Completing(PatchState::Patched)) => Fault::NoSyncPatched,
             _ => Fault::NoSyncUnpatched,
         };
         if !self.machine.config.is(fault) {
             self.machine.synchronize();
         }
-        let patched = stage == Some(Stage::Completing(Target::Patched));
+        let patched = stage == Some(Event::Completing(PatchState::Patched));
         if patched && self.machine.config.is(Fault::ReplacedLate) {
             self.take_replaced_off();
         }
@@ -852,13 +854,13 @@ impl<'a> Change for Steps<'a> {
         self.machine.along(|state| state.check_nops(config, patch));
     }
 
-    fn conclude(&mut self, _target: Target) {}
+    fn run_post_callbacks(&mut self, _target: PatchState) {}
 
-    fn keep_for_ever(&mut self, target: Target) {
+    fn pin_forced(&mut self, target: PatchState) {
         let replaced = self.replaced();
         let kept = match target {
-            Target::Unpatched => vec![self.patch],
-            Target::Patched => replaced,
+            PatchState::Unpatched => vec![self.patch],
+            PatchState::Patched => replaced,
         };
         let frees = self.machine.config.is(Fault::ForceFrees);
 
@@ -889,7 +891,7 @@ impl ModulePart<'_> {
     }
 }
 
-impl Part for ModulePart<'_> {
+impl ModuleOps for ModulePart<'_> {
     type Error = NoMemory;
 
     fn apply(&mut self) -> Result<(), NoMemory> {

@@ -18,7 +18,7 @@ use crate::{
             self,
             Stacked, //
         },
-        phase::Target,
+        phase::PatchState,
         protocol::{
             self,
             Task, //
@@ -86,7 +86,7 @@ impl Procedure {
 pub(crate) enum Value {
     Done,
     Bool(bool),
-    Side(Option<Target>),
+    PatchState(Option<PatchState>),
     Version(Option<u8>),
     /// Tasks, one in each four bits, the first one lowest; 15 ends the list.
     Tasks(u32),
@@ -232,12 +232,12 @@ fn handle<'a>(machine: &'a Machine<'a>, func: u8) -> Code {
     };
 
     if chosen.in_transition() {
-        let mut side = machine.current().side();
+        let mut patch_state = machine.current().patch_state();
 
-        if side.is_none() {
-            side = machine.side_in_handler();
+        if patch_state.is_none() {
+            patch_state = machine.state_in_handler();
         }
-        chosen = choice::choose(chosen, side)?;
+        chosen = choice::choose(chosen, patch_state)?;
     }
     machine.replacement(chosen.patch, func)
 }

@@ -82,7 +82,7 @@ tests! {
         update_disturbed = UpdateDisturbed,
         last_preempted = LastPreempted,
         flags_late = FlagsLate,
-        sides_late = SidesLate,
+        sides_late = StatesLate,
         target_late = TargetLate,
         revert_late = RevertLate,
         no_idle = NoIdle,

@@ -10,8 +10,8 @@ use crate::{
     model::{
         choice::Stacked,
         phase::{
+            PatchState, //
             Phase,
-            Target, //
         },
         versions::{
             self,
@@ -125,7 +125,7 @@ pub(crate) struct TaskState {
     pub(crate) cpu: Cpu,
     /// Not on a CPU, be it that it sleeps or that it was preempted.
     pub(crate) asleep: bool,
-    pub(crate) side: Option<Target>,
+    pub(crate) patch_state: Option<PatchState>,
     pub(crate) pending: bool,
     pub(crate) frames: [Option<Frame>; DEPTH],
     /// Which patches can the task have seen since it was last at a point where it may move? Empty
@@ -145,7 +145,7 @@ impl TaskState {
             life,
             cpu: Cpu::Idle,
             asleep: false,
-            side: None,
+            patch_state: None,
             pending: false,
             frames: [None; DEPTH],
             universes: ALL_UNIVERSES,
@@ -201,7 +201,7 @@ pub(crate) struct Version {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PatchState {
+pub(crate) struct Patch {
     pub(crate) phase: Phase,
     pub(crate) forced: bool,
 }
@@ -220,14 +220,14 @@ pub(crate) struct Ranges {
 pub(crate) enum Violation {
     /// A task ran old code after new code or the other way round, without a chance to move.
     Mixed,
-    /// A transition is over for a task that has still seen the other side.
+    /// A transition is over for a task that has still seen the other state.
     Left,
     /// A task is in, or bound for, or looks at what may be freed.
     Freed,
-    /// The handler met a version in transition with a task on no side.
-    NoSideInHandler,
-    /// A transition began while a task was on a side.
-    SideBefore,
+    /// The handler met a version in transition in a task without a state.
+    NoStateInHandler,
+    /// A transition began while a task had a state.
+    StateBefore,
     /// A transition ended and a task had yet to move.
     PendingAfter,
     /// A version was put on the stack that it is on.
@@ -238,7 +238,7 @@ pub(crate) enum Violation {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    pub(crate) target: Option<Target>,
+    pub(crate) target: Option<PatchState>,
     pub(crate) tasks: Vec<TaskState>,
     /// The list of all tasks, in its order.
     pub(crate) list: Vec<u8>,
@@ -251,10 +251,10 @@ pub(crate) struct State {
     pub(crate) writer: Option<u8>,
     /// `cpus_read_lock()`: no CPU goes or comes.
     pub(crate) cpus_locked: bool,
-    pub(crate) patches: [PatchState; PATCHES],
+    pub(crate) patches: [Patch; PATCHES],
     /// Those in use, in the order in which they were enabled.
     pub(crate) order: Vec<u8>,
-    pub(crate) transition: Option<(u8, Target)>,
+    pub(crate) transition: Option<(u8, PatchState)>,
     /// The transition is over, and the patches that it has taken out of use are still in `order`.
     pub(crate) over: bool,
     pub(crate) module_live: bool,
@@ -311,8 +311,8 @@ impl fmt::Debug for State {
             let frames: Vec<_> = task.frames().collect();
             writeln!(
                 f,
-                "  task {id} {:?} {:?} CPU {:?} asleep {} side {:?} pending {} frames {frames:?} {:?}",
-                task.kind, task.life, task.cpu, task.asleep, task.side, task.pending, task.thread.procedure
+                "  task {id} {:?} {:?} CPU {:?} asleep {} state {:?} pending {} frames {frames:?} {:?}",
+                task.kind, task.life, task.cpu, task.asleep, task.patch_state, task.pending, task.thread.procedure
             )?;
         }
         Ok(())
@@ -343,8 +343,8 @@ impl State {
             readers: 0,
             writer: None,
             cpus_locked: false,
-            patches: [PatchState {
-                phase: Phase::Registered,
+            patches: [Patch {
+                phase: Phase::Disabled,
                 forced: false,
             }; PATCHES],
             order: Vec::new(),
@@ -449,7 +449,7 @@ impl State {
                 let on = universe & (1 << patch) != 0;
                 match self.transition {
                     Some((running, target)) if running == patch => {
-                        !self.over || on == (target == Target::Patched)
+                        !self.over || on == (target == PatchState::Patched)
                     }
                     _ => on,
                 }
@@ -484,11 +484,11 @@ impl State {
     }
 
     /// The transition of `patch` is over: all tasks see it, or none does.
-    pub(crate) fn settle(&mut self, patch: u8, target: Target) {
+    pub(crate) fn settle(&mut self, patch: u8, target: PatchState) {
         self.over = true;
 
         let fits = (0u8..8)
-            .filter(|universe| (universe & (1 << patch) != 0) == (target == Target::Patched))
+            .filter(|universe| (universe & (1 << patch) != 0) == (target == PatchState::Patched))
             .fold(0, |set, universe| set | 1 << universe);
 
         for task in &mut self.tasks {
@@ -511,14 +511,14 @@ impl State {
         let older = self.order.iter().take_while(|&&other| other != patch);
         let older: Vec<_> = older.copied().collect();
         let retired = |other: &u8| match target {
-            Target::Unpatched => *other == patch,
-            Target::Patched => replace && older.contains(other),
+            PatchState::Unpatched => *other == patch,
+            PatchState::Patched => replace && older.contains(other),
         };
 
         self.patches[usize::from(patch)].phase = Phase::settled(target);
         let gone: Vec<_> = self.order.iter().copied().filter(retired).collect();
         for old in &gone {
-            self.patches[usize::from(*old)].phase = Phase::Registered;
+            self.patches[usize::from(*old)].phase = Phase::Disabled;
         }
         // Whether a task has seen what is gone says nothing about what it sees from now on.
         for task in &mut self.tasks {
@@ -542,7 +542,7 @@ impl State {
                 task.thread.procedure,
                 Some(Procedure::Update | Procedure::Schedule)
             );
-            task.is_alive() && task.life != Life::Last && task.side != self.target && !moves
+            task.is_alive() && task.life != Life::Last && task.patch_state != self.target && !moves
         };
 
         if self.tasks.iter().any(behind) {
@@ -561,7 +561,7 @@ impl State {
     /// A patch that is not in use goes at any moment, with its module.
     pub(crate) fn check_freed(&mut self) {
         for patch in 0..PATCHES {
-            let idle = self.patches[patch].phase == Phase::Registered
+            let idle = self.patches[patch].phase == Phase::Disabled
                 && !self.patches[patch].forced
                 && !self.order.contains(&(patch as u8));
 

@@ -9,15 +9,15 @@
 use crate::model::{
     operation::{
         decide,
+        Decision, //
         Known,
-        Lifetime,
         Operation,
         Refusal,
-        Step, //
+        Registration,
     },
     phase::{
+        PatchState, //
         Phase,
-        Target, //
     },
 };
 use std::fmt;
@@ -78,7 +78,7 @@ enum Code {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    lifetime: Lifetime,
+    registration: Registration,
     phase: Phase,
 }
 
@@ -178,7 +178,7 @@ impl Oracle {
         let entry = self.entries[patch]?;
 
         Some(Known {
-            lifetime: entry.lifetime,
+            registration: entry.registration,
             phase: entry.phase,
             other_running: self.running.is_some_and(|running| running != patch),
             covered: self
@@ -250,7 +250,7 @@ impl Oracle {
         match op {
             Op::Call(patch, operation) => {
                 let one_shot = self.entries[patch].is_some_and(|entry| {
-                    entry.lifetime == Lifetime::OneShot && entry.phase.is_enabled()
+                    entry.registration == Registration::OneShot && entry.phase.is_enabled()
                 });
                 if operation == Operation::Enable && one_shot {
                     return Err(EEXIST);
@@ -269,7 +269,7 @@ impl Oracle {
             }
             Op::Reload(patch) => match self.entries[patch] {
                 None => Ok(()),
-                Some(entry) if entry.phase == Phase::Registered => {
+                Some(entry) if entry.phase == Phase::Disabled => {
                     self.entries[patch] = None;
                     Ok(())
                 }
@@ -298,37 +298,37 @@ impl Oracle {
         })?;
 
         match step {
-            Step::Admit(Lifetime::Registered) => {
+            Decision::Admit(Registration::Registered) => {
                 self.entries[patch] = Some(Entry {
-                    lifetime: Lifetime::Registered,
-                    phase: Phase::Registered,
+                    registration: Registration::Registered,
+                    phase: Phase::Disabled,
                 });
             }
-            Step::Admit(Lifetime::OneShot) => {
+            Decision::Admit(Registration::OneShot) => {
                 if self.running.is_some() {
                     return Err(EBUSY);
                 }
                 self.entries[patch] = Some(Entry {
-                    lifetime: Lifetime::OneShot,
-                    phase: Phase::Registered,
+                    registration: Registration::OneShot,
+                    phase: Phase::Disabled,
                 });
-                self.start(patch, Target::Patched);
+                self.start(patch, PatchState::Patched);
             }
-            Step::Start(target) => self.start(patch, target),
-            Step::Reverse => {
+            Decision::Start(target) => self.start(patch, target),
+            Decision::Reverse => {
                 let target = match self.phase(patch) {
-                    Some(Phase::Enabling) => Target::Unpatched,
-                    _ => Target::Patched,
+                    Some(Phase::Enabling) => PatchState::Unpatched,
+                    _ => PatchState::Patched,
                 };
                 self.set_phase(patch, Phase::towards(target));
             }
-            Step::Forget => self.entries[patch] = None,
+            Decision::Forget => self.entries[patch] = None,
         }
         Ok(())
     }
 
-    fn start(&mut self, patch: usize, target: Target) {
-        if target == Target::Patched {
+    fn start(&mut self, patch: usize, target: PatchState) {
+        if target == PatchState::Patched {
             self.stack.push(patch);
         }
         self.set_phase(patch, Phase::towards(target));
@@ -344,7 +344,7 @@ impl Oracle {
     fn complete(&mut self, patch: usize) {
         self.running = None;
         if self.phase(patch) == Some(Phase::Enabling) {
-            self.set_phase(patch, Phase::settled(Target::Patched));
+            self.set_phase(patch, Phase::settled(PatchState::Patched));
             if replaces(patch) {
                 for other in std::mem::replace(&mut self.stack, vec![patch]) {
                     if other != patch {
@@ -359,10 +359,11 @@ impl Oracle {
     }
 
     fn retire(&mut self, patch: usize) {
-        let registered = self.entries[patch].filter(|entry| entry.lifetime == Lifetime::Registered);
+        let registered =
+            self.entries[patch].filter(|entry| entry.registration == Registration::Registered);
 
         self.entries[patch] = registered.map(|entry| Entry {
-            phase: Phase::settled(Target::Unpatched),
+            phase: Phase::settled(PatchState::Unpatched),
             ..entry
         });
     }
@@ -396,7 +397,7 @@ impl Oracle {
     /// Whether nothing refers to the module of the livepatch.
     pub(crate) fn is_unused(&self, patch: usize) -> bool {
         self.phase(patch)
-            .is_none_or(|phase| phase == Phase::Registered)
+            .is_none_or(|phase| phase == Phase::Disabled)
     }
 
     /// What brings everything back to the start.

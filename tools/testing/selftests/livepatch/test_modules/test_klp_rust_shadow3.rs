@@ -17,7 +17,7 @@ livepatch! {
     name: "test_klp_rust_shadow3",
     description: "Livepatch test: a shadow variable, registered",
     license: "GPL",
-    lifetime: registered,
+    registration: registered,
     objects: {
         vmlinux: {
             cmdline_proc_show: fn(&SeqFile, *mut c_void) -> Result => show,

@@ -2,7 +2,7 @@
 
 //! Resolving a symbol name that may occur more than once.
 
-use crate::model::symbol::{
+use crate::model::sympos::{
     Search,
     Unresolved, //
 };

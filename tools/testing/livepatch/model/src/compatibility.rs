@@ -2,7 +2,7 @@
 
 //! Compatibility of system states.
 
-use crate::model::states::{
+use crate::model::compatibility::{
     is_compatible,
     State, //
 };
