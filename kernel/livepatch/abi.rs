@@ -1,37 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C side of registration: descriptors into core types, errors into errno.
+//! What other C code calls: the functions of include/linux/livepatch.h, and those of the shim's
+//! work items and initcalls. No decisions are taken here.
+//!
+//! Shadow variables are a house of their own, `shadow.rs`; what the loader calls when modules come
+//! and go is in `module.rs`, and what tasks call is in `transition/hooks.rs`.
 
 use crate::{
-    fault::{
+    descriptor,
+    operations,
+    reaper,
+    registry,
+    reloc::{
         self,
-        Point, //
-    },
-    model::{
-        names,
-        operation::{
-            Registration,
-            Operation, //
-        }, //
-    },
-    patch::{
-        Func,
-        ModuleRef,
-        Object,
-        Patch,
-        PatchId,
-        PatchModule, //
-    },
-    registry::{
-        self,
-        Registry, //
+        Elf, //
     },
     shadow,
-    state::{
-        self,
-        Declared, //
-    },
-    transition, //
+    state, //
 };
 use core::ptr::{
     self,
@@ -41,8 +26,7 @@ use kernel::{
     bindings,
     error::from_result,
     ffi::c_void,
-    prelude::*,
-    sync::lock::GlobalGuard, //
+    prelude::*, //
 };
 
 /// Called before any module is loaded.
@@ -52,7 +36,8 @@ use kernel::{
 /// For `klp_init_early()`, once.
 #[export]
 pub(crate) unsafe extern "C" fn klp_rust_init_early() {
-    // SAFETY: By the contract of this function.
+    // SAFETY: Each of them has to be called once and before all else, and klp_init_early() is a
+    // core initcall, which runs before there are modules.
     unsafe {
         registry::init_lock();
         state::init();
@@ -63,13 +48,19 @@ pub(crate) unsafe extern "C" fn klp_rust_init_early() {
 /// Called when sysfs is there. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_rust_init() -> c_int {
-    from_result(|| registry::init_sysfs().map(|()| 0))
+    to_errno(operations::init_sysfs())
 }
 
 /// Called by the delayed work of a transition. May sleep.
 #[export]
 pub(crate) extern "C" fn klp_rust_retry() {
-    registry::retry();
+    operations::retry();
+}
+
+/// Called by a work item when a patch is to be freed. May sleep.
+#[export]
+pub(crate) extern "C" fn klp_rust_reap() {
+    reaper::reap();
 }
 
 /// Makes the patch that `patch` describes known, without using it.
@@ -82,14 +73,8 @@ pub(crate) extern "C" fn klp_rust_retry() {
 /// is not changed meanwhile.
 #[export]
 pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_patch) -> c_int {
-    // SAFETY: By the contract of this function.
-    to_errno(
-        registry::outside_of_callbacks(c"klp_register_patch()").and_then(|()| unsafe {
-            let descriptor = Descriptor::check(patch)?;
-
-            descriptor.admit(registry::lock(), Registration::Registered)
-        }),
-    )
+    // SAFETY: The descriptor is as the caller promises.
+    to_errno(unsafe { operations::register(patch) })
 }
 
 /// Enables the patch that `patch` describes. If it is not registered, its module goes when it is
@@ -103,29 +88,8 @@ pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_pat
 /// As for [`klp_register_patch`].
 #[export]
 pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch) -> c_int {
-    // SAFETY: By the contract of this function.
-    to_errno(
-        registry::outside_of_callbacks(c"klp_enable_patch()").and_then(|()| unsafe {
-            let descriptor = Descriptor::check(patch)?;
-            let mut registry = registry::lock();
-
-            // One that is enabled already is no news for a registered patch, and otherwise a second
-            // patch of the same name.
-            let known = registry
-                .all()
-                .find(|known| known.is(patch))
-                .filter(|known| {
-                    known.registration == Registration::Registered || !known.phase().is_enabled()
-                });
-            match known {
-                Some(known) => {
-                    let id = known.id;
-                    registry.operate(id, Operation::Enable)
-                }
-                None => descriptor.admit(registry, Registration::OneShot),
-            }
-        }),
-    )
+    // SAFETY: The descriptor is as the caller promises.
+    to_errno(unsafe { operations::enable(patch) })
 }
 
 /// Disables the patch that `patch` describes.
@@ -133,14 +97,7 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(
-        registry::outside_of_callbacks(c"klp_disable_patch()").and_then(|()| {
-            let mut registry = registry::lock();
-
-            let id = find(&registry, patch)?;
-            registry.operate(id, Operation::Disable)
-        }),
-    )
+    to_errno(operations::disable(patch))
 }
 
 /// Forgets the patch that `patch` describes, which must be registered and not in use.
@@ -148,334 +105,43 @@ pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(
-        registry::outside_of_callbacks(c"klp_unregister_patch()").and_then(|()| {
-            let mut registry = registry::lock();
-
-            let id = find(&registry, patch)?;
-            let patch = registry.unregister(id)?;
-            drop(registry);
-            patch.release();
-            Ok(())
-        }),
-    )
+    to_errno(operations::unregister(patch))
 }
 
 fn to_errno(result: Result) -> c_int {
-    result.map_or_else(|error| error.to_errno(), |()| 0)
+    from_result(|| result.map(|()| 0))
 }
 
-fn find(registry: &Registry, descriptor: *mut bindings::klp_patch) -> Result<PatchId> {
-    let patch = registry.all().find(|patch| patch.is(descriptor));
-
-    Ok(patch.ok_or(EINVAL)?.id)
-}
-
-/// A descriptor whose required fields are there.
+/// Finds the state `id` in a patch; null if it has none. Any context.
 ///
-/// # Invariants
+/// # Safety
 ///
-/// The descriptor, its module and its lists are valid.
-struct Descriptor {
-    patch: NonNull<bindings::klp_patch>,
-    module: NonNull<bindings::module>,
+/// `patch` must be a valid descriptor.
+#[export]
+pub(crate) unsafe extern "C" fn klp_get_state(
+    patch: *mut bindings::klp_patch,
+    id: usize,
+) -> *mut bindings::klp_state {
+    // SAFETY: The descriptor is valid, as promised, and stays so during the call.
+    let mut states = unsafe { descriptor::states(patch) };
+
+    states
+        .find(|state| state.state().id == id)
+        .map_or(ptr::null_mut(), |state| state.as_ptr())
 }
 
-impl Descriptor {
-    /// Checks that nothing required is null. What is wrong is said in the kernel log.
-    ///
-    /// # Safety
-    ///
-    /// As for [`klp_register_patch`].
-    unsafe fn check(patch: *mut bindings::klp_patch) -> Result<Self> {
-        let Some(patch) = NonNull::new(patch) else {
-            pr_err!("the patch descriptor is null\n");
-            return Err(EINVAL);
-        };
-        // SAFETY: By the contract of this function.
-        let (module, objects) = unsafe { ((*patch.as_ptr()).mod_, (*patch.as_ptr()).objs) };
-        let Some(module) = NonNull::new(module) else {
-            pr_err!("the patch descriptor has no module\n");
-            return Err(EINVAL);
-        };
-
-        // INVARIANT: By the contract of this function.
-        let this = Descriptor { patch, module };
-        if objects.is_null() {
-            pr_err!("patch '{}' has no list of objects\n", this.name());
-            return Err(EINVAL);
-        }
-        for object in this.objects() {
-            let Some(funcs) = object.funcs() else {
-                pr_err!(
-                    "patch '{}': object '{}' has no list of functions\n",
-                    this.name(),
-                    object.label()
-                );
-                return Err(EINVAL);
-            };
-            if funcs.into_iter().any(|func| func.name().is_none()) {
-                pr_err!(
-                    "patch '{}': object '{}' has a function without a name\n",
-                    this.name(),
-                    object.label()
-                );
-                return Err(EINVAL);
-            }
-        }
-        Ok(this)
-    }
-
-    /// The name of the patch, which is that of its module.
-    fn name(&self) -> &CStr {
-        // SAFETY: The module is valid by the type invariant, and its name is a string.
-        unsafe { CStr::from_char_ptr(ptr::addr_of!((*self.module.as_ptr()).name).cast()) }
-    }
-
-    fn is_livepatch_module(&self) -> bool {
-        // SAFETY: The module is valid by the type invariant.
-        unsafe { (*self.module.as_ptr()).klp }
-    }
-
-    fn replaces(&self) -> bool {
-        // SAFETY: The descriptor is valid by the type invariant.
-        unsafe { (*self.patch.as_ptr()).replace }
-    }
-
-    fn objects(&self) -> impl Iterator<Item = ObjectDescriptor> {
-        // SAFETY: The descriptor is valid by the type invariant.
-        let mut next = unsafe { (*self.patch.as_ptr()).objs };
-
-        core::iter::from_fn(move || {
-            let object = ObjectDescriptor(NonNull::new(next)?);
-            // SAFETY: The list is valid by the type invariant, and this is not its end.
-            unsafe {
-                if (*next).funcs.is_null() && (*next).name.is_null() {
-                    return None;
-                }
-                next = next.add(1);
-            }
-            Some(object)
-        })
-    }
-
-    /// Takes the patch; a one-shot patch is enabled.
-    fn admit(&self, mut registry: GlobalGuard<registry::klp_mutex>, registration: Registration) -> Result {
-        let name = self.name();
-
-        if !self.is_livepatch_module() {
-            pr_err!("module {} is not marked as a livepatch module\n", name);
-            return Err(EINVAL);
-        }
-        if !registry.is_ready() {
-            return Err(ENODEV);
-        }
-        if !transition::HAVE_RELIABLE_STACK {
-            pr_warn!(
-                "This architecture doesn't have support for the livepatch consistency model.\n"
-            );
-            pr_warn!("The livepatch transition may never complete.\n");
-        }
-
-        // SAFETY: The module is valid by the type invariant.
-        if unsafe { (*self.module.as_ptr()).klp_info }.is_null() {
-            pr_err!(
-                "patch '{}' comes before the init function of its module\n",
-                name
-            );
-            return Err(EINVAL);
-        }
-
-        // SAFETY: It was checked that this is a livepatch module. The caller is in it, so it is in
-        // memory; what becomes a patch is removed before the memory goes, see `klp_module_going()`.
-        let module = unsafe { PatchModule::new(self.module) };
-        registry.check_name(module.id(), name)?;
-
-        fault::check(Point::ReadStates)?;
-        // SAFETY: The descriptor is valid by the type invariant.
-        let states = unsafe { state::read(self.patch.as_ptr()) }?;
-        if registration == Registration::OneShot {
-            registry.check_states(name, &states, self.replaces())?;
-        }
-
-        fault::check(Point::HoldModule)?;
-        let hold = module.hold().ok_or(ENODEV)?;
-        registry.make_room()?;
-        let patch = self.read(registry.next_id(), hold, states, registration)?;
-
-        let Some(refused) = registry.admit(patch) else {
-            return Ok(());
-        };
-        drop(registry);
-        refused.patch.release();
-        Err(refused.error)
-    }
-
-    /// Makes the core's own copy.
-    fn read(
-        &self,
-        id: PatchId,
-        hold: ModuleRef,
-        states: KVec<Declared>,
-        registration: Registration,
-    ) -> Result<Patch> {
-        let mut objects = KVec::new();
-
-        for descriptor in self.objects() {
-            fault::check(Point::ReadObject)?;
-            let object = descriptor.read(self.name())?;
-            if objects
-                .iter()
-                .any(|other: &Object| other.label() == object.label())
-            {
-                pr_err!(
-                    "patch '{}' has the object '{}' twice\n",
-                    self.name(),
-                    object.label()
-                );
-                return Err(EEXIST);
-            }
-            objects.push(object, GFP_KERNEL)?;
-        }
-
-        fault::check(Point::NewPatch)?;
-        let (name, patch) = (self.name(), self.patch);
-        // SAFETY: `hold` is of the module of the descriptor and of all that it refers to.
-        unsafe { Patch::new(id, name, patch, hold, objects, states, registration) }
-    }
+/// Finds the newest state `id` in the patches that were there before the one in transition; null if
+/// they have none.
+///
+/// For callbacks only: the state belongs to a patch that may be gone after the transition. Warns
+/// when there is no transition. Any context but NMI.
+#[export]
+pub(crate) extern "C" fn klp_get_prev_state(id: usize) -> *mut bindings::klp_state {
+    state::previous(id).map_or(ptr::null_mut(), |state| state.as_ptr())
 }
 
-/// An entry of a list of objects.
-///
-/// # Invariants
-///
-/// The entry is valid and not the end of the list.
-struct ObjectDescriptor(NonNull<bindings::klp_object>);
-
-impl ObjectDescriptor {
-    /// `None` for vmlinux.
-    fn name(&self) -> Option<&CStr> {
-        // SAFETY: The entry is valid by the type invariant; a name is a string.
-        unsafe {
-            let name = (*self.0.as_ptr()).name;
-            (!name.is_null()).then(|| CStr::from_char_ptr(name))
-        }
-    }
-
-    fn label(&self) -> &CStr {
-        names::object_label(self.name())
-    }
-
-    /// The functions; `None` if there is no list.
-    fn funcs(&self) -> Option<impl IntoIterator<Item = FuncDescriptor>> {
-        // SAFETY: The entry is valid by the type invariant.
-        let first = NonNull::new(unsafe { (*self.0.as_ptr()).funcs })?;
-        let mut next = first.as_ptr();
-
-        Some(core::iter::from_fn(move || {
-            // SAFETY: The list is valid, and this is its end at the latest.
-            let func = unsafe {
-                FuncDescriptor {
-                    name: (*next).old_name,
-                    new_func: (*next).new_func,
-                    sympos: (*next).old_sympos,
-                }
-            };
-            if func.name.is_null() && func.new_func.is_null() && func.sympos == 0 {
-                return None;
-            }
-            // SAFETY: This was not the end.
-            next = unsafe { next.add(1) };
-            // INVARIANT: The descriptor is valid.
-            Some(func)
-        }))
-    }
-
-    fn read(&self, patch: &CStr) -> Result<Object> {
-        let label = self.label();
-
-        if label.count_bytes() >= bindings::KLP_MODULE_NAME_LEN as usize {
-            pr_err!(
-                "patch '{}' has an object with a name that is too long\n",
-                patch
-            );
-            return Err(EINVAL);
-        }
-        if label.is_empty() {
-            pr_err!("patch '{}' has an object with an empty name\n", patch);
-            return Err(EINVAL);
-        }
-        if names::is_attribute(label.to_bytes()) {
-            pr_err!(
-                "patch '{}': object '{}' has the name of a sysfs attribute\n",
-                patch,
-                label
-            );
-            return Err(EEXIST);
-        }
-
-        // SAFETY: The entry is in the patch module, which the patch will hold.
-        let mut object = unsafe { Object::new(self.name(), self.0) }?;
-        for func in self.funcs().into_iter().flatten() {
-            fault::check(Point::ReadFunc)?;
-            let func = func.read(patch, label)?;
-            if object.has(&func.name, func.sympos()) {
-                pr_err!(
-                    "patch '{}': object '{}' has the function '{}' twice\n",
-                    patch,
-                    label,
-                    &*func.name
-                );
-                return Err(EEXIST);
-            }
-            object.push(func)?;
-        }
-        Ok(object)
-    }
-}
-
-/// An entry of a list of functions.
-///
-/// # Invariants
-///
-/// `name` is null or a string.
-struct FuncDescriptor {
-    name: *const c_char,
-    new_func: *mut c_void,
-    sympos: usize,
-}
-
-impl FuncDescriptor {
-    fn name(&self) -> Option<&CStr> {
-        // SAFETY: By the type invariant.
-        (!self.name.is_null()).then(|| unsafe { CStr::from_char_ptr(self.name) })
-    }
-
-    fn read(&self, patch: &CStr, object: &CStr) -> Result<Func> {
-        let name = self.name().ok_or(EINVAL)?;
-
-        if name.count_bytes() >= bindings::KSYM_NAME_LEN as usize {
-            pr_err!(
-                "patch '{}': object '{}' has a function with a name that is too long\n",
-                patch,
-                object
-            );
-            return Err(EINVAL);
-        }
-        if self.new_func.is_null() {
-            pr_err!(
-                "patch '{}': function '{}' of object '{}' has no replacement\n",
-                patch,
-                name,
-                object
-            );
-            return Err(EINVAL);
-        }
-        Func::new(name, self.sympos, self.new_func as usize)
-    }
-}
-
-/// Finds a section of a livepatch module by name: its address, and its size in `size`.
+/// Finds a section of a livepatch module by name: the address of its content, and its size in bytes
+/// in `size`.
 ///
 /// Null, and a size of 0, if there is none.
 ///
@@ -488,21 +154,44 @@ pub(crate) unsafe extern "C" fn klp_find_section_by_name(
     name: *const c_char,
     size: *mut usize,
 ) -> *mut c_void {
-    // SAFETY: By the contract of this function; a livepatch module keeps its ELF headers.
-    unsafe {
-        let info = (*module).klp_info;
-        let name = CStr::from_char_ptr(name);
+    // SAFETY: The module is a livepatch module, as promised, and so not null; it is in memory as it
+    // is the caller.
+    let elf = unsafe { Elf::of_loaded(NonNull::new_unchecked(module.cast_mut())) };
+    // SAFETY: `name` is a string, as promised.
+    let name = unsafe { CStr::from_char_ptr(name) };
+    let (address, found) = elf.find_section(name).unwrap_or((ptr::null_mut(), 0));
 
-        for at in 1..usize::from((*info).hdr.e_shnum) {
-            let section = (*info).sechdrs.add(at);
-            let its_name = (*info).secstrings.add((*section).sh_name as usize);
+    // SAFETY: `size` is a valid place, as promised.
+    unsafe { size.write(found) };
+    address
+}
 
-            if CStr::from_char_ptr(its_name) == name {
-                *size = (*section).sh_size as usize;
-                return (*section).sh_addr as *mut c_void;
-            }
-        }
-        *size = 0;
-        ptr::null_mut()
-    }
+/// Applies the relocations in one section of a patch module that is being loaded, if it is for
+/// `objname`, null for vmlinux.
+///
+/// Returns 0 or a negative errno. May sleep.
+///
+/// # Safety
+///
+/// For the module loader: the arguments are parts of the ELF file of `pmod`.
+#[export]
+pub(crate) unsafe extern "C" fn klp_apply_section_relocs(
+    pmod: *mut bindings::module,
+    sechdrs: *mut bindings::Elf64_Shdr,
+    shstrtab: *const c_char,
+    strtab: *const c_char,
+    symindex: c_uint,
+    secindex: c_uint,
+    objname: *const c_char,
+) -> c_int {
+    // SAFETY: The arguments are what the loader hands over, which stays during the call.
+    let elf = unsafe { Elf::of_loading(pmod, sechdrs, shstrtab, strtab, symindex, secindex) };
+    let object = if objname.is_null() {
+        c"vmlinux"
+    } else {
+        // SAFETY: Not null, so it is the name of a module.
+        unsafe { CStr::from_char_ptr(objname) }
+    };
+
+    to_errno(reloc::apply_section(elf, secindex, object))
 }

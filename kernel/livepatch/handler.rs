@@ -8,6 +8,7 @@
 //! volatile reads are used and the barriers stay in the shell.
 
 use crate::{
+    func_stacks,
     model::{
         choice::{
             self,
@@ -15,7 +16,6 @@ use crate::{
         },
         phase::PatchState, //
     },
-    ops,
 };
 use core::ptr::{
     self,
@@ -38,14 +38,14 @@ struct Seen(NonNull<bindings::klp_version>);
 impl Stacked for Seen {
     #[inline(always)]
     fn in_transition(self) -> bool {
-        // SAFETY: The version is allocated by the type invariant, and a byte that only ever is 0 or
-        // 1 is read.
+        // SAFETY: The version is allocated by the type invariants. The byte that is read only ever is
+        // 0 or 1, so it is a `bool`.
         unsafe { ptr::read_volatile(&raw const (*self.0.as_ptr()).transition) }
     }
 
     #[inline(always)]
     fn below(self) -> Option<Self> {
-        // SAFETY: The version is allocated by the type invariant.
+        // SAFETY: The version is allocated by the type invariants; a pointer is read, whatever it is.
         let below = unsafe { ptr::read_volatile(&raw const (*self.0.as_ptr()).below) };
 
         // INVARIANT: A version that is on a stack only points to versions on the same stack.
@@ -56,9 +56,10 @@ impl Stacked for Seen {
 /// Finds the newest version for the call site `ip`; null if there is none.
 #[export]
 pub(crate) extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
-    // SAFETY: The handler has disabled preemption, and uses the result before it enables it.
-    match unsafe { ops::find(ip) } {
-        Some(ops) => ops.top_for_handler(),
+    // SAFETY: The shell has disabled preemption, and uses nothing of the result after it has enabled
+    // it again.
+    match unsafe { func_stacks::find(ip) } {
+        Some(stack) => stack.top_for_handler(),
         None => ptr::null_mut(),
     }
 }
@@ -78,7 +79,7 @@ pub(crate) unsafe extern "C" fn klp_handler_choose(
         return ptr::null_mut();
     };
 
-    // INVARIANT: By the safety contract of this function.
+    // INVARIANT: `top` was reachable since preemption was disabled, as the caller promises.
     match choice::choose(Seen(top), PatchState::from_raw(patch_state)) {
         Some(Seen(version)) => version.as_ptr(),
         None => ptr::null_mut(),

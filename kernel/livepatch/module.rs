@@ -3,20 +3,36 @@
 //! Modules that come and go while patches for them are there.
 
 use crate::{
-    model::protocol,
-    ops::Ops,
-    patch::Patch,
-    registry::{
+    func_stacks::FuncStacks,
+    model::protocol::{
         self,
-        Registry,
+        ModuleOps, //
+    },
+    operations::{
+        self,
         Removal, //
     },
+    patch::{
+        ModuleId,
+        Patch,
+        PatchId, //
+    },
+    publish::Retired,
+    reaper,
+    registry::{
+        self,
+        Registry, //
+    },
+    shim,
+    stack_check::{
+        self,
+        Ranges, //
+    },
     transition::{
-        ModulePart,
+        self,
         Running, //
     },
 };
-use core::ptr;
 use kernel::{
     bindings,
     prelude::*,
@@ -33,8 +49,9 @@ use kernel::{
 ///
 /// `module` must stay valid for `'a`.
 unsafe fn name_of<'a>(module: *mut bindings::module) -> &'a CStr {
-    // SAFETY: By the contract of this function; the name is a string.
-    unsafe { CStr::from_char_ptr(ptr::addr_of!((*module).name).cast()) }
+    // SAFETY: The module stays for `'a`, as the caller promises, and the loader has made sure that
+    // its name ends within the array.
+    unsafe { CStr::from_char_ptr((&raw const (*module).name).cast()) }
 }
 
 /// Tells patches whether they may touch the module. Under `klp_mutex`.
@@ -43,7 +60,7 @@ unsafe fn name_of<'a>(module: *mut bindings::module) -> &'a CStr {
 ///
 /// `module` must be valid.
 unsafe fn set_alive(module: *mut bindings::module, alive: bool) {
-    // SAFETY: By the contract of this function.
+    // SAFETY: The module is valid, as the caller promises. Who reads the field may not have the lock.
     unsafe { atomic_store(&raw mut (*module).klp_alive, alive, Relaxed) };
 }
 
@@ -56,7 +73,7 @@ unsafe fn set_alive(module: *mut bindings::module, alive: bool) {
 /// For the module loader: `module` must be valid and in the state MODULE_STATE_COMING.
 #[export]
 pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module) -> c_int {
-    // SAFETY: By the contract of this function.
+    // SAFETY: The loader keeps the module valid during the call.
     let (state, name) = unsafe { ((*module).state, name_of(module)) };
 
     if warn_on!(state != bindings::module_state_MODULE_STATE_COMING) {
@@ -70,15 +87,15 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
     let mut registry = registry::lock();
 
     // The module has to know this, patch or not: we cannot tell which one a later patch is for.
-    // SAFETY: By the contract of this function.
+    // SAFETY: The loader keeps the module valid during the call.
     unsafe { set_alive(module, true) };
 
-    match registry.apply_to_module(name) {
+    match apply_all(&mut registry, name) {
         Ok(()) => 0,
-        Err((at, error)) => {
-            // SAFETY: By the contract of this function.
+        Err(Refused { patch, error }) => {
+            // SAFETY: The loader keeps the module valid during the call.
             unsafe { set_alive(module, false) };
-            registry.revert_from_module(name, at);
+            revert_until(&mut registry, name, Some(patch));
             error.to_errno()
         }
     }
@@ -91,8 +108,9 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
 /// For the module loader: `module` must be valid.
 #[export]
 pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) {
-    // SAFETY: By the contract of this function.
-    let (state, name) = unsafe { ((*module).state, name_of(module)) };
+    // SAFETY: The loader keeps the module valid during the call.
+    let (state, name, is_livepatch) =
+        unsafe { ((*module).state, name_of(module), (*module).klp) };
 
     if warn_on!(
         state != bindings::module_state_MODULE_STATE_GOING
@@ -103,14 +121,13 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
 
     let mut registry = registry::lock();
 
-    // SAFETY: By the contract of this function.
+    // SAFETY: The loader keeps the module valid during the call.
     unsafe { set_alive(module, false) };
-    registry.revert_from_module(name, usize::MAX);
+    revert_until(&mut registry, name, None);
     drop(registry);
 
-    // SAFETY: By the contract of this function.
-    if unsafe { (*module).klp } {
-        remove_patch_of(module);
+    if is_livepatch {
+        remove_patch_of(ModuleId::of(module));
     }
 }
 
@@ -118,152 +135,214 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
 ///
 /// An enabled patch keeps its module loaded. But the loader does not wait for anybody when the init
 /// function of the module fails, or when the removal is forced (`rmmod -f`).
-fn remove_patch_of(module: *mut bindings::module) {
+fn remove_patch_of(module: ModuleId) {
     const LONGEST_PAUSE_MS: u32 = 1000;
 
     let mut told = false;
     let mut pause_ms = 1;
 
     loop {
-        let removal = registry::lock().remove_patch_of(module, &mut told);
-
-        match removal {
+        match operations::remove_patch_of(module, &mut told) {
             Removal::Done => return,
-            Removal::Release(patch) => patch.release(),
+            Removal::Release(patch) => reaper::release(patch),
             Removal::Wait => {
-                // SAFETY: May sleep.
-                unsafe { bindings::msleep(pause_ms) };
+                shim::msleep(pause_ms);
                 pause_ms = LONGEST_PAUSE_MS.min(2 * pause_ms);
             }
         }
     }
 }
 
-impl Registry {
-    /// Applies all patches to the module `name`, which is coming.
-    ///
-    /// Fails with the position of the patch that is to blame, of which nothing remains.
-    fn apply_to_module(&mut self, name: &CStr) -> Result<(), (usize, Error)> {
-        let Registry {
-            patches,
-            ops,
-            transition,
-            ..
-        } = self;
+/// Which patch could not be applied to a module, and why.
+struct Refused {
+    patch: PatchId,
+    error: Error,
+}
 
-        for (at, patch) in patches.iter_mut().enumerate() {
-            if patch.object_for(name).is_none() {
-                continue;
+/// Applies all patches to the module `name`, which is coming. Nothing remains of the one that is to
+/// blame for a failure.
+fn apply_all(registry: &mut Registry, name: &CStr) -> Result<(), Refused> {
+    let Registry {
+        enabled,
+        func_stacks,
+        transition,
+        ..
+    } = registry;
+
+    for patch in enabled.iter_mut() {
+        if patch.object_for(name).is_none() {
+            continue;
+        }
+        let mut part = PatchedModule::new(patch, name, func_stacks, transition);
+
+        part.come().map_err(|error| {
+            pr_warn!(
+                "patch '{}' failed for module '{}', refusing to load module '{}'\n",
+                &*patch.name,
+                name,
+                name
+            );
+            Refused {
+                patch: patch.id,
+                error,
             }
-            let running = transition
-                .as_ref()
-                .filter(|running| running.patch == patch.id);
+        })?;
+    }
+    Ok(())
+}
 
-            apply_one(patch, name, ops, running).map_err(|error| {
-                pr_warn!(
-                    "patch '{}' failed for module '{}', refusing to load module '{}'\n",
-                    &*patch.name,
-                    name,
-                    name
-                );
-                (at, error)
+/// Takes the patches off the module `name`, which is loaded no longer: those before the patch
+/// `until`, or all.
+fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>) {
+    let Registry {
+        enabled,
+        registered,
+        func_stacks,
+        transition,
+        ..
+    } = registry;
+
+    for patch in registered {
+        patch.unload_module(name);
+    }
+    for patch in enabled
+        .iter_mut()
+        .take_while(|patch| Some(patch.id) != until)
+    {
+        if patch
+            .object_for(name)
+            .is_some_and(|object| object.is_loaded())
+        {
+            PatchedModule::new(patch, name, func_stacks, transition).go();
+        }
+    }
+}
+
+/// The functions of one module, of a patch that may be in transition.
+struct PatchedModule<'a> {
+    patch: &'a mut Patch,
+    module: &'a CStr,
+    func_stacks: &'a mut FuncStacks,
+    /// The transition of the patch.
+    running: Option<&'a Running>,
+    retired: Option<Retired<Ranges>>,
+}
+
+impl<'a> PatchedModule<'a> {
+    fn new(
+        patch: &'a mut Patch,
+        module: &'a CStr,
+        func_stacks: &'a mut FuncStacks,
+        transition: &'a Option<Running>,
+    ) -> Self {
+        let running = transition.as_ref();
+
+        PatchedModule {
+            running: running.filter(|running| running.patch == patch.id),
+            patch,
+            module,
+            func_stacks,
+            retired: None,
+        }
+    }
+
+    /// Applies the patch to the module, which is coming.
+    fn come(&mut self) -> Result {
+        self.patch.load_module(self.module).inspect_err(|error| {
+            pr_warn!(
+                "failed to initialize patch '{}' for module '{}' ({})\n",
+                &*self.patch.name,
+                self.module,
+                error.to_errno()
+            );
+        })?;
+
+        pr_notice!(
+            "applying patch '{}' to loading module '{}'\n",
+            &*self.patch.name,
+            self.module
+        );
+        self.apply_loaded()
+            .inspect_err(|_| self.patch.unload_module(self.module))
+    }
+
+    fn apply_loaded(&mut self) -> Result {
+        if let Some(object) = self.patch.object_for(self.module) {
+            object.pre_patch().inspect_err(|_| {
+                pr_warn!("pre-patch callback failed for object '{}'\n", self.module);
             })?;
+        }
+
+        let applied = protocol::coming(self);
+
+        let Some(object) = self.patch.object_for(self.module) else {
+            return applied;
+        };
+        match applied {
+            Ok(()) if self.running.is_none() => object.post_patch(),
+            Ok(()) => {}
+            Err(error) => {
+                pr_warn!(
+                    "failed to apply patch '{}' to module '{}' ({})\n",
+                    &*self.patch.name,
+                    self.module,
+                    error.to_errno()
+                );
+                object.post_unpatch();
+            }
+        }
+        applied
+    }
+
+    /// Takes the patch off the module, which is going.
+    fn go(&mut self) {
+        if let (Some(object), None) = (self.patch.object_for(self.module), self.running) {
+            object.pre_unpatch();
+        }
+        pr_notice!(
+            "reverting patch '{}' on unloading module '{}'\n",
+            &*self.patch.name,
+            self.module
+        );
+        protocol::going(self);
+
+        if let Some(object) = self.patch.object_for(self.module) {
+            object.post_unpatch();
+        }
+        self.patch.unload_module(self.module);
+    }
+}
+
+impl ModuleOps for PatchedModule<'_> {
+    type Error = Error;
+
+    fn apply(&mut self) -> Result {
+        match self.patch.object_for_mut(self.module) {
+            Some(object) => object.apply(self.func_stacks),
+            None => Ok(()),
+        }
+    }
+
+    fn revert(&mut self) {
+        if let Some(object) = self.patch.object_for_mut(self.module) {
+            object.revert(self.func_stacks);
+        }
+    }
+
+    fn refresh_ranges(&mut self) -> Result {
+        if let Some(running) = self.running {
+            let ranges = Ranges::collect(self.patch, self.func_stacks, running.target)?;
+
+            self.retired = Some(stack_check::publish(Some(ranges)));
         }
         Ok(())
     }
 
-    /// Takes the first `limit` patches off the module `name`, which is loaded no longer.
-    fn revert_from_module(&mut self, name: &CStr, limit: usize) {
-        let Registry {
-            patches,
-            idle,
-            ops,
-            transition,
-            ..
-        } = self;
-
-        for patch in idle {
-            patch.unload_module(name);
-        }
-        for patch in patches.iter_mut().take(limit) {
-            let Some(object) = patch.object_for(name).filter(|object| object.is_loaded()) else {
-                continue;
-            };
-            let running = transition
-                .as_ref()
-                .filter(|running| running.patch == patch.id);
-
-            if running.is_none() {
-                object.pre_unpatch();
-            }
-            pr_notice!(
-                "reverting patch '{}' on unloading module '{}'\n",
-                &*patch.name,
-                name
-            );
-            protocol::going(&mut ModulePart::new(patch, name, ops, running));
-
-            if let Some(object) = patch.object_for(name) {
-                object.post_unpatch();
-            }
-            patch.unload_module(name);
-        }
-    }
-}
-
-/// Applies one patch to the module `name`. `running` is the transition if it is the patch's own.
-fn apply_one(patch: &mut Patch, name: &CStr, ops: &mut Ops, running: Option<&Running>) -> Result {
-    patch.load_module(name).inspect_err(|error| {
-        pr_warn!(
-            "failed to initialize patch '{}' for module '{}' ({})\n",
-            &*patch.name,
-            name,
-            error.to_errno()
-        );
-    })?;
-
-    pr_notice!(
-        "applying patch '{}' to loading module '{}'\n",
-        &*patch.name,
-        name
-    );
-
-    let applied = apply_loaded(patch, name, ops, running);
-    if applied.is_err() {
-        patch.unload_module(name);
-    }
-    applied
-}
-
-fn apply_loaded(
-    patch: &mut Patch,
-    name: &CStr,
-    ops: &mut Ops,
-    running: Option<&Running>,
-) -> Result {
-    if let Some(object) = patch.object_for(name) {
-        object.pre_patch().inspect_err(|_| {
-            pr_warn!("pre-patch callback failed for object '{}'\n", name);
-        })?;
+    fn synchronize(&mut self) {
+        transition::synchronize(self.retired.take(), self.func_stacks);
     }
 
-    let applied = protocol::coming(&mut ModulePart::new(patch, name, ops, running));
-
-    let Some(object) = patch.object_for(name) else {
-        return applied;
-    };
-    match applied {
-        Ok(()) if running.is_none() => object.post_patch(),
-        Ok(()) => {}
-        Err(error) => {
-            pr_warn!(
-                "failed to apply patch '{}' to module '{}' ({})\n",
-                &*patch.name,
-                name,
-                error.to_errno()
-            );
-            object.post_unpatch();
-        }
+    fn synchronize_tasks(&mut self) {
+        shim::synchronize_tasks();
     }
-    applied
 }

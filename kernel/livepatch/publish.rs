@@ -6,9 +6,9 @@
 //! not watching (entry code, the idle loop). They have preemption disabled; a writer waits for
 //! them by scheduling on every CPU.
 
+use crate::shim;
 use core::ptr;
 use kernel::{
-    bindings,
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -35,10 +35,9 @@ pub(crate) fn synchronize() -> Synchronized {
     let number = SYNCHRONIZATIONS.load(Relaxed).wrapping_add(1);
     SYNCHRONIZATIONS.store(number, Relaxed);
 
-    // SAFETY: The caller may sleep and holds `klp_mutex`.
-    unsafe { bindings::klp_shim_synchronize() };
+    shim::synchronize();
 
-    // INVARIANT: The call is over.
+    // INVARIANT: The call with this number has returned.
     Synchronized(number)
 }
 
@@ -53,7 +52,8 @@ pub(crate) struct Retired<T> {
     after: u64,
 }
 
-// SAFETY: The value is owned, so it can be sent if its type can.
+// SAFETY: The pointer is the only one that frees the value, so this owns it as a `KBox` would, and
+// can be sent if the type can.
 unsafe impl<T: Send> Send for Retired<T> {}
 
 impl<T> Retired<T> {
@@ -66,8 +66,9 @@ impl<T> Retired<T> {
         if warn_on!(proof.0 <= self.after) {
             return;
         }
-        // SAFETY: The pointer comes from `KBox::into_raw` by way of `Published::replace`, which
-        // has given up the only other copy of it. All readers that could have seen it are done.
+        // SAFETY: The pointer comes from `KBox::into_raw`: `Published::replace` makes this of what an
+        // earlier call of it has published, and keeps no copy. Readers that could have seen it have
+        // finished, as the synchronization that `proof` stands for began later.
         drop(unsafe { KBox::from_raw(self.value) });
     }
 }
@@ -114,8 +115,9 @@ impl<T> Published<T> {
         // ORDERING: An address dependency orders the reads of the value after this one, as with
         // `READ_ONCE()` in `rcu_dereference()`. Pairs with `PublishThenRead` in
         // `Published::replace`.
-        // SAFETY: The place is valid and aligned, and only changed by atomic stores. What it
-        // points to is freed only after `synchronize`, which the caller holds up.
+        // SAFETY: The place is valid and aligned, and only changed by atomic stores. What it points
+        // to came from a `KBox`, and is freed only by `Retired::free`, after a `synchronize` that
+        // waits for this reader as preemption is disabled, or that needs `klp_mutex`.
         unsafe { ptr::read_volatile(self.0.as_ptr()).as_ref() }
     }
 }

@@ -3,13 +3,29 @@
 //! Messages. Their text and order are interface: scripts compare the kernel log.
 
 use crate::{
+    func_stacks::AttachError,
     model::phase::PatchState,
-    ops::AttachError, //
+    shim::{
+        self,
+        DebugMessage, //
+    },
 };
-use kernel::{
-    bindings,
-    prelude::*, //
-};
+use kernel::prelude::*;
+
+/// Warns, with a backtrace, the first time that the condition holds; whether it holds.
+macro_rules! warn_on_once {
+    ($condition:expr) => {{
+        static WARNED: kernel::sync::atomic::AtomicFlag =
+            kernel::sync::atomic::AtomicFlag::new(false);
+        let holds: bool = $condition;
+
+        if holds && !WARNED.xchg(true, kernel::sync::atomic::Relaxed) {
+            kernel::warn_on!(holds);
+        }
+        holds
+    }};
+}
+pub(crate) use warn_on_once;
 
 fn direction(target: PatchState) -> &'static str {
     match target {
@@ -19,8 +35,9 @@ fn direction(target: PatchState) -> &'static str {
 }
 
 pub(crate) fn initializing(patch: &CStr, target: PatchState) {
-    // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_init_transition(patch.as_char_ptr(), target == PatchState::Patched) };
+    let patching = target == PatchState::Patched;
+
+    shim::debug(patch, DebugMessage::Initializing { patching });
 }
 
 pub(crate) fn starting(patch: &CStr, target: PatchState) {
@@ -28,8 +45,9 @@ pub(crate) fn starting(patch: &CStr, target: PatchState) {
 }
 
 pub(crate) fn completing(patch: &CStr, target: PatchState) {
-    // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_complete_transition(patch.as_char_ptr(), target == PatchState::Patched) };
+    let patching = target == PatchState::Patched;
+
+    shim::debug(patch, DebugMessage::Completing { patching });
 }
 
 pub(crate) fn complete(patch: &CStr, target: PatchState) {
@@ -37,14 +55,15 @@ pub(crate) fn complete(patch: &CStr, target: PatchState) {
 }
 
 pub(crate) fn canceling(patch: &CStr) {
-    // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_cancel_transition(patch.as_char_ptr()) };
+    pr_warn!("failed to enable patch '{}'\n", patch);
+    shim::debug(patch, DebugMessage::Canceling);
 }
 
-/// The transition towards `target` turns round.
+/// The transition towards `target` is being reversed.
 pub(crate) fn reversing(patch: &CStr, target: PatchState) {
-    // SAFETY: `patch` is a valid string.
-    unsafe { bindings::klp_reverse_transition(patch.as_char_ptr(), target == PatchState::Patched) };
+    let was_patching = target == PatchState::Patched;
+
+    shim::debug(patch, DebugMessage::Reversing { was_patching });
 }
 
 /// A batch of functions could not be attached; `func` is the one to blame, if it is one's fault.

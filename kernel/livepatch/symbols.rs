@@ -72,7 +72,8 @@ pub(crate) fn search(wanted: &mut [Wanted<'_>]) -> Result {
             by_object.push(symbol, GFP_KERNEL)?;
             continue;
         }
-        // SAFETY: `offer` gets the search that it expects, for the time of this call.
+        // SAFETY: `offer` gets a pointer to a `Search`, borrowed exclusively for the time of the call,
+        // and the name is a string.
         unsafe {
             bindings::kallsyms_on_each_match_symbol(
                 Some(offer),
@@ -87,7 +88,8 @@ pub(crate) fn search(wanted: &mut [Wanted<'_>]) -> Result {
         let Some(object) = group.first().and_then(|symbol| symbol.object) else {
             continue;
         };
-        // SAFETY: `offer_by_name` gets the slice that it expects, for the time of this call.
+        // SAFETY: `offer_by_name` gets a pointer to a slice that is sorted by name, borrowed
+        // exclusively for the time of the call, and the name of the object is a string.
         unsafe {
             bindings::module_kallsyms_on_each_symbol(
                 object.as_char_ptr(),
@@ -103,7 +105,7 @@ pub(crate) fn search(wanted: &mut [Wanted<'_>]) -> Result {
 ///
 /// `data` must point to a [`Search`] that nobody else uses.
 unsafe extern "C" fn offer(data: *mut c_void, addr: usize) -> c_int {
-    // SAFETY: By the contract of this function.
+    // SAFETY: `data` points to a `Search` that nobody else uses, as promised.
     let search = unsafe { &mut *data.cast::<Search>() };
 
     search.offer(addr);
@@ -115,7 +117,8 @@ unsafe extern "C" fn offer(data: *mut c_void, addr: usize) -> c_int {
 /// `data` must point to a `&mut [&mut Wanted<'_>]`, sorted by name, that nobody else uses; `name`
 /// must be a valid string.
 unsafe extern "C" fn offer_by_name(data: *mut c_void, name: *const c_char, addr: usize) -> c_int {
-    // SAFETY: By the contract of this function.
+    // SAFETY: `data` points to such a slice that nobody else uses, and `name` is a string, as
+    // promised.
     let (wanted, name) = unsafe {
         (
             &mut *data.cast::<&mut [&mut Wanted<'_>]>(),
@@ -137,7 +140,7 @@ unsafe extern "C" fn offer_by_name(data: *mut c_void, name: *const c_char, addr:
 pub(crate) fn size_of(addr: usize) -> Option<usize> {
     let mut size = 0;
 
-    // SAFETY: `size` outlives the call; a null offset is not written.
+    // SAFETY: `size` is this function's own and outlives the call; a null offset is not written to.
     let known = unsafe {
         bindings::kallsyms_lookup_size_offset(addr, &raw mut size, core::ptr::null_mut())
     };

@@ -20,7 +20,11 @@ pub(crate) enum Registration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Register,
+    /// By `klp_enable_patch()`.
     Enable,
+    /// By `1` to the attribute `enabled`, which only knows patches that are there.
+    EnableBySysfs,
+    /// By `klp_disable_patch()`, or by `0` to the attribute `enabled`.
     Disable,
     Unregister,
 }
@@ -72,19 +76,22 @@ pub(crate) fn decide(operation: Operation, patch: Option<Known>) -> Result<Decis
         return match operation {
             Operation::Register => Ok(Decision::Admit(Registration::Registered)),
             Operation::Enable => Ok(Decision::Admit(Registration::OneShot)),
-            Operation::Disable | Operation::Unregister => Err(Refusal::Unknown),
+            Operation::EnableBySysfs | Operation::Disable | Operation::Unregister => {
+                Err(Refusal::Unknown)
+            }
         };
     };
 
     match (operation, patch.phase, patch.registration) {
         (Operation::Register, ..) => Err(Refusal::Exists),
 
-        (Operation::Enable, Phase::Enabling | Phase::Enabled, _) => Err(Refusal::Already),
-        (Operation::Enable, Phase::Disabling, _) => Ok(Decision::Reverse),
-        // This one is on its way out.
-        (Operation::Enable, Phase::Disabled, Registration::OneShot) => Err(Refusal::Unknown),
-        (Operation::Enable, Phase::Disabled, _) if patch.other_running => Err(Refusal::Busy),
-        (Operation::Enable, Phase::Disabled, _) => Ok(Decision::Start(PatchState::Patched)),
+        // To the function, a one-shot patch is a new one each time: it has the name of the old one.
+        (Operation::Enable, Phase::Enabling | Phase::Enabled, Registration::OneShot) => {
+            Err(Refusal::Exists)
+        }
+        (Operation::Enable | Operation::EnableBySysfs, phase, registration) => {
+            decide_enable(phase, registration, patch.other_running)
+        }
 
         (Operation::Disable, Phase::Disabling | Phase::Disabled, _) => Err(Refusal::Already),
         (Operation::Disable, Phase::Enabling, _) => Ok(Decision::Reverse),
@@ -96,5 +103,20 @@ pub(crate) fn decide(operation: Operation, patch: Option<Known>) -> Result<Decis
         (Operation::Unregister, _, Registration::OneShot) => Err(Refusal::Unknown),
         (Operation::Unregister, Phase::Disabled, _) => Ok(Decision::Forget),
         (Operation::Unregister, ..) => Err(Refusal::InUse),
+    }
+}
+
+fn decide_enable(
+    phase: Phase,
+    registration: Registration,
+    other_running: bool,
+) -> Result<Decision, Refusal> {
+    match (phase, registration) {
+        (Phase::Enabling | Phase::Enabled, _) => Err(Refusal::Already),
+        (Phase::Disabling, _) => Ok(Decision::Reverse),
+        // This one is on its way out.
+        (Phase::Disabled, Registration::OneShot) => Err(Refusal::Unknown),
+        (Phase::Disabled, _) if other_running => Err(Refusal::Busy),
+        (Phase::Disabled, _) => Ok(Decision::Start(PatchState::Patched)),
     }
 }

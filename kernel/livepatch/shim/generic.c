@@ -10,6 +10,7 @@
 #include <linux/livepatch.h>
 #include <linux/module.h>
 #include <linux/moduleloader.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
@@ -72,20 +73,36 @@ void klp_shim_module_put(struct module *mod)
 	module_put(mod);
 }
 
+static void klp_reap_work_fn(struct work_struct *work)
+{
+	klp_rust_reap();
+}
+static DECLARE_WORK(klp_reap_work, klp_reap_work_fn);
+
+/*
+ * The end of a patch that may have been disabled by a write to sysfs: the one
+ * who waits for that write cannot be the writer.
+ */
+void klp_shim_reap(void)
+{
+	queue_work(system_long_wq, &klp_reap_work);
+}
+
 static void klp_sync(struct work_struct *work)
 {
 }
 static DEFINE_PER_CPU(struct work_struct, klp_sync_work);
+static DEFINE_MUTEX(klp_sync_mutex);
 
 /*
  * Waits until every CPU has passed through the scheduler: schedule_on_each_cpu()
- * without its only way to fail, the allocation of the work items. Under
- * klp_mutex, which keeps the work items of two callers apart.
+ * without its only way to fail, the allocation of the work items.
  */
 void klp_shim_synchronize(void)
 {
 	unsigned int cpu;
 
+	guard(mutex)(&klp_sync_mutex);
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		struct work_struct *work = per_cpu_ptr(&klp_sync_work, cpu);

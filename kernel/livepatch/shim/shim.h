@@ -70,7 +70,7 @@ void klp_shim_shadow_free_rcu(struct klp_shadow *shadow);
 void klp_shim_shadow_duplicate(const struct klp_shadow_key *key);
 void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 
-/* handler.c: attaching the one handler. All may sleep, under klp_mutex. */
+/* handler.c: attaching the one handler. All may sleep. */
 int klp_shim_filter_set(unsigned long *ips, unsigned int count);
 int klp_shim_filter_add(unsigned long *ips, unsigned int count);
 int klp_shim_filter_remove(unsigned long *ips, unsigned int count);
@@ -92,7 +92,7 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
  * tasks.c: walking the tasks. @fn must not sleep: tasklist_lock is held for
  * reading, or for exiting tasks the RCU read lock.
  */
-void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
+void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
 			void *data);
 bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task, void *data),
 				 void *data);
@@ -109,6 +109,7 @@ int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 /* generic.c */
 void klp_shim_sched_hook(bool enable);
 void klp_shim_retry_in(unsigned int msecs);
+void klp_shim_reap(void);
 struct module *klp_shim_find_module(const char *name);
 bool klp_shim_module_get(struct module *mod);
 void klp_shim_module_put(struct module *mod);
@@ -119,6 +120,7 @@ void klp_shim_synchronize_tasks(void);
 void klp_rust_init_early(void);
 int klp_rust_init(void);
 void klp_rust_retry(void);
+void klp_rust_reap(void);
 
 /*
  * report.c: messages that administrators switch on by dynamic debug, which can

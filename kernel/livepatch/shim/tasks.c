@@ -85,7 +85,8 @@ void klp_exit_finish(void)
 			if (READ_ONCE((task)->__state) == TASK_DEAD) {	\
 			} else
 
-void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
+/* What @fn returns is for klp_shim_each_task_in_batches(). */
+void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
 			void *data)
 {
 	struct task_struct *g, *task;

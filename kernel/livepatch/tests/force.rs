@@ -81,10 +81,10 @@ mod tests {
         check_eq!(sleeper.wake(), 1);
         check_eq!(patch.references(), 1);
 
-        // It can be used again, and holds its module for that by a second reference.
+        // It can be used again, and needs no other reference for that.
         patch.enable_and_settle(&scene.sysfs)?;
         check_eq!(one(), 1);
-        check_eq!(patch.references(), 2);
+        check_eq!(patch.references(), 1);
         patch.disable_and_settle(&scene.sysfs)?;
         check_eq!(one(), 0);
         check_eq!(patch.references(), 1);

@@ -175,9 +175,9 @@ struct Stack {
 
 /// The state of the core, of sysfs, of the modules, of the tasks and of the functions.
 pub(super) struct Snapshot {
-    patches: KVec<(PatchId, Phase)>,
-    idle: KVec<(PatchId, Phase)>,
-    leaving: usize,
+    enabled: KVec<(PatchId, Phase)>,
+    registered: KVec<(PatchId, Phase)>,
+    removing: usize,
     in_transition: bool,
     stacks: KVec<Stack>,
     shared: usize,
@@ -206,7 +206,7 @@ impl Snapshot {
 
         let registry = registry::lock();
         let mut stacks = KVec::new();
-        for (ip, attached, replacements) in registry.ops.in_use() {
+        for (ip, attached, replacements) in registry.func_stacks.in_use() {
             let mut versions = KVec::new();
             for version in replacements {
                 versions.push(version, GFP_KERNEL)?;
@@ -221,12 +221,12 @@ impl Snapshot {
         let [first, second] = twins();
 
         Ok(Snapshot {
-            patches: list(&registry.patches)?,
-            idle: list(&registry.idle)?,
-            leaving: registry.leaving(),
+            enabled: list(&registry.enabled)?,
+            registered: list(&registry.registered)?,
+            removing: registry.removing(),
             in_transition: registry.transition.is_some(),
             stacks,
-            shared: registry.ops.shared(),
+            shared: registry.func_stacks.shared(),
             sysfs: entries,
             references: core::array::from_fn(|nr| {
                 // SAFETY: There is a module of that number.
@@ -241,7 +241,7 @@ impl Snapshot {
 
     /// Whether there are no patches.
     pub(super) fn is_unused(&self) -> bool {
-        self.patches.is_empty() && self.idle.is_empty() && self.is_settled()
+        self.enabled.is_empty() && self.registered.is_empty() && self.is_settled()
     }
 
     /// Whether there is no transition.
@@ -251,9 +251,9 @@ impl Snapshot {
 
     fn differences(&self, other: &Self) -> [(&'static str, bool); 11] {
         [
-            ("enabled patches", *self.patches != *other.patches),
-            ("registered patches", *self.idle != *other.idle),
-            ("patches on their way out", self.leaving != other.leaving),
+            ("enabled patches", *self.enabled != *other.enabled),
+            ("registered patches", *self.registered != *other.registered),
+            ("patches on their way out", self.removing != other.removing),
             ("transition", self.in_transition != other.in_transition),
             ("stacks of versions", *self.stacks != *other.stacks),
             ("call sites in the filter", self.shared != other.shared),

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The stacks of versions, one per patched function, and how the handler finds them.
+//!
+//! The handler finds the stack of a function by the address of the call site, in a hash table that
+//! is replaced as a whole when functions are patched for the first time.
+
+mod attach;
+mod version;
+
+pub(crate) use self::{
+    attach::AttachError,
+    version::{
+        FuncStack,
+        Version, //
+    }, //
+};
+
+use self::attach::{
+    push_reserved,
+    Attachment, //
+};
+use crate::{
+    fault::{
+        self,
+        Point, //
+    },
+    model::ip_table::{
+        self,
+        Slot, //
+    },
+    publish::{
+        Published,
+        Retired,
+        Synchronized, //
+    },
+};
+use core::mem;
+use kernel::{
+    alloc::AllocError,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What the handler searches.
+struct Table {
+    slots: KVVec<Slot<Arc<FuncStack>>>,
+}
+
+static TABLE: Published<Table> = Published::empty();
+
+/// Finds the stack for the call site `ip`.
+///
+/// # Safety
+///
+/// As for [`Published::read`]: preemption must stay disabled while the result is used.
+#[inline(always)]
+pub(crate) unsafe fn find<'a>(ip: usize) -> Option<&'a FuncStack> {
+    // SAFETY: Preemption stays disabled while the result is used, as the caller promises, and hence
+    // while the table is.
+    let table = unsafe { TABLE.read() }?;
+
+    // `&**` and not `as_ref()` or `clone()`: the reference count is not touched.
+    ip_table::find(&table.slots, ip).map(|stack| &**stack)
+}
+
+/// A version to apply or to take off, and the call site of the function that it is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) ip: usize,
+    pub(crate) version: &'a Version,
+}
+
+/// All stacks. Guarded by `klp_mutex` as a part of the registry.
+///
+/// # Invariants
+///
+/// `attachment` has room for all of `stacks`, and `retired` for one table more if there are any.
+pub(crate) struct FuncStacks {
+    /// Sorted by call site.
+    stacks: KVVec<Arc<FuncStack>>,
+    /// Tables that were replaced and that the handler may still be reading.
+    retired: KVVec<Retired<Table>>,
+    attachment: Attachment,
+}
+
+impl FuncStacks {
+    pub(crate) const fn new() -> Self {
+        FuncStacks {
+            stacks: KVVec::new(),
+            retired: KVVec::new(),
+            attachment: Attachment::new(),
+        }
+    }
+
+    /// Finds the stack of the function with the call site `ip`.
+    ///
+    /// The borrow proves that `klp_mutex` is held while the stack is looked at.
+    pub(crate) fn get(&self, ip: usize) -> Option<&FuncStack> {
+        find_in(&self.stacks, ip)
+    }
+
+    /// Applies all of `sites`, or none. May sleep.
+    ///
+    /// The versions are visible to the handler when this returns.
+    ///
+    /// # Safety
+    ///
+    /// No version may be on a stack. Each must stay allocated, at its address, until it was taken
+    /// off by [`FuncStacks::remove`] and `synchronize` was called after that.
+    pub(crate) unsafe fn apply(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
+        self.make_stacks(sites)?;
+
+        for site in sites {
+            if let Some(stack) = self.get(site.ip) {
+                // SAFETY: The version is on no stack and stays until it was taken off and
+                // `synchronize` was called, as the caller promises.
+                unsafe { stack.push(site.version) };
+            }
+        }
+
+        // The stack first and then the call site: a call that arrives finds its version.
+        self.attach(sites)
+            .inspect_err(|_| self.take_off(sites.iter().rev().copied()))
+    }
+
+    /// Takes all of `sites` off and detaches the call sites that have no version any more.
+    ///
+    /// Cannot fail. May sleep. The versions may be freed, and [`FuncStacks::collect`] called, after
+    /// `synchronize`.
+    pub(crate) fn remove<'a>(&mut self, sites: impl Iterator<Item = Site<'a>> + Clone) {
+        let FuncStacks {
+            stacks, attachment, ..
+        } = self;
+
+        // The call sites first and then the stacks: while a call can still arrive, it should find
+        // the version. One that is late finds an empty stack, which is as good as none.
+        attachment.detach(sites.clone().filter_map(|site| {
+            let stack = find_in(stacks, site.ip)?;
+            stack.is_only(site.version).then_some(&stack.call_site)
+        }));
+
+        self.take_off(sites);
+        // What remains are stacks on which the patch had two versions.
+        self.detach_unused();
+    }
+
+    /// Takes all of `sites` off their stacks. As for [`FuncStacks::remove`], except that the call
+    /// sites are detached by [`FuncStacks::detach_unused`], which has to follow.
+    pub(crate) fn take_off<'a>(&mut self, sites: impl Iterator<Item = Site<'a>>) {
+        for site in sites {
+            if let Some(stack) = self.get(site.ip) {
+                stack.remove(site.version);
+            }
+        }
+    }
+
+    /// Detaches the call sites that have no version any more. Cannot fail. May sleep.
+    pub(crate) fn detach_unused(&mut self) {
+        let empty = self.stacks.iter().filter(|stack| stack.is_empty());
+
+        self.attachment.detach(empty.map(|stack| &stack.call_site));
+    }
+
+    /// Frees what no handler can be using any more.
+    pub(crate) fn collect(&mut self, proof: &Synchronized) {
+        for table in self.retired.drain_all() {
+            table.free(proof);
+        }
+        // Stacks that are not in use are dropped from the table when it is next replaced, except
+        // when that takes no memory.
+        if !self.stacks.is_empty() && self.stacks.iter().all(|stack| stack.is_unused()) {
+            self.stacks.clear();
+            push_reserved(&mut self.retired, TABLE.replace(None));
+        }
+    }
+
+    /// Makes a stack for each call site that has none, and lets the handler find it.
+    fn make_stacks(&mut self, sites: &[Site<'_>]) -> Result<(), AllocError> {
+        fault::check(Point::MakeStacks).map_err(|_| AllocError)?;
+
+        let Some(stacks) = self.stacks_with(sites)? else {
+            return Ok(());
+        };
+        let table = Table::new(&stacks)?;
+        // INVARIANT: Room for all stacks, for this table, and for the `None` that ends it.
+        self.attachment.reserve(stacks.len())?;
+        self.retired.reserve(2, GFP_KERNEL)?;
+
+        // The old table keeps its stacks alive for handlers that still search it.
+        push_reserved(&mut self.retired, TABLE.replace(Some(table)));
+        self.stacks = stacks;
+        Ok(())
+    }
+
+    /// The stacks in use and new ones for the call sites that have none; `None` if nothing changes.
+    fn stacks_with(
+        &self,
+        sites: &[Site<'_>],
+    ) -> Result<Option<KVVec<Arc<FuncStack>>>, AllocError> {
+        let mut stacks = KVVec::with_capacity(self.stacks.len() + sites.len(), GFP_KERNEL)?;
+
+        for stack in self.stacks.iter().filter(|stack| !stack.is_unused()) {
+            stacks.push(stack.clone(), GFP_KERNEL)?;
+        }
+        let known = stacks.len();
+        for site in sites {
+            if find_in(stacks.get(..known).unwrap_or(&[]), site.ip).is_none() {
+                stacks.push(Arc::new(FuncStack::new(site.ip), GFP_KERNEL)?, GFP_KERNEL)?;
+            }
+        }
+        if stacks.len() == known && known == self.stacks.len() {
+            return Ok(None);
+        }
+        sort_and_dedup(&mut stacks, |stack| stack.ip());
+        Ok(Some(stacks))
+    }
+
+    /// Attaches the call sites that are not attached yet, or none.
+    fn attach(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
+        let FuncStacks {
+            stacks, attachment, ..
+        } = self;
+        let mut new = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
+
+        for stack in sites.iter().filter_map(|site| find_in(stacks, site.ip)) {
+            if !stack.call_site.is_attached() {
+                new.push(&stack.call_site, GFP_KERNEL)?;
+            }
+        }
+        sort_and_dedup(&mut new, |site| site.ip);
+        attachment.attach(&new)
+    }
+}
+
+fn find_in(stacks: &[Arc<FuncStack>], ip: usize) -> Option<&FuncStack> {
+    let at = stacks.binary_search_by_key(&ip, |stack| stack.ip()).ok()?;
+    stacks.get(at).map(|stack| &**stack)
+}
+
+/// Sorts by call site, and keeps one of each: a patch may name a function twice.
+fn sort_and_dedup<T>(vec: &mut KVVec<T>, ip: impl Fn(&T) -> usize) {
+    let mut last = 0;
+
+    vec.sort_unstable_by_key(&ip);
+    vec.retain(|element| {
+        let ip = ip(element);
+        mem::replace(&mut last, ip) != ip
+    });
+}
+
+impl Table {
+    fn new(stacks: &[Arc<FuncStack>]) -> Result<KBox<Self>, AllocError> {
+        let size = ip_table::slots_for(stacks.len()).ok_or(AllocError)?;
+        let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
+
+        for _ in 0..size {
+            slots.push(Slot::FREE, GFP_KERNEL)?;
+        }
+        for stack in stacks {
+            ip_table::insert(&mut slots, stack.ip(), stack.clone());
+        }
+        KBox::new(Table { slots }, GFP_KERNEL)
+    }
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+impl FuncStacks {
+    /// What the tests compare: for each stack in use the call site, whether it is attached, and the
+    /// replacements from top to bottom.
+    pub(crate) fn in_use(
+        &self,
+    ) -> impl Iterator<Item = (usize, bool, impl Iterator<Item = usize> + '_)> {
+        let in_use = self.stacks.iter().filter(|stack| !stack.is_unused());
+
+        in_use.map(|stack| (stack.ip(), stack.call_site.is_attached(), stack.new_funcs()))
+    }
+
+    /// How many call sites are in the filter of the shared `ftrace_ops`.
+    pub(crate) fn shared(&self) -> usize {
+        self.attachment.shared()
+    }
+}

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The four operations, and what ends a transition: does what `model/operation.rs` decides.
+
+use crate::{
+    descriptor::PatchDescriptor,
+    fault::{
+        self,
+        Point, //
+    },
+    kobject,
+    model::{
+        compatibility,
+        operation::{
+            self,
+            Decision,
+            Operation,
+            Refusal,
+            Registration, //
+        },
+        phase::{
+            PatchState,
+            Phase, //
+        },
+    },
+    patch::{
+        self,
+        Identity,
+        ModuleId,
+        Patch,
+        PatchId,
+        PatchModule, //
+    },
+    reaper,
+    registry::{
+        self,
+        Guard,
+        Registry, //
+    },
+    state::{
+        self,
+        Declared, //
+    },
+    transition::{
+        self,
+        HAVE_RELIABLE_STACK, //
+    },
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// Creates /sys/kernel/livepatch. Before that, no patch is taken. May sleep.
+pub(crate) fn init_sysfs() -> Result {
+    let root = kobject::create_in_sys_kernel(c"livepatch")?;
+
+    registry::lock().set_root(root);
+    Ok(())
+}
+
+/// Takes `klp_mutex` for an operation. Refuses to wait for it in a callback, which runs under it.
+fn lock(operation: &CStr) -> Result<Guard> {
+    if patch::in_callback() {
+        pr_err!("{} is not possible in a callback\n", operation);
+        return Err(EBUSY);
+    }
+    Ok(registry::lock())
+}
+
+/// Makes a patch known, without using it. May sleep.
+///
+/// # Safety
+///
+/// As for `klp_register_patch()`.
+pub(crate) unsafe fn register(descriptor: *mut bindings::klp_patch) -> Result {
+    let registry = lock(c"klp_register_patch()")?;
+    // SAFETY: The descriptor is null or valid, as promised.
+    let descriptor = unsafe { PatchDescriptor::check(descriptor) }?;
+
+    admit(registry, descriptor, Operation::Register)
+}
+
+/// Enables a patch, and makes it known for as long as it is in use if it was not. May sleep.
+///
+/// # Safety
+///
+/// As for `klp_register_patch()`.
+pub(crate) unsafe fn enable(descriptor: *mut bindings::klp_patch) -> Result {
+    let mut registry = lock(c"klp_enable_patch()")?;
+    // SAFETY: The descriptor is null or valid, as promised.
+    let descriptor = unsafe { PatchDescriptor::check(descriptor) }?;
+
+    match find(&registry, descriptor.as_ptr()) {
+        Some(id) => operate(&mut registry, id, Operation::Enable),
+        None => admit(registry, descriptor, Operation::Enable),
+    }
+}
+
+/// Disables a patch. May sleep.
+pub(crate) fn disable(descriptor: *const bindings::klp_patch) -> Result {
+    let mut registry = lock(c"klp_disable_patch()")?;
+    let id = find(&registry, descriptor).ok_or(EINVAL)?;
+
+    operate(&mut registry, id, Operation::Disable)
+}
+
+/// Forgets a registered patch. May sleep.
+pub(crate) fn unregister(descriptor: *const bindings::klp_patch) -> Result {
+    let mut registry = lock(c"klp_unregister_patch()")?;
+    let id = find(&registry, descriptor).ok_or(EINVAL)?;
+    let patch = take_unregistered(&mut registry, id)?;
+
+    drop(registry);
+    reaper::release(patch);
+    Ok(())
+}
+
+/// Acts on a write to the attribute `enabled`. May sleep.
+pub(crate) fn write_enabled(id: PatchId, enable: bool) -> Result {
+    let mut registry = lock(c"a write to enabled")?;
+    let operation = if enable {
+        Operation::EnableBySysfs
+    } else {
+        Operation::Disable
+    };
+
+    operate(&mut registry, id, operation)
+}
+
+/// Acts on a write to the attribute `force`. May sleep.
+pub(crate) fn write_force(id: PatchId, force: bool) -> Result {
+    if !force {
+        return Ok(());
+    }
+    let mut registry = lock(c"a write to force")?;
+    let (subject, transition) = registry.subject(id)?;
+
+    transition
+        .as_mut()
+        .filter(|running| running.patch == id)
+        .ok_or(EINVAL)?
+        .force(subject);
+    Ok(())
+}
+
+/// The position of a patch among the enabled ones, counted from 1; 0 if it is not enabled. May sleep.
+pub(crate) fn stack_order(id: PatchId) -> usize {
+    registry::lock().position(id).map_or(0, |at| at + 1)
+}
+
+/// Tries again to complete the transition, if there is one. May sleep.
+pub(crate) fn retry() {
+    try_complete(&mut registry::lock());
+}
+
+fn find(registry: &Registry, descriptor: *const bindings::klp_patch) -> Option<PatchId> {
+    let patch = registry.all().find(|patch| patch.is(descriptor));
+
+    patch.map(|patch| patch.id)
+}
+
+/// Asks the table what an operation on a patch that is known has to do. A refusal is reported where
+/// the errno does not say it all.
+fn decide(registry: &Registry, id: PatchId, operation: Operation) -> Result<Decision> {
+    operation::decide(operation, registry.known(id)).map_err(|refusal| match refusal {
+        Refusal::Unknown | Refusal::Already => EINVAL,
+        Refusal::Exists => {
+            report_exists(registry, id);
+            EEXIST
+        }
+        Refusal::Busy | Refusal::InUse => EBUSY,
+        Refusal::Covered => {
+            report_covered(registry, id);
+            EBUSY
+        }
+    })
+}
+
+fn report_exists(registry: &Registry, id: PatchId) {
+    if let Some(patch) = registry.all().find(|patch| patch.id == id) {
+        let state = match patch.registration {
+            Registration::OneShot => "enabled",
+            Registration::Registered => "registered",
+        };
+        pr_err!("patch '{}' is already {}\n", &*patch.name, state);
+    }
+}
+
+fn report_covered(registry: &Registry, id: PatchId) {
+    let patch = registry.enabled.iter().find(|patch| patch.id == id);
+
+    if let (Some(patch), Some(last)) = (patch, registry.enabled.last()) {
+        pr_err!(
+            "patch '{}' was enabled after '{}': disable it first\n",
+            &*last.name,
+            &*patch.name
+        );
+    }
+}
+
+/// Takes the patch of a descriptor that is not known, to register or to enable it.
+fn admit(mut registry: Guard, descriptor: PatchDescriptor, operation: Operation) -> Result {
+    let Decision::Admit(registration) =
+        operation::decide(operation, None).map_err(|_| EINVAL)?
+    else {
+        return Err(EINVAL);
+    };
+    let mut patch = read(&mut registry, descriptor, registration)?;
+
+    let admitted = match registration {
+        Registration::OneShot => prepare(&registry, &mut patch),
+        Registration::Registered => {
+            pr_notice!("registering patch '{}'\n", &*patch.name);
+            patch.load().and_then(|()| registry.add_to_sysfs(&patch))
+        }
+    };
+    let refused = match (admitted, registration) {
+        (Ok(()), Registration::OneShot) => start_enable(&mut registry, patch).err(),
+        (Ok(()), Registration::Registered) => {
+            registry.put_registered(patch);
+            None
+        }
+        (Err(error), _) => Some((error, patch)),
+    };
+    let Some((error, patch)) = refused else {
+        return Ok(());
+    };
+
+    let patch = dismiss(&mut registry, patch);
+    drop(registry);
+    reaper::release(patch);
+    Err(error)
+}
+
+/// Makes the core's copy of a descriptor, with room for it in all lists.
+fn read(
+    registry: &mut Registry,
+    descriptor: PatchDescriptor,
+    registration: Registration,
+) -> Result<Patch> {
+    let module = check_module(registry, descriptor)?;
+    check_name(registry, module.id(), descriptor.name())?;
+
+    fault::check(Point::ReadStates)?;
+    let states = state::read(descriptor)?;
+    if registration == Registration::OneShot {
+        check_states(registry, descriptor.name(), &states, descriptor.replaces())?;
+    }
+
+    fault::check(Point::HoldModule)?;
+    let hold = module.hold().ok_or(ENODEV)?;
+    registry.make_room()?;
+    let identity = Identity {
+        id: registry.next_id(),
+        registration,
+        states,
+        module,
+        hold,
+    };
+    Patch::read(descriptor, identity)
+}
+
+/// Refuses a descriptor that is not in a livepatch module, or comes too early.
+fn check_module(registry: &Registry, descriptor: PatchDescriptor) -> Result<PatchModule> {
+    let name = descriptor.name();
+
+    if !descriptor.is_livepatch_module() {
+        pr_err!("module {} is not marked as a livepatch module\n", name);
+        return Err(EINVAL);
+    }
+    if !registry.is_ready() {
+        return Err(ENODEV);
+    }
+    if !HAVE_RELIABLE_STACK {
+        pr_warn!("This architecture doesn't have support for the livepatch consistency model.\n");
+        pr_warn!("The livepatch transition may never complete.\n");
+    }
+    // SAFETY: The caller of the operation is in the module, so it is in memory. If this becomes a
+    // part of a patch, klp_module_going() removes the patch before the memory goes.
+    unsafe { PatchModule::of(descriptor) }.ok_or_else(|| {
+        pr_err!(
+            "patch '{}' comes before the init function of its module\n",
+            name
+        );
+        EINVAL
+    })
+}
+
+/// Refuses a patch of a module that has one already: both would have the same name.
+fn check_name(registry: &Registry, module: ModuleId, name: &CStr) -> Result {
+    if let Some(patch) = registry.of_module(module) {
+        decide(registry, patch.id, Operation::Register)?;
+    }
+    if registry.is_removing(module) {
+        pr_err!("patch '{}' is still being removed, or was by force\n", name);
+        return Err(EBUSY);
+    }
+    Ok(())
+}
+
+/// Refuses a patch that cannot cope with the states of those that are enabled.
+fn check_states(registry: &Registry, name: &CStr, states: &[Declared], replace: bool) -> Result {
+    fault::check(Point::CheckStates)?;
+    let new = states.iter().map(|declared| declared.state);
+
+    let compatible = registry.enabled.iter().all(|old| {
+        let old = old.states.iter().map(|declared| declared.state);
+        compatibility::is_compatible(new.clone(), old, replace)
+    });
+    if !compatible {
+        pr_err!(
+            "Livepatch patch ({}) is not compatible with the already installed livepatches.\n",
+            name
+        );
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// What precedes enabling. What was done when it fails is undone by the caller.
+fn prepare(registry: &Registry, patch: &mut Patch) -> Result {
+    patch.add_nops(&registry.enabled)?;
+    patch.load()?;
+    registry.add_to_sysfs(patch)
+}
+
+/// Puts a patch that was prepared behind the enabled ones, and starts its transition. If that fails,
+/// the patch is given back.
+fn start_enable(registry: &mut Registry, patch: Patch) -> Result<(), (Error, Patch)> {
+    let id = patch.id;
+
+    // There is room, so this does not fail.
+    registry
+        .push_enabled(patch)
+        .map_err(|patch| (ENOMEM, patch))?;
+    match start(registry, id, PatchState::Patched) {
+        Ok(()) => {
+            try_complete(registry);
+            Ok(())
+        }
+        Err(error) => registry.take_enabled(id).map_or(Ok(()), |patch| Err((error, patch))),
+    }
+}
+
+/// Enables or disables a patch that is known.
+fn operate(registry: &mut Registry, id: PatchId, operation: Operation) -> Result {
+    match decide(registry, id, operation)? {
+        Decision::Start(PatchState::Patched) => return enable_registered(registry, id),
+        Decision::Start(PatchState::Unpatched) => start(registry, id, PatchState::Unpatched)?,
+        Decision::Reverse => {
+            let (subject, transition) = registry.subject(id)?;
+            transition.as_mut().ok_or(EINVAL)?.reverse(subject)?;
+        }
+        Decision::Admit(_) | Decision::Forget => return Err(EINVAL),
+    }
+    try_complete(registry);
+    Ok(())
+}
+
+/// Enables a registered patch. If that fails, it is as before.
+fn enable_registered(registry: &mut Registry, id: PatchId) -> Result {
+    registry.make_room_to_enable()?;
+
+    let mut patch = registry.take_registered(id).ok_or(EINVAL)?;
+    let prepared = check_states(registry, &patch.name, &patch.states, patch.replaces())
+        .and_then(|()| patch.hold_module())
+        .and_then(|()| prepare(registry, &mut patch));
+    let started = match prepared {
+        Ok(()) => start_enable(registry, patch),
+        Err(error) => Err((error, patch)),
+    };
+
+    started.map_err(|(error, patch)| {
+        registry.put_registered(patch);
+        error
+    })
+}
+
+/// Starts a transition of an enabled patch.
+fn start(registry: &mut Registry, id: PatchId, target: PatchState) -> Result {
+    let (subject, transition) = registry.subject(id)?;
+
+    if transition.is_some() {
+        return Err(EBUSY);
+    }
+    *transition = Some(match target {
+        PatchState::Patched => transition::enable(subject)?,
+        PatchState::Unpatched => transition::disable(subject)?,
+    });
+    Ok(())
+}
+
+/// Tries to complete the transition, and retires the patches that are not in use any more.
+fn try_complete(registry: &mut Registry) {
+    let Some(mut running) = registry.transition.take() else {
+        return;
+    };
+    let id = running.patch;
+
+    // The patch of a transition is enabled, so there is a subject.
+    let complete = registry
+        .subject(id)
+        .is_ok_and(|(subject, _)| running.try_complete(subject));
+    if complete {
+        retire_unused(registry, id);
+    } else {
+        registry.transition = Some(running);
+    }
+}
+
+/// After the transition of the patch `id`: retires it if it was disabled, and what it has replaced.
+fn retire_unused(registry: &mut Registry, id: PatchId) {
+    let Some(patch) = registry.enabled.iter().find(|patch| patch.id == id) else {
+        return;
+    };
+    let replaces = patch.replaces();
+
+    if patch.phase() == Phase::Disabled {
+        if let Some(patch) = registry.take_enabled(id) {
+            registry.retire(patch);
+        }
+        return;
+    }
+    while let Some(old) = registry.enabled.first().map(|old| old.id) {
+        if !replaces || old == id {
+            break;
+        }
+        if let Some(old) = registry.take_enabled(old) {
+            registry.retire(old);
+        }
+    }
+}
+
+/// Undoes [`Patch::load`]. The patch has to be released without `klp_mutex` then.
+fn dismiss(registry: &mut Registry, mut patch: Patch) -> Patch {
+    // The relocations of a forced patch are still needed by whoever runs it.
+    if !patch.is_forced() {
+        patch.unload();
+    }
+    registry.begin_removal(&patch);
+    patch
+}
+
+/// Takes a registered patch out. It has to be released without `klp_mutex` then.
+fn take_unregistered(registry: &mut Registry, id: PatchId) -> Result<Patch> {
+    decide(registry, id, Operation::Unregister)?;
+
+    let patch = registry.take_registered(id).ok_or(EINVAL)?;
+    pr_notice!("unregistering patch '{}'\n", &*patch.name);
+    Ok(dismiss(registry, patch))
+}
+
+/// How far the removal of a patch is whose module goes without it.
+pub(crate) enum Removal {
+    /// There is no such patch, or no more.
+    Done,
+    /// It has to be released, without `klp_mutex`.
+    Release(Patch),
+    /// It is in use, or on its way out. To be asked again.
+    Wait,
+}
+
+/// Gets on with the removal of the patch of `module`, which is going: out of order if need be.
+///
+/// Says so, unless it was `told` already. May sleep.
+pub(crate) fn remove_patch_of(module: ModuleId, told: &mut bool) -> Removal {
+    let registry = &mut *registry::lock();
+
+    let Some(patch) = registry.of_module(module) else {
+        return if registry.is_removing(module) {
+            Removal::Wait
+        } else {
+            Removal::Done
+        };
+    };
+    if !core::mem::replace(told, true) {
+        let name = &*patch.name;
+        pr_err!("module '{name}' goes and its patch is still there: removing it\n");
+    }
+    let id = patch.id;
+    match patch.phase() {
+        // Somebody may be running its code for ever.
+        Phase::Disabled if patch.is_forced() => {}
+        Phase::Disabled => {
+            if let Ok(patch) = take_unregistered(registry, id) {
+                return Removal::Release(patch);
+            }
+        }
+        // If there is no memory for that, the next time.
+        Phase::Enabled if registry.transition.is_none() => {
+            if start(registry, id, PatchState::Unpatched).is_ok() {
+                try_complete(registry);
+            }
+        }
+        Phase::Enabling => {
+            let _ = operate(registry, id, Operation::Disable);
+        }
+        Phase::Enabled | Phase::Disabling => {}
+    }
+    Removal::Wait
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A function that a patch replaces.
+
+use super::status::FuncStatus;
+use crate::{
+    fault::{
+        self,
+        Point, //
+    },
+    func_stacks::{
+        Site,
+        Version, //
+    },
+    kobject::Kobject,
+    model::names,
+    shim,
+    symbols::{
+        self,
+        Wanted, //
+    },
+};
+use kernel::{
+    bindings,
+    prelude::*,
+    str::CString,
+    sync::aref::ARef, //
+};
+
+/// Start and size in bytes of the code of a function.
+#[derive(Clone, Copy)]
+pub(crate) struct Code {
+    pub(crate) start: usize,
+    pub(crate) size: usize,
+}
+
+/// How much is known about where a function is.
+#[derive(Clone, Copy)]
+enum Location {
+    /// Nothing: its object is not loaded.
+    Unknown,
+    Located(Code),
+    /// Also the call site, as ftrace knows it: the function was applied since it was located.
+    Attachable(Code, usize),
+}
+
+/// A function that a patch replaces.
+///
+/// Or one that it gives back: a patch that replaces other patches has a nop for each function of
+/// theirs that it does not touch itself. A nop's version runs the original function.
+pub(crate) struct Func {
+    pub(crate) name: CString,
+    pub(crate) sympos: usize,
+    version: Version,
+    location: Location,
+    directory: ARef<Kobject<FuncStatus>>,
+}
+
+impl Func {
+    /// Makes a function that is not located yet. `new_func` is the address of the replacement.
+    pub(crate) fn new(name: &CStr, sympos: usize, new_func: usize) -> Result<Self> {
+        Ok(Func {
+            name: CString::try_from(name)?,
+            sympos,
+            version: Version::new(new_func),
+            location: Location::Unknown,
+            directory: Kobject::new(FuncStatus)?,
+        })
+    }
+
+    pub(super) fn nop(name: &CStr, sympos: usize) -> Result<Self> {
+        Self::new(name, sympos, 0)
+    }
+
+    fn is_nop(&self) -> bool {
+        self.version.new_func() == 0
+    }
+
+    /// Is this the function `name` at `sympos`?
+    pub(super) fn is(&self, name: &CStr, sympos: usize) -> bool {
+        names::same_function(
+            (self.name.to_bytes(), self.sympos),
+            (name.to_bytes(), sympos),
+        )
+    }
+
+    pub(crate) fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The original function, if its object is loaded.
+    pub(crate) fn old_func(&self) -> Option<Code> {
+        match self.location {
+            Location::Unknown => None,
+            Location::Located(code) | Location::Attachable(code, _) => Some(code),
+        }
+    }
+
+    /// Where the version goes on a stack; `None` before the function was first applied.
+    pub(crate) fn site(&self) -> Option<Site<'_>> {
+        let Location::Attachable(_, ip) = self.location else {
+            return None;
+        };
+        Some(Site {
+            ip,
+            version: &self.version,
+        })
+    }
+
+    pub(super) fn is_located(&self) -> bool {
+        self.old_func().is_some()
+    }
+
+    /// What to look up for [`Func::locate`], in the object of the name `object`.
+    pub(super) fn wanted<'a>(&'a self, object: Option<&'a CStr>) -> Wanted<'a> {
+        Wanted::new(object, &self.name, self.sympos)
+    }
+
+    /// Learns where the function is. Errors are reported.
+    pub(super) fn locate(&mut self, old_func: usize) -> Result {
+        fault::check(Point::Measure)?;
+        let old_size = symbols::size_of(old_func).ok_or_else(|| {
+            pr_err!("kallsyms size lookup failed for '{}'\n", &*self.name);
+            ENOENT
+        })?;
+        let new_size = if self.is_nop() {
+            old_size
+        } else {
+            symbols::size_of(self.version.new_func()).ok_or_else(|| {
+                pr_err!(
+                    "kallsyms size lookup failed for '{}' replacement\n",
+                    &*self.name
+                );
+                ENOENT
+            })?
+        };
+        self.version.set_new_size(new_size);
+        self.location = Location::Located(Code {
+            start: old_func,
+            size: old_size,
+        });
+        Ok(())
+    }
+
+    /// Forgets where the function was: its object goes.
+    pub(super) fn forget(&mut self) {
+        self.location = Location::Unknown;
+    }
+
+    /// Asks ftrace for the call site of the located function. Errors are reported.
+    pub(super) fn find_call_site(&mut self) -> Result {
+        fault::check(Point::FindCallSite)?;
+        let code = self.old_func().ok_or(EINVAL)?;
+        let ip = shim::call_site(code.start).ok_or_else(|| {
+            pr_err!("failed to find location for function '{}'\n", &*self.name);
+            EINVAL
+        })?;
+
+        self.location = Location::Attachable(code, ip);
+        Ok(())
+    }
+
+    /// Creates the directory of the function, if it is not there yet.
+    ///
+    /// # Safety
+    ///
+    /// `parent` must be a kobject that is visible until [`Func::remove_from_sysfs`].
+    pub(super) unsafe fn add_to_sysfs(&self, parent: *mut bindings::kobject) -> Result {
+        let sympos = names::shown_sympos(self.sympos);
+
+        fault::check(Point::ShowFunc)?;
+        // SAFETY: `parent` stays visible until the directory is removed, as the caller promises.
+        unsafe { self.directory.add(parent, &self.name, Some(sympos)) }
+    }
+
+    pub(super) fn remove_from_sysfs(&self) {
+        self.directory.remove();
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Atomic replace: the nops of a patch, and how it takes those off that it replaces.
+
+use super::{
+    func::Func,
+    object::Object,
+    Patch, //
+};
+use crate::{
+    fault::{
+        self,
+        Point, //
+    },
+    func_stacks::FuncStacks,
+    model::{
+        phase::Phase,
+        replace::{
+            self,
+            Changes,
+            FuncName,
+            Replacing, //
+        },
+    },
+};
+use kernel::prelude::*;
+
+impl Changes for Patch {
+    fn objects(&self) -> impl Iterator<Item = Option<&CStr>> {
+        self.objects.iter().map(Object::name)
+    }
+
+    fn funcs(&self, object: usize) -> impl Iterator<Item = FuncName<'_>> {
+        let object = self.objects.get(object).into_iter();
+
+        object
+            .flat_map(Object::funcs)
+            .map(|func| (&*func.name, func.sympos))
+    }
+}
+
+impl Replacing for Patch {
+    type Error = Error;
+
+    fn add_object(&mut self, name: Option<&CStr>) -> Result {
+        Ok(self.objects.push(Object::for_nops(name)?, GFP_KERNEL)?)
+    }
+
+    fn add_nop(&mut self, object: usize, (name, sympos): FuncName<'_>) -> Result {
+        let object = self.objects.get_mut(object).ok_or(EINVAL)?;
+
+        object.push_nop(Func::nop(name, sympos)?)
+    }
+}
+
+impl Patch {
+    /// Adds nops for those functions of `replaced` that the patch lacks, if it replaces others.
+    ///
+    /// After an error, what was added before it stays until [`Patch::discard_nops`].
+    pub(crate) fn add_nops(&mut self, replaced: &[Patch]) -> Result {
+        let replaced = if self.replaces() { replaced } else { &[] };
+
+        replaced.iter().try_for_each(|old| {
+            fault::check(Point::AddNops)?;
+            replace::add_nops(self, old)
+        })
+    }
+
+    /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one
+    /// batch. As for [`Patch::revert`].
+    pub(crate) fn revert_replaced(&mut self, replaced: &mut [Patch], stacks: &mut FuncStacks) {
+        for old in &*replaced {
+            stacks.take_off(old.patched_sites());
+        }
+        // The nops come last: without them, a task would find the functions below.
+        let patched = self.objects.iter().filter(|object| object.is_patched());
+        stacks.take_off(patched.flat_map(Object::nop_sites));
+        stacks.detach_unused();
+
+        for old in replaced {
+            old.set_unpatched(|_| true);
+            old.objects.iter().for_each(Object::skip_post_unpatch);
+            old.set_phase(Phase::Disabled);
+            old.publish_enabled();
+        }
+        self.set_unpatched(Object::is_for_nops);
+    }
+
+    /// Frees the nops, which are on no stack any more. After `synchronize`.
+    pub(crate) fn discard_nops(&mut self) {
+        self.objects.iter_mut().for_each(Object::discard_nops);
+        self.objects.retain(|object| !object.is_for_nops());
+    }
+}

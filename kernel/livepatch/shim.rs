@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `shim/shim.h` as Rust functions: what the core needs of C and C code that only Rust calls.
+//!
+//! Most of them may sleep, and say so. To sleep where that is not allowed is a bug, and no undefined
+//! behaviour: so it is not what the SAFETY comments are about, here as in the `kernel` crate.
+
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_void,
+    prelude::*, //
+};
+
+/// Waits until every CPU has passed through the scheduler. May sleep.
+pub(crate) fn synchronize() {
+    // SAFETY: Takes no pointer, and serializes its callers by a lock of its own.
+    unsafe { bindings::klp_shim_synchronize() };
+}
+
+/// Waits until no task is preempted in an ftrace trampoline. May sleep.
+pub(crate) fn synchronize_tasks() {
+    // SAFETY: Takes no pointer; `synchronize_rcu_tasks()` can be called by any number of tasks.
+    unsafe { bindings::klp_shim_synchronize_tasks() };
+}
+
+/// Sleeps for about `msecs` milliseconds.
+pub(crate) fn msleep(msecs: c_uint) {
+    // SAFETY: Takes no pointer.
+    unsafe { bindings::msleep(msecs) };
+}
+
+/// Has `schedule()` call `__klp_sched_try_switch()`, or not any more. May sleep.
+pub(crate) fn hook_scheduler(hooked: bool) {
+    // SAFETY: Takes no pointer; the static key is changed under `jump_label_mutex`.
+    unsafe { bindings::klp_shim_sched_hook(hooked) };
+}
+
+/// Has `klp_rust_retry()` called in `msecs` milliseconds, even if that was pending. Any context.
+pub(crate) fn retry_in(msecs: c_uint) {
+    // SAFETY: Takes no pointer; the static work item is moved under the lock of its queue.
+    unsafe { bindings::klp_shim_retry_in(msecs) };
+}
+
+/// Has `klp_rust_reap()` called by a work item. Any context.
+pub(crate) fn reap() {
+    // SAFETY: Takes no pointer; the static work item can be queued while it is pending or runs.
+    unsafe { bindings::klp_shim_reap() };
+}
+
+/// Returns the task that runs this.
+pub(crate) fn current() -> NonNull<bindings::task_struct> {
+    // SAFETY: There is a current task in every context that Rust code runs in, and its address is
+    // not null.
+    unsafe { NonNull::new_unchecked(bindings::get_current()) }
+}
+
+/// Calls `f` with preemption disabled. Any context; makes no call that could be traced.
+pub(crate) fn preempt_disabled(f: impl FnOnce()) {
+    // SAFETY: Enabled again below, and `f` does not unwind: panics do not return in the kernel.
+    unsafe { bindings::preempt_disable_notrace() };
+    f();
+    // SAFETY: Disabled above, in the same function.
+    unsafe { bindings::preempt_enable_notrace() };
+}
+
+/// Finds a module that `klp_module_coming()` has seen and `klp_module_going()` has not; null if
+/// there is none.
+///
+/// It stays that way for as long as the caller holds `klp_mutex`, which both of them take.
+pub(crate) fn find_module(name: &CStr) -> *mut bindings::module {
+    // SAFETY: `name` is a string that ends with its only NUL, and is not kept.
+    unsafe { bindings::klp_shim_find_module(name.as_char_ptr()) }
+}
+
+/// Takes a reference to a module. Returns whether that succeeded: not if the module is going.
+///
+/// # Safety
+///
+/// `module` must be in memory.
+pub(crate) unsafe fn module_get(module: NonNull<bindings::module>) -> bool {
+    // SAFETY: `try_module_get()` needs a module that is in memory, which the caller promises.
+    unsafe { bindings::klp_shim_module_get(module.as_ptr()) }
+}
+
+/// Gives a reference to a module back, after which its memory may be gone.
+///
+/// # Safety
+///
+/// The caller must own a reference that [`module_get`] has taken, and not use it any more.
+pub(crate) unsafe fn module_put(module: NonNull<bindings::module>) {
+    // SAFETY: `module_put()` needs a reference to give back, which the caller owns.
+    unsafe { bindings::klp_shim_module_put(module.as_ptr()) };
+}
+
+/// Asks ftrace for the call site of the function at `addr`; `None` if it has none. May sleep.
+pub(crate) fn call_site(addr: usize) -> Option<usize> {
+    // SAFETY: `addr` is searched for in ftrace's records and not accessed.
+    match unsafe { bindings::ftrace_location(addr) } {
+        0 => None,
+        ip => Some(ip),
+    }
+}
+
+/// Start and size of the addresses that say "inside the call at `ip` to the handler".
+pub(crate) fn call_window(ip: usize) -> (usize, usize) {
+    let (mut start, mut size) = (0, 0);
+
+    // SAFETY: Both places are this function's own, and only written to during the call.
+    unsafe { bindings::klp_arch_call_window(ip, &raw mut start, &raw mut size) };
+    (start, size)
+}
+
+/// Does something other than a handler run when the function is called, such as a BPF trampoline?
+pub(crate) fn has_direct_caller(ip: usize) -> bool {
+    // SAFETY: `ip` is searched for in ftrace's hash and not accessed.
+    unsafe { bindings::klp_shim_has_direct_caller(ip) }
+}
+
+/// What to do with call sites and the filter of the shared `ftrace_ops`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Put these in place of what is there.
+    Set,
+    Add,
+    Remove,
+}
+
+/// Changes the filter of the shared `ftrace_ops`. Sorts `ips`. May sleep.
+pub(crate) fn filter(how: Filter, ips: &mut [usize]) -> Result {
+    let (ips, count) = (ips.as_mut_ptr(), c_uint::try_from(ips.len())?);
+
+    // SAFETY: `ips` points to `count` elements that are borrowed exclusively, and ftrace copies what
+    // it keeps. ftrace_lock serializes callers.
+    to_result(unsafe {
+        match how {
+            Filter::Set => bindings::klp_shim_filter_set(ips, count),
+            Filter::Add => bindings::klp_shim_filter_add(ips, count),
+            Filter::Remove => bindings::klp_shim_filter_remove(ips, count),
+        }
+    })
+}
+
+/// Registers the shared `ftrace_ops`; fails if it is. May sleep.
+pub(crate) fn register_handler() -> Result {
+    // SAFETY: The `ftrace_ops` is static, and ftrace refuses one that is registered already.
+    to_result(unsafe { bindings::klp_shim_register() })
+}
+
+/// Unregisters the shared `ftrace_ops`; fails if it is not registered. May sleep.
+pub(crate) fn unregister_handler() -> Result {
+    // SAFETY: The `ftrace_ops` is static, and ftrace refuses one that is not registered.
+    to_result(unsafe { bindings::klp_shim_unregister() })
+}
+
+/// Attaches one call site by an `ftrace_ops` of its own, which [`detach_alone`] frees. May sleep.
+pub(crate) fn attach_alone(ip: usize) -> Result<NonNull<bindings::ftrace_ops>> {
+    let mut ops = ptr::null_mut();
+
+    // SAFETY: The place for the result is this function's own; `ip` is not accessed.
+    to_result(unsafe { bindings::klp_shim_attach_alone(ip, &raw mut ops) })?;
+    NonNull::new(ops).ok_or(EINVAL)
+}
+
+/// Detaches what [`attach_alone`] has attached. May sleep.
+///
+/// # Safety
+///
+/// `ops` must come from [`attach_alone`] and must not be used any more.
+pub(crate) unsafe fn detach_alone(ops: NonNull<bindings::ftrace_ops>) {
+    // SAFETY: The `ftrace_ops` is one that klp_shim_attach_alone() has made, and nobody else is going
+    // to free it.
+    unsafe { bindings::klp_shim_detach_alone(ops.as_ptr()) };
+}
+
+type Task = *mut bindings::task_struct;
+
+/// # Safety
+///
+/// For [`each_task`] and [`each_task_in_batches`]: `data` must point to an `F` that nobody else uses.
+unsafe extern "C" fn visit_task<F: FnMut(Task) -> bool>(task: Task, data: *mut c_void) -> bool {
+    // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract of this function.
+    unsafe { (*data.cast::<F>())(task) }
+}
+
+/// Calls `f` for each task, then for those that exit. One that exits may be met twice.
+///
+/// The task is valid during the call: `tasklist_lock` or RCU is held, so `f` must not sleep.
+pub(crate) fn each_task(f: impl FnMut(Task)) {
+    fn walk<F: FnMut(Task) -> bool>(mut f: F) {
+        // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
+        unsafe { bindings::klp_shim_each_task(Some(visit_task::<F>), (&raw mut f).cast()) };
+    }
+    let mut f = f;
+
+    walk(|task| {
+        f(task);
+        false
+    });
+}
+
+/// As [`each_task`], and lets others have `tasklist_lock` whenever `f` has returned true a number of
+/// times. Returns whether all tasks were met that were there in the beginning. May sleep.
+pub(crate) fn each_task_in_batches<F: FnMut(Task) -> bool>(mut f: F) -> bool {
+    // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
+    unsafe { bindings::klp_shim_each_task_in_batches(Some(visit_task::<F>), (&raw mut f).cast()) }
+}
+
+/// Calls `f` for the idle task of each possible CPU, with the number of the CPU if it is online; it
+/// stays online or offline during the call. May sleep.
+pub(crate) fn each_idle_task<F: FnMut(Task, Option<c_uint>)>(mut f: F) {
+    /// # Safety
+    ///
+    /// For the walk below only: `data` must point to an `F` that nobody else uses.
+    unsafe extern "C" fn visit<F: FnMut(Task, Option<c_uint>)>(
+        task: Task,
+        online: bool,
+        cpu: c_uint,
+        data: *mut c_void,
+    ) {
+        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above.
+        unsafe { (*data.cast::<F>())(task, online.then_some(cpu)) };
+    }
+
+    // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
+    unsafe { bindings::klp_shim_each_idle_task(Some(visit::<F>), (&raw mut f).cast()) };
+}
+
+/// Calls `f` for each entry of the stack of `task` until it returns false. Returns whether the stack
+/// was walked to its end, all of it being reliable.
+///
+/// # Safety
+///
+/// `task` must be current or unable to run.
+pub(crate) unsafe fn walk_stack<F: FnMut(usize) -> bool>(
+    task: NonNull<bindings::task_struct>,
+    mut f: F,
+) -> bool {
+    /// # Safety
+    ///
+    /// For the walk below only: `data` must point to an `F` that nobody else uses.
+    unsafe extern "C" fn entry<F: FnMut(usize) -> bool>(data: *mut c_void, addr: usize) -> bool {
+        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above.
+        unsafe { (*data.cast::<F>())(addr) }
+    }
+
+    // SAFETY: The unwinder needs a task that does not run meanwhile or is current, which the caller
+    // promises. The callback gets a pointer to `f`, which it expects, for the time of the call.
+    let ret =
+        unsafe { bindings::klp_shim_walk_stack(task.as_ptr(), Some(entry::<F>), (&raw mut f).cast()) };
+    ret == 0
+}
+
+/// Calls `klp_check_and_switch_task()` while `task` cannot run. Returns whether it was moved.
+///
+/// # Safety
+///
+/// `task` must stay valid during the call.
+pub(crate) unsafe fn try_switch_task(task: NonNull<bindings::task_struct>) -> bool {
+    // SAFETY: `task_call_func()` needs a task that stays, which the caller promises.
+    unsafe { bindings::klp_try_switch_task(task.as_ptr()) == 0 }
+}
+
+/// A message that only dynamic debug shows: its text, and what C function it is attributed to.
+#[derive(Clone, Copy)]
+pub(crate) enum DebugMessage {
+    Initializing { patching: bool },
+    Completing { patching: bool },
+    Canceling,
+    Reversing { was_patching: bool },
+}
+
+/// Prints `message` about the patch of the name `patch`.
+pub(crate) fn debug(patch: &CStr, message: DebugMessage) {
+    let patch = patch.as_char_ptr();
+
+    // SAFETY: `patch` is a string that ends with its only NUL, and is only printed.
+    unsafe {
+        match message {
+            DebugMessage::Initializing { patching } => {
+                bindings::klp_init_transition(patch, patching);
+            }
+            DebugMessage::Completing { patching } => {
+                bindings::klp_complete_transition(patch, patching);
+            }
+            DebugMessage::Canceling => bindings::klp_cancel_transition(patch),
+            DebugMessage::Reversing { was_patching } => {
+                bindings::klp_reverse_transition(patch, was_patching);
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tasks of the kernel, as `model/protocol.rs` wants to see them.
+
+use crate::{
+    model::{
+        phase::PatchState,
+        protocol::{
+            Order,
+            System,
+            Task,
+            Visit, //
+        },
+    },
+    shim, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::{
+        atomic::{
+            atomic_load,
+            atomic_store,
+            Atomic,
+            Relaxed, //
+        },
+        barrier::{
+            smp_mb,
+            Read,
+            Write, //
+        },
+    }, //
+};
+
+const IDLE: i32 = bindings::KLP_TRANSITION_IDLE;
+
+/// The flag of a task that has yet to move.
+const PENDING: c_int = bindings::TIF_PATCH_PENDING as c_int;
+
+/// The `patch_state` that tasks move to.
+static TARGET_STATE: Atomic<i32> = Atomic::new(IDLE);
+
+/// Without reliable stack traces tasks can only be moved when they leave the kernel.
+pub(crate) const HAVE_RELIABLE_STACK: bool =
+    cfg!(CONFIG_STACKTRACE) && cfg!(CONFIG_HAVE_RELIABLE_STACKTRACE);
+
+fn as_raw(state: Option<PatchState>) -> i32 {
+    state.map_or(IDLE, PatchState::as_raw)
+}
+
+/// A task that a walk over all tasks has come to, or an idle task, or the current one.
+///
+/// # Invariants
+///
+/// The task is valid for as long as this is used: `tasklist_lock` or, for an exiting task, the RCU
+/// read lock is held, or it is an idle task, or it is current, or the caller of a hook vouches for
+/// it.
+#[derive(Clone, Copy)]
+pub(super) struct TaskRef(NonNull<bindings::task_struct>);
+
+impl TaskRef {
+    /// # Safety
+    ///
+    /// `task` must be valid for as long as the result is used.
+    pub(super) unsafe fn new(task: NonNull<bindings::task_struct>) -> Self {
+        // INVARIANT: The caller vouches for the task.
+        TaskRef(task)
+    }
+
+    /// A task that one of the walks of the shim has come to, for the time of the call.
+    fn visited(task: *mut bindings::task_struct) -> Self {
+        // INVARIANT: The walk holds one of the locks, or it is an idle task.
+        // SAFETY: The walks of the shim never come to null.
+        TaskRef(unsafe { NonNull::new_unchecked(task) })
+    }
+
+    /// The task that runs this.
+    pub(super) fn current() -> Self {
+        // INVARIANT: The current task is valid.
+        TaskRef(shim::current())
+    }
+
+    /// Asks the task to pass a point where it can be moved.
+    fn signal(self) {
+        let task = self.0.as_ptr();
+
+        // SAFETY: The task is valid by the type invariants. Both calls take locks that nest in
+        // `tasklist_lock`.
+        unsafe {
+            if atomic_load(&raw mut (*task).flags, Relaxed) & bindings::PF_KTHREAD != 0 {
+                bindings::wake_up_state(task, bindings::TASK_INTERRUPTIBLE);
+            } else {
+                bindings::set_notify_signal(task);
+            }
+        }
+    }
+}
+
+impl Task for TaskRef {
+    fn patch_state(self) -> Option<PatchState> {
+        // SAFETY: The task is valid by the type invariants, and all accesses to the field are single
+        // copies.
+        PatchState::from_raw(unsafe {
+            atomic_load(&raw mut (*self.0.as_ptr()).patch_state, Relaxed)
+        })
+    }
+
+    fn set_patch_state(self, state: Option<PatchState>) {
+        // SAFETY: The task is valid by the type invariants, and all accesses to the field are single
+        // copies.
+        unsafe { atomic_store(&raw mut (*self.0.as_ptr()).patch_state, as_raw(state), Relaxed) };
+    }
+
+    fn is_exiting(self) -> bool {
+        // SAFETY: The task is valid by the type invariants, and the flag is never taken back.
+        unsafe {
+            atomic_load(&raw mut (*self.0.as_ptr()).flags, Relaxed) & bindings::PF_EXITING != 0
+        }
+    }
+
+    fn is_pending(self) -> bool {
+        // SAFETY: The task is valid by the type invariants; its flags are accessed atomically.
+        unsafe { bindings::test_tsk_thread_flag(self.0.as_ptr(), PENDING) != 0 }
+    }
+
+    fn set_pending(self) {
+        // SAFETY: The task is valid by the type invariants; its flags are accessed atomically.
+        unsafe { bindings::set_tsk_thread_flag(self.0.as_ptr(), PENDING) };
+    }
+
+    fn clear_pending(self) {
+        // SAFETY: The task is valid by the type invariants; its flags are accessed atomically.
+        unsafe { bindings::clear_tsk_thread_flag(self.0.as_ptr(), PENDING) };
+    }
+
+    fn take_pending(self) -> bool {
+        // ORDERING: `TakePending`: a read-modify-write that returns a value is a full barrier.
+        // Pairs with `TargetThenPending`, below.
+        // SAFETY: The task is valid by the type invariants; its flags are accessed atomically.
+        unsafe { bindings::test_and_clear_tsk_thread_flag(self.0.as_ptr(), PENDING) != 0 }
+    }
+}
+
+/// The kernel that this runs in.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel;
+
+impl System for Kernel {
+    type Task = TaskRef;
+
+    fn target_state(self) -> Option<PatchState> {
+        PatchState::from_raw(TARGET_STATE.load(Relaxed))
+    }
+
+    fn set_target_state(self, target: Option<PatchState>) {
+        TARGET_STATE.store(as_raw(target), Relaxed);
+    }
+
+    fn barrier(self, order: Order) {
+        match order {
+            // ORDERING: `StatesThenFlags` pairs with `FlagThenState` in klp_ftrace_handler(), and
+            // `FlagsThenStacks` with `VersionThenFlag` there. `TargetThenPending` pairs with
+            // `SchedPending`, below, and with `TakePending`, above.
+            Order::StatesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
+                smp_mb(Write)
+            }
+            // ORDERING: Pairs with `TargetThenPending`, above.
+            Order::SchedPending => smp_mb(Read),
+        }
+    }
+
+    fn preempt_disabled(self, f: impl FnOnce()) {
+        shim::preempt_disabled(f);
+    }
+
+    fn switch_if_safe(self, task: TaskRef) -> bool {
+        // SAFETY: The task is valid by the type invariants of `TaskRef`.
+        HAVE_RELIABLE_STACK && unsafe { shim::try_switch_task(task.0) }
+    }
+}
+
+/// Calls `f` for each task, then for the idle task of each possible CPU. As
+/// [`TransitionOps::each_task`](crate::model::protocol::TransitionOps::each_task).
+///
+/// Holds a lock meanwhile: `f` must not sleep. A task that exits may be met twice.
+pub(super) fn each_task(mut f: impl FnMut(TaskRef)) {
+    shim::each_task(|task| f(TaskRef::visited(task)));
+    shim::each_idle_task(|task, _| f(TaskRef::visited(task)));
+}
+
+/// Calls `f` for each task, and gives up the locks now and then. As
+/// [`TransitionOps::each_task_in_batches`](crate::model::protocol::TransitionOps::each_task_in_batches).
+pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
+    let all_met = shim::each_task_in_batches(|task| {
+        f(TaskRef::visited(task), false) != Visit::Passed
+    });
+    shim::each_idle_task(|task, online| {
+        let visit = f(TaskRef::visited(task), online.is_none());
+
+        if let (Some(cpu), Visit::Stays) = (online, visit) {
+            // Make the idle task pass through its main loop, where it is moved.
+            // SAFETY: The CPU exists, and stays online during the call of this closure.
+            unsafe { bindings::wake_up_if_idle(cpu as c_int) };
+        }
+    });
+    all_met
+}
+
+/// Signals all tasks that have yet to move. One that moves meanwhile is signalled in vain.
+pub(super) fn signal() {
+    shim::each_task(|task| {
+        let task = TaskRef::visited(task);
+
+        if task.is_pending() {
+            task.signal();
+        }
+    });
+}
