@@ -19,7 +19,8 @@ use kernel::{
 
 kernel::sync::global_lock! {
     /// Serializes everything that adds or removes variables.
-    // SAFETY: `init` is called by an initcall, before any module can use a variable.
+    // SAFETY: `init` is called by a core initcall, before modules can be loaded, and nobody else uses
+    // variables.
     unsafe(uninit) static SHADOW_LOCK: SpinLockIrq<()> = ();
 }
 
@@ -32,21 +33,26 @@ type Guard = GlobalGuard<SHADOW_LOCK>;
 ///
 /// For an initcall: must be called once, before anything else of this module.
 pub(crate) unsafe fn init() {
-    // SAFETY: By the contract of this function.
+    // SAFETY: Called once and before any use of the lock, as the caller promises.
     unsafe { SHADOW_LOCK.init() };
 }
 
 /// A variable that is not known to others yet. Dropping it frees the memory.
+///
+/// # Invariants
+///
+/// Owns what klp_shim_shadow_alloc() has returned.
 struct Unattached(NonNull<bindings::klp_shadow>);
 
 impl Unattached {
     /// Allocates a variable with `size` bytes of zeroes for its data.
     fn new(key: &bindings::klp_shadow_key, size: usize, gfp: bindings::gfp_t) -> Option<Self> {
-        // SAFETY: Any size and flags may be asked for.
+        // SAFETY: Takes no pointer: the size is checked for overflow, and the flags are the caller's.
         let shadow = NonNull::new(unsafe { bindings::klp_shim_shadow_alloc(size, gfp) })?;
 
-        // SAFETY: The variable was just allocated.
+        // SAFETY: The variable was just allocated, zeroed, and nobody else knows it.
         unsafe { (*shadow.as_ptr()).key = *key };
+        // INVARIANT: It was just allocated.
         Some(Unattached(shadow))
     }
 
@@ -54,7 +60,8 @@ impl Unattached {
     ///
     /// The caller has made sure that there is no variable with the same key.
     fn attach(self, _guard: &Guard) -> *mut c_void {
-        // SAFETY: The variable is valid and in no container, and the lock is held.
+        // SAFETY: The variable is owned by the type invariants, so it is in no container; `_guard` shows
+        // that the lock of the container is held.
         unsafe { bindings::klp_shim_shadow_insert(self.0.as_ptr()) };
         let data = data_of(self.0);
         // It belongs to the container now.
@@ -65,18 +72,19 @@ impl Unattached {
 
 impl Drop for Unattached {
     fn drop(&mut self) {
-        // SAFETY: Nobody else knows the variable.
+        // SAFETY: The variable is owned by the type invariants, and was never in the container, as
+        // `attach` would have forgotten `self`.
         unsafe { bindings::klp_shim_shadow_free(self.0.as_ptr()) };
     }
 }
 
 fn data_of(shadow: NonNull<bindings::klp_shadow>) -> *mut c_void {
-    // SAFETY: The data follow the header in the same allocation, as shadow.c asserts.
-    unsafe { shadow.as_ptr().add(1).cast() }
+    // The data follow the header in the same allocation, as shadow.c asserts.
+    shadow.as_ptr().wrapping_add(1).cast()
 }
 
 fn find(key: &bindings::klp_shadow_key) -> Option<NonNull<bindings::klp_shadow>> {
-    // SAFETY: `key` is valid during the call.
+    // SAFETY: `key` is borrowed for the time of the call, and only read; RCU guards the walk.
     NonNull::new(unsafe { bindings::klp_shim_shadow_find(key) })
 }
 
@@ -90,8 +98,8 @@ unsafe fn detach(
     dtor: bindings::klp_shadow_dtor_t,
     _guard: &Guard,
 ) {
-    // SAFETY: The lock is held; the rest by the contract of this function. RCU keeps the memory for
-    // readers.
+    // SAFETY: `shadow` is in the container and `dtor` is for it, as the caller promises; `_guard`
+    // shows that the lock is held. RCU keeps the memory for readers.
     unsafe {
         bindings::klp_shim_shadow_remove(shadow.as_ptr());
         if let Some(dtor) = dtor {
@@ -118,13 +126,13 @@ unsafe fn get_or_alloc(
     ctor_data: *mut c_void,
     existing: Existing,
 ) -> *mut c_void {
-    // SAFETY: By the contract of this function.
+    // SAFETY: `ctor` is for a variable of that size, as the caller promises.
     match unsafe { find_or_attach(key, size, gfp, ctor, ctor_data) } {
         Some(Attached::New(data)) => data,
         Some(Attached::Old(data)) => match existing {
             Existing::Return => data,
             Existing::Refuse => {
-                // SAFETY: `key` is valid during the call.
+                // SAFETY: `key` is borrowed for the time of the call, and only printed.
                 unsafe { bindings::klp_shim_shadow_duplicate(key) };
                 ptr::null_mut()
             }
@@ -161,11 +169,12 @@ unsafe fn find_or_attach(
         return Some(Attached::Old(data_of(old)));
     }
     if let Some(ctor) = ctor {
-        // SAFETY: By the contract of this function.
+        // SAFETY: `ctor` is for a variable of `size` bytes, as the caller promises, which is what
+        // `new` has; nobody else knows it.
         let err = unsafe { ctor(key.obj, data_of(new.0), ctor_data) };
         if err != 0 {
             drop(guard);
-            // SAFETY: `key` is valid during the call.
+            // SAFETY: `key` is borrowed for the time of the call, and only printed.
             unsafe { bindings::klp_shim_shadow_failed(key, err) };
             return None;
         }
@@ -202,7 +211,7 @@ pub(crate) unsafe extern "C" fn klp_shadow_alloc(
 ) -> *mut c_void {
     let key = bindings::klp_shadow_key { obj, id };
 
-    // SAFETY: By the contract of this function.
+    // SAFETY: `ctor` is for a variable of `size` bytes, as the caller promises.
     unsafe { get_or_alloc(&key, size, gfp_flags, ctor, ctor_data, Existing::Refuse) }
 }
 
@@ -222,7 +231,7 @@ pub(crate) unsafe extern "C" fn klp_shadow_get_or_alloc(
 ) -> *mut c_void {
     let key = bindings::klp_shadow_key { obj, id };
 
-    // SAFETY: By the contract of this function.
+    // SAFETY: `ctor` is for a variable of `size` bytes, as the caller promises.
     unsafe { get_or_alloc(&key, size, gfp_flags, ctor, ctor_data, Existing::Return) }
 }
 
@@ -243,7 +252,8 @@ pub(crate) unsafe extern "C" fn klp_shadow_free(
     let guard = SHADOW_LOCK.lock();
 
     if let Some(shadow) = find(&bindings::klp_shadow_key { obj, id }) {
-        // SAFETY: The variable was just found, and the lock keeps it there.
+        // SAFETY: The variable was found in the container under the lock, which keeps it there; `dtor`
+        // is for it, as the caller promises.
         unsafe { detach(shadow, dtor, &guard) };
     }
 }
@@ -259,10 +269,11 @@ pub(crate) unsafe extern "C" fn klp_shadow_free(
 pub(crate) unsafe extern "C" fn klp_shadow_free_all(id: usize, dtor: bindings::klp_shadow_dtor_t) {
     let guard = SHADOW_LOCK.lock();
 
-    // SAFETY: The lock is held, here and below.
+    // SAFETY: Null asks for the first variable; the lock of the container is held.
     let mut next = NonNull::new(unsafe { bindings::klp_shim_shadow_next(ptr::null_mut()) });
     while let Some(shadow) = next {
-        // SAFETY: `shadow` is in the list until it is detached.
+        // SAFETY: `shadow` came from the list, and stays in it until it is detached: the lock is held.
+        // `dtor` is for the variables with this number, as the caller promises.
         unsafe {
             next = NonNull::new(bindings::klp_shim_shadow_next(shadow.as_ptr()));
             if (*shadow.as_ptr()).key.id == id {

@@ -166,6 +166,7 @@ impl Guest {
                 let name = match operation {
                     Operation::Register => "register",
                     Operation::Enable => "enable",
+                    Operation::EnableBySysfs => bail!("there is no function for {operation:?}"),
                     Operation::Disable => "disable",
                     Operation::Unregister => "unregister",
                 };

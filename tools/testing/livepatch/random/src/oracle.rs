@@ -248,17 +248,9 @@ impl Oracle {
 
     fn step(&mut self, op: Op) -> Result<(), i32> {
         match op {
-            Op::Call(patch, operation) => {
-                let one_shot = self.entries[patch].is_some_and(|entry| {
-                    entry.registration == Registration::OneShot && entry.phase.is_enabled()
-                });
-                if operation == Operation::Enable && one_shot {
-                    return Err(EEXIST);
-                }
-                self.operate(patch, operation)
-            }
+            Op::Call(patch, operation) => self.operate(patch, operation),
             Op::Write(patch, _) | Op::Force(patch) if self.entries[patch].is_none() => Err(ENOENT),
-            Op::Write(patch, true) => self.operate(patch, Operation::Enable),
+            Op::Write(patch, true) => self.operate(patch, Operation::EnableBySysfs),
             Op::Write(patch, false) => self.operate(patch, Operation::Disable),
             Op::Force(patch) => {
                 if self.running != Some(patch) {
