@@ -41,7 +41,7 @@ livepatch! {
     authors: ["Rust for Linux Contributors"],
     description: "Live patching demo for the four operations, in Rust",
     license: "GPL",
-    lifetime: registered,
+    registration: registered,
     objects: {
         vmlinux: {
             cmdline_proc_show: fn(&SeqFile, *mut c_void) -> c_int => livepatch_cmdline_proc_show,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A lifetime that does not exist.
+//! A kind of registration that does not exist.
 
 use kernel::{
     livepatch::{
@@ -13,7 +13,7 @@ use kernel::{
 livepatch! {
     name: "livepatch_case",
     license: "GPL",
-    registration: forever, //~ unknown lifetime `forever`: expected `one_shot` or `registered`
+    registration: forever, //~ unknown registration `forever`: expected `one_shot` or `registered`
     objects: {
         vmlinux: {
             old_func => new_func,

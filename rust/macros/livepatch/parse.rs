@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the author of a livepatch writes in `livepatch!`: its keys, and what is allowed as their
+//! values.
+
+use proc_macro2::{
+    Span,
+    TokenStream,
+    TokenTree, //
+};
+use quote::quote;
+use syn::{
+    ext::IdentExt,
+    parse::{
+        Parse,
+        ParseStream, //
+    },
+    Error,
+    Ident,
+    LitBool,
+    Result,
+    Token, //
+};
+
+use crate::{
+    helpers::AsciiLitStr,
+    module::parse_ordered_fields, //
+};
+
+mod name;
+mod object;
+mod variable;
+
+use self::{
+    object::parse_objects,
+    variable::{
+        parse_shadows,
+        parse_states, //
+    },
+};
+
+pub(crate) use self::{
+    object::{
+        Func,
+        Object,
+        Prototype, //
+    },
+    variable::Variable,
+};
+
+/// The licenses that `license_is_gpl_compatible()` accepts.
+///
+/// C header: `include/linux/license.h`.
+const GPL_COMPATIBLE: &[&str] = &[
+    "GPL",
+    "GPL v2",
+    "GPL and additional rights",
+    "Dual BSD/GPL",
+    "Dual MIT/GPL",
+    "Dual MPL/GPL",
+];
+
+/// Parses the value of the key `license`.
+fn parse_license(input: ParseStream<'_>) -> Result<AsciiLitStr> {
+    let license: AsciiLitStr = input.parse()?;
+
+    if !GPL_COMPATIBLE.contains(&license.value().as_str()) {
+        return Err(Error::new_spanned(
+            &license,
+            format!(
+                "license {:?} is not compatible with the GPL. \
+                 A livepatch must have one of: {GPL_COMPATIBLE:?}.",
+                license.value()
+            ),
+        ));
+    }
+    Ok(license)
+}
+
+/// From when until when the livepatch core knows a livepatch.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Registration {
+    /// From when it is enabled, by the init function, until it is disabled.
+    OneShot,
+    /// For as long as the module is loaded.
+    Registered,
+}
+
+impl Registration {
+    /// Parses the value of the key `registration`. Returns where it is, too.
+    fn parse(input: ParseStream<'_>) -> Result<(Self, Span)> {
+        let registration: Ident = input.call(Ident::parse_any)?;
+
+        match registration.to_string().as_str() {
+            "one_shot" => Ok((Self::OneShot, registration.span())),
+            "registered" => Ok((Self::Registered, registration.span())),
+            other => Err(Error::new_spanned(
+                &registration,
+                format!("unknown registration `{other}`: expected `one_shot` or `registered`"),
+            )),
+        }
+    }
+}
+
+/// All that is said in `livepatch!`.
+pub(crate) struct LivepatchInfo {
+    /// What is for the `module!` macro.
+    pub(crate) module: TokenStream,
+    pub(crate) registration: Registration,
+    /// Where that was said.
+    pub(crate) registration_span: Span,
+    pub(crate) replace: bool,
+    pub(crate) objects: Vec<Object>,
+    pub(crate) states: Vec<Variable>,
+    pub(crate) shadows: Vec<Variable>,
+}
+
+impl Parse for LivepatchInfo {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        // Most of what describes a module is not looked into here: `module!` does so.
+        parse_ordered_fields!(
+            from input;
+            name [required] => input.parse::<AsciiLitStr>()?,
+            authors => input.parse::<TokenTree>()?,
+            description => input.parse::<TokenTree>()?,
+            license [required] => parse_license(input)?,
+            alias => input.parse::<TokenTree>()?,
+            firmware => input.parse::<TokenTree>()?,
+            imports_ns => input.parse::<TokenTree>()?,
+            params => input.parse::<TokenTree>()?,
+            registration => Registration::parse(input)?,
+            replace => input.parse::<LitBool>()?,
+            objects [required] => parse_objects(input)?,
+            states => parse_states(input)?,
+            shadows => parse_shadows(input)?,
+        );
+
+        let (registration, registration_span) =
+            registration.unwrap_or((Registration::OneShot, Span::call_site()));
+
+        let [authors, description, alias, firmware, imports_ns, params] =
+            [authors, description, alias, firmware, imports_ns, params].map(Option::into_iter);
+
+        Ok(Self {
+            module: quote! {
+                name: #name,
+                #(authors: #authors,)*
+                #(description: #description,)*
+                license: #license,
+                #(alias: #alias,)*
+                #(firmware: #firmware,)*
+                #(imports_ns: #imports_ns,)*
+                #(params: #params,)*
+            },
+            registration,
+            registration_span,
+            replace: replace.is_some_and(|replace| replace.value),
+            objects,
+            states: states.unwrap_or_default(),
+            shadows: shadows.unwrap_or_default(),
+        })
+    }
+}
+
+impl LivepatchInfo {
+    /// Whether there are shadow variables that go when the livepatch is disabled.
+    pub(crate) fn has_own_shadows(&self) -> bool {
+        self.shadows.iter().any(|shadow| !shadow.keep)
+    }
+
+    /// Adds the object that is there whatever modules are loaded, if it is not in the list.
+    pub(crate) fn add_vmlinux(&mut self) {
+        if !self.objects.iter().any(Object::is_vmlinux) {
+            self.objects.push(Object::only_vmlinux());
+        }
+    }
+}
