@@ -64,7 +64,8 @@ impl PatchDescriptor {
             pr_err!("patch '{}' has no list of objects\n", this.name());
             return Err(EINVAL);
         }
-        this.objects().try_for_each(|object| object.check(this.name()))?;
+        this.objects()
+            .try_for_each(|object| object.check(this.name()))?;
         Ok(this)
     }
 

@@ -194,10 +194,7 @@ impl FuncStacks {
     }
 
     /// The stacks in use and new ones for the call sites that have none; `None` if nothing changes.
-    fn stacks_with(
-        &self,
-        sites: &[Site<'_>],
-    ) -> Result<Option<KVVec<Arc<FuncStack>>>, AllocError> {
+    fn stacks_with(&self, sites: &[Site<'_>]) -> Result<Option<KVVec<Arc<FuncStack>>>, AllocError> {
         let mut stacks = KVVec::with_capacity(self.stacks.len() + sites.len(), GFP_KERNEL)?;
 
         for stack in self.stacks.iter().filter(|stack| !stack.is_unused()) {

@@ -115,7 +115,9 @@ impl<A: Attribute> Callbacks<A> {
         match A::show(&this.data) {
             // SAFETY: `buf` is a page, which is what sysfs_emit() writes to, as promised; the number
             // is what the format asks for.
-            Ok(number) => unsafe { bindings::sysfs_emit(buf, c"%d\n".as_char_ptr(), number) as isize },
+            Ok(number) => unsafe {
+                bindings::sysfs_emit(buf, c"%d\n".as_char_ptr(), number) as isize
+            },
             Err(error) => error.to_errno() as isize,
         }
     }
@@ -273,7 +275,8 @@ impl<T: KobjectData> Kobject<T> {
 pub(crate) fn create_in_sys_kernel(name: &CStr) -> Result<NonNull<bindings::kobject>> {
     // SAFETY: `kernel_kobj` was made by a core initcall, before any user of this function; `name` is
     // a string, which is copied.
-    let root = unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };
+    let root =
+        unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };
 
     NonNull::new(root).ok_or(ENOMEM)
 }

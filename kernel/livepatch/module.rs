@@ -109,8 +109,7 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
 #[export]
 pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) {
     // SAFETY: The loader keeps the module valid during the call.
-    let (state, name, is_livepatch) =
-        unsafe { ((*module).state, name_of(module), (*module).klp) };
+    let (state, name, is_livepatch) = unsafe { ((*module).state, name_of(module), (*module).klp) };
 
     if warn_on!(
         state != bindings::module_state_MODULE_STATE_GOING

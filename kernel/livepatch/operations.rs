@@ -2,6 +2,14 @@
 
 //! The four operations, and what ends a transition: does what `model/operation.rs` decides.
 
+mod refuse;
+
+use self::refuse::{
+    check_module,
+    check_name,
+    check_states,
+    decide, //
+};
 use crate::{
     descriptor::PatchDescriptor,
     fault::{
@@ -10,12 +18,10 @@ use crate::{
     },
     kobject,
     model::{
-        compatibility,
         operation::{
             self,
             Decision,
             Operation,
-            Refusal,
             Registration, //
         },
         phase::{
@@ -28,8 +34,7 @@ use crate::{
         Identity,
         ModuleId,
         Patch,
-        PatchId,
-        PatchModule, //
+        PatchId, //
     },
     reaper,
     registry::{
@@ -37,14 +42,8 @@ use crate::{
         Guard,
         Registry, //
     },
-    state::{
-        self,
-        Declared, //
-    },
-    transition::{
-        self,
-        HAVE_RELIABLE_STACK, //
-    },
+    state,
+    transition, //
 };
 use kernel::{
     bindings,
@@ -160,49 +159,9 @@ fn find(registry: &Registry, descriptor: *const bindings::klp_patch) -> Option<P
     patch.map(|patch| patch.id)
 }
 
-/// Asks the table what an operation on a patch that is known has to do. A refusal is reported where
-/// the errno does not say it all.
-fn decide(registry: &Registry, id: PatchId, operation: Operation) -> Result<Decision> {
-    operation::decide(operation, registry.known(id)).map_err(|refusal| match refusal {
-        Refusal::Unknown | Refusal::Already => EINVAL,
-        Refusal::Exists => {
-            report_exists(registry, id);
-            EEXIST
-        }
-        Refusal::Busy | Refusal::InUse => EBUSY,
-        Refusal::Covered => {
-            report_covered(registry, id);
-            EBUSY
-        }
-    })
-}
-
-fn report_exists(registry: &Registry, id: PatchId) {
-    if let Some(patch) = registry.all().find(|patch| patch.id == id) {
-        let state = match patch.registration {
-            Registration::OneShot => "enabled",
-            Registration::Registered => "registered",
-        };
-        pr_err!("patch '{}' is already {}\n", &*patch.name, state);
-    }
-}
-
-fn report_covered(registry: &Registry, id: PatchId) {
-    let patch = registry.enabled.iter().find(|patch| patch.id == id);
-
-    if let (Some(patch), Some(last)) = (patch, registry.enabled.last()) {
-        pr_err!(
-            "patch '{}' was enabled after '{}': disable it first\n",
-            &*last.name,
-            &*patch.name
-        );
-    }
-}
-
 /// Takes the patch of a descriptor that is not known, to register or to enable it.
 fn admit(mut registry: Guard, descriptor: PatchDescriptor, operation: Operation) -> Result {
-    let Decision::Admit(registration) =
-        operation::decide(operation, None).map_err(|_| EINVAL)?
+    let Decision::Admit(registration) = operation::decide(operation, None).map_err(|_| EINVAL)?
     else {
         return Err(EINVAL);
     };
@@ -261,63 +220,6 @@ fn read(
     Patch::read(descriptor, identity)
 }
 
-/// Refuses a descriptor that is not in a livepatch module, or comes too early.
-fn check_module(registry: &Registry, descriptor: PatchDescriptor) -> Result<PatchModule> {
-    let name = descriptor.name();
-
-    if !descriptor.is_livepatch_module() {
-        pr_err!("module {} is not marked as a livepatch module\n", name);
-        return Err(EINVAL);
-    }
-    if !registry.is_ready() {
-        return Err(ENODEV);
-    }
-    if !HAVE_RELIABLE_STACK {
-        pr_warn!("This architecture doesn't have support for the livepatch consistency model.\n");
-        pr_warn!("The livepatch transition may never complete.\n");
-    }
-    // SAFETY: The caller of the operation is in the module, so it is in memory. If this becomes a
-    // part of a patch, klp_module_going() removes the patch before the memory goes.
-    unsafe { PatchModule::of(descriptor) }.ok_or_else(|| {
-        pr_err!(
-            "patch '{}' comes before the init function of its module\n",
-            name
-        );
-        EINVAL
-    })
-}
-
-/// Refuses a patch of a module that has one already: both would have the same name.
-fn check_name(registry: &Registry, module: ModuleId, name: &CStr) -> Result {
-    if let Some(patch) = registry.of_module(module) {
-        decide(registry, patch.id, Operation::Register)?;
-    }
-    if registry.is_removing(module) {
-        pr_err!("patch '{}' is still being removed, or was by force\n", name);
-        return Err(EBUSY);
-    }
-    Ok(())
-}
-
-/// Refuses a patch that cannot cope with the states of those that are enabled.
-fn check_states(registry: &Registry, name: &CStr, states: &[Declared], replace: bool) -> Result {
-    fault::check(Point::CheckStates)?;
-    let new = states.iter().map(|declared| declared.state);
-
-    let compatible = registry.enabled.iter().all(|old| {
-        let old = old.states.iter().map(|declared| declared.state);
-        compatibility::is_compatible(new.clone(), old, replace)
-    });
-    if !compatible {
-        pr_err!(
-            "Livepatch patch ({}) is not compatible with the already installed livepatches.\n",
-            name
-        );
-        return Err(EINVAL);
-    }
-    Ok(())
-}
-
 /// What precedes enabling. What was done when it fails is undone by the caller.
 fn prepare(registry: &Registry, patch: &mut Patch) -> Result {
     patch.add_nops(&registry.enabled)?;
@@ -339,7 +241,9 @@ fn start_enable(registry: &mut Registry, patch: Patch) -> Result<(), (Error, Pat
             try_complete(registry);
             Ok(())
         }
-        Err(error) => registry.take_enabled(id).map_or(Ok(()), |patch| Err((error, patch))),
+        Err(error) => registry
+            .take_enabled(id)
+            .map_or(Ok(()), |patch| Err((error, patch))),
     }
 }
 

@@ -250,8 +250,9 @@ pub(crate) unsafe fn walk_stack<F: FnMut(usize) -> bool>(
 
     // SAFETY: The unwinder needs a task that does not run meanwhile or is current, which the caller
     // promises. The callback gets a pointer to `f`, which it expects, for the time of the call.
-    let ret =
-        unsafe { bindings::klp_shim_walk_stack(task.as_ptr(), Some(entry::<F>), (&raw mut f).cast()) };
+    let ret = unsafe {
+        bindings::klp_shim_walk_stack(task.as_ptr(), Some(entry::<F>), (&raw mut f).cast())
+    };
     ret == 0
 }
 

@@ -40,11 +40,7 @@ use kernel::{
 
 impl KobjectData for Arc<PatchStatus> {
     const ATTRIBUTES: Attributes<Self> = attributes![
-        Enabled,
-        Transition,
-        Force,
-        Replace,
-        StackOrder, //
+        Enabled, Transition, Force, Replace, StackOrder, //
     ];
 }
 

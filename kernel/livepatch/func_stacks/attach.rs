@@ -240,7 +240,11 @@ impl Attachment {
         };
         if let Err(error) = result {
             // Only if ftrace has shut down after an error of its own.
-            pr_err!("failed to detach {} functions ({})\n", ips.len(), error.to_errno());
+            pr_err!(
+                "failed to detach {} functions ({})\n",
+                ips.len(),
+                error.to_errno()
+            );
         }
     }
 

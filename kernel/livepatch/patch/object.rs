@@ -24,8 +24,7 @@ use crate::{
         self,
         Relocations, //
     },
-    report,
-    shim,
+    report, shim,
     symbols::{
         self,
         Wanted, //

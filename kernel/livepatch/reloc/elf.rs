@@ -191,7 +191,13 @@ impl Elf {
     pub(super) fn resolve(&self, symbol: Symbol, address: usize) {
         // SAFETY: The symbol is one of this table by the type invariants of `Symbol`. kallsyms may
         // be reading it, with RCU only, hence the atomic access.
-        unsafe { atomic_store(&raw mut (*symbol.0.as_ptr()).st_value, address as u64, Relaxed) };
+        unsafe {
+            atomic_store(
+                &raw mut (*symbol.0.as_ptr()).st_value,
+                address as u64,
+                Relaxed,
+            )
+        };
     }
 
     /// Applies the relocations in `section`. May sleep.

@@ -109,7 +109,13 @@ impl Task for TaskRef {
     fn set_patch_state(self, state: Option<PatchState>) {
         // SAFETY: The task is valid by the type invariants, and all accesses to the field are single
         // copies.
-        unsafe { atomic_store(&raw mut (*self.0.as_ptr()).patch_state, as_raw(state), Relaxed) };
+        unsafe {
+            atomic_store(
+                &raw mut (*self.0.as_ptr()).patch_state,
+                as_raw(state),
+                Relaxed,
+            )
+        };
     }
 
     fn is_exiting(self) -> bool {
@@ -192,9 +198,8 @@ pub(super) fn each_task(mut f: impl FnMut(TaskRef)) {
 /// Calls `f` for each task, and gives up the locks now and then. As
 /// [`TransitionOps::each_task_in_batches`](crate::model::protocol::TransitionOps::each_task_in_batches).
 pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
-    let all_met = shim::each_task_in_batches(|task| {
-        f(TaskRef::visited(task), false) != Visit::Passed
-    });
+    let all_met =
+        shim::each_task_in_batches(|task| f(TaskRef::visited(task), false) != Visit::Passed);
     shim::each_idle_task(|task, online| {
         let visit = f(TaskRef::visited(task), online.is_none());
 
