@@ -14,12 +14,13 @@
 //!
 //! | here | in C | |
 //! |---|---|---|
-//! | [`Func`], [`FuncList`] | `struct klp_func`, an array of it | which function, and by what |
-//! | [`ObjectDesc`], [`ObjectList`] | `struct klp_object`, an array of it | where these are |
+//! | [`Func`] | `struct klp_func` | which function, and by what |
+//! | [`ObjectDesc`] | `struct klp_object` | where these are |
 //! | [`Patch`] | `struct klp_patch` | all that is patched at once |
+//! | [`List`] | an array of functions, objects or states | what belongs together |
 //! | [`Callbacks`], [`Object`] | `struct klp_callbacks`, their argument | what else to do |
 //! | [`Shadow`] | `klp_shadow_*()` | data for objects of the kernel |
-//! | [`State`], [`StateDesc`], [`StateList`] | `struct klp_state`, an array | data to hand on |
+//! | [`State`], [`StateDesc`] | `struct klp_state` | data to hand on |
 //! | `Registered`, of the Rust core only | `klp_register_patch()` etc. | coming and going |
 //!
 //! The core keeps its own state in these structures: list heads, kobjects, work items. So they live
@@ -94,6 +95,7 @@ use crate::{
 };
 
 mod callbacks;
+mod list;
 mod replacement;
 mod shadow;
 mod state;
@@ -103,6 +105,10 @@ pub use self::{
         Callbacks,
         ModuleState,
         Object, //
+    },
+    list::{
+        Descriptor,
+        List, //
     },
     replacement::{
         Arg,
@@ -118,8 +124,7 @@ pub use self::{
     state::{
         PreviousState,
         State,
-        StateDesc,
-        StateList, //
+        StateDesc, //
     },
 };
 
@@ -165,24 +170,29 @@ pub use macros::{
 ///     3
 /// }
 ///
-/// // SAFETY: `always_three` has the prototype of `some_function()`, and nothing depends on what
-/// // that function returns.
+/// // SAFETY:
+/// // - `always_three` has the prototype of `int some_function(void *unused)`.
+/// // - Any value meets the requirements of a `*mut c_void`.
+/// // - The callers of `some_function()` do not depend on what it returns or does.
 /// static FUNC: Func = unsafe { Func::new::<always_three>(c"some_function", 0) };
 /// # let _ = &FUNC;
 /// ```
 #[repr(transparent)]
 pub struct Func(Opaque<bindings::klp_func>);
 
-// SAFETY: There is nothing that one can do with a `&Func` but hand it to the livepatch core, which
-// serialises its accesses with its own lock.
+// SAFETY: `Func` has no method that takes a `&Func`. All that one can do with it is to hand it to
+// the livepatch core, as part of a `Patch`, and that accesses it with its own lock held.
 unsafe impl Sync for Func {}
 
-impl Func {
-    /// Returns the end of a list of functions: all that the author of a livepatch sets is zero.
-    const fn end() -> Self {
-        Self(Opaque::zeroed())
-    }
+// SAFETY:
+// - `Func` is a transparent wrapper of an `Opaque<klp_func>`.
+// - `klp_for_each_func_static()` ends where `old_name`, `new_func` and `old_sympos` are all zero.
+//   By the type invariants, `old_name` of a `Func` is a string, so it is not null.
+unsafe impl Descriptor for Func {
+    type Raw = bindings::klp_func;
+}
 
+impl Func {
     /// Describes that `R` takes the place of the function called `old_name`.
     ///
     /// If several functions of that name exist in the same kernel object, then `old_sympos` says
@@ -197,7 +207,8 @@ impl Func {
     /// - The parameters and the return type of `R` must be those of that function, in number, in
     ///   order and in type. See [`Arg`] and [`Ret`] for which type stands for which type of C.
     /// - Every value that a caller of that function may pass must meet the requirements of the type
-    ///   of that parameter of `R`, for as long as the call lasts.
+    ///   of that parameter of `R`, for as long as the call lasts. If `R` is an `unsafe fn`, then
+    ///   the values must meet its requirements, too.
     /// - `R` must do everything that the callers of that function rely on.
     pub const unsafe fn new<R: Replacement>(old_name: &'static CStr, old_sympos: usize) -> Self {
         // INVARIANT: `old_name` is a NUL-terminated string, and by the contract of `Replacement`
@@ -209,44 +220,6 @@ impl Func {
             old_sympos,
             ..pin_init::zeroed()
         }))
-    }
-}
-
-/// The functions to be patched in one [`ObjectDesc`].
-///
-/// # Invariants
-///
-/// In memory, this is an array of `N + 1` `struct klp_func` of which the last one, and no other,
-/// marks the end.
-///
-/// # Examples
-///
-/// See [`Patch`].
-#[repr(C)]
-pub struct FuncList<const N: usize> {
-    funcs: [Func; N],
-    end: Func,
-}
-
-impl<const N: usize> FuncList<N> {
-    /// Makes a list of `funcs`.
-    pub const fn new(funcs: [Func; N]) -> Self {
-        // INVARIANT: Because of `repr(C)` and because both fields have the same alignment, `end`
-        // immediately follows `funcs`. By the type invariants, every element of `funcs` has a name.
-        Self {
-            funcs,
-            end: Func::end(),
-        }
-    }
-
-    /// Returns the list as C sees it.
-    const fn as_ptr(&'static self) -> *mut bindings::klp_func {
-        // CAST: `Func` is a transparent wrapper of `struct klp_func`, inside an `UnsafeCell` that
-        // allows it to be written through a shared reference, and by the type invariants `self` is
-        // an array of it. A pointer to the whole of `self` may be used for every element.
-        core::ptr::from_ref(self)
-            .cast_mut()
-            .cast::<bindings::klp_func>()
     }
 }
 
@@ -265,18 +238,21 @@ impl<const N: usize> FuncList<N> {
 #[repr(transparent)]
 pub struct ObjectDesc(Opaque<bindings::klp_object>);
 
-// SAFETY: There is nothing that one can do with a `&ObjectDesc` but hand it to the livepatch core,
-// which serialises its accesses with its own lock.
+// SAFETY: `ObjectDesc` has no method that takes a `&ObjectDesc`. All that one can do with it is to
+// hand it to the livepatch core, as part of a `Patch`, and that accesses it with its own lock held.
 unsafe impl Sync for ObjectDesc {}
 
-impl ObjectDesc {
-    /// Returns the end of a list of objects: all that the author of a livepatch sets is zero.
-    const fn end() -> Self {
-        Self(Opaque::zeroed())
-    }
+// SAFETY:
+// - `ObjectDesc` is a transparent wrapper of an `Opaque<klp_object>`.
+// - `klp_for_each_object_static()` ends where `funcs` and `name` are both null. By the type
+//   invariants, `funcs` of an `ObjectDesc` is a list, so it is not null.
+unsafe impl Descriptor for ObjectDesc {
+    type Raw = bindings::klp_object;
+}
 
+impl ObjectDesc {
     /// Describes that `funcs` are functions of `vmlinux`, that is, of the kernel without modules.
-    pub const fn vmlinux<const N: usize>(funcs: &'static FuncList<N>) -> Self {
+    pub const fn vmlinux<const N: usize>(funcs: &'static List<Func, N>) -> Self {
         Self::new(core::ptr::null(), funcs)
     }
 
@@ -284,12 +260,15 @@ impl ObjectDesc {
     ///
     /// That module does not need to be loaded. If it is loaded later, then it is patched before any
     /// of its code runs.
-    pub const fn module<const N: usize>(name: &'static CStr, funcs: &'static FuncList<N>) -> Self {
+    pub const fn module<const N: usize>(
+        name: &'static CStr,
+        funcs: &'static List<Func, N>,
+    ) -> Self {
         Self::new(as_char_ptr_in_const_context(name), funcs)
     }
 
     /// `name` must be either null or what is left of a `&'static CStr`.
-    const fn new<const N: usize>(name: *const c_char, funcs: &'static FuncList<N>) -> Self {
+    const fn new<const N: usize>(name: *const c_char, funcs: &'static List<Func, N>) -> Self {
         // INVARIANT: `name` is as required by the callers above. By its type invariants, `funcs`
         // is a list with an end. Both are `'static`. `zeroed()` is for the rest.
         Self(Opaque::new(bindings::klp_object {
@@ -301,51 +280,10 @@ impl ObjectDesc {
 
     /// Adds that `C` is to be called before and after this object is patched and unpatched.
     pub const fn with_callbacks<C: Callbacks>(self) -> Self {
-        // SAFETY: This is the only reference: `self` was passed by value.
+        // SAFETY: The pointer is to the `klp_object` in `self`, which is initialised, as `new()`
+        // has made it. `self` was passed by value, so nobody else accesses it.
         unsafe { (*self.0.get()).callbacks = callbacks::table::<C>() };
         self
-    }
-}
-
-/// The kernel objects to be patched by one [`Patch`].
-///
-/// # Invariants
-///
-/// In memory, this is an array of `N + 1` `struct klp_object` of which the last one, and no other,
-/// marks the end.
-///
-/// # Examples
-///
-/// See [`Patch`].
-#[repr(C)]
-pub struct ObjectList<const N: usize> {
-    objects: [ObjectDesc; N],
-    end: ObjectDesc,
-}
-
-impl<const N: usize> ObjectList<N> {
-    /// Makes a list of `objects`, of which there must be at least one.
-    pub const fn new(objects: [ObjectDesc; N]) -> Self {
-        const { assert!(N > 0, "a livepatch needs at least one object") };
-
-        // INVARIANT: Because of `repr(C)` and because both fields have the same alignment, `end`
-        // immediately follows `objects`. By the type invariants, every element of `objects` has
-        // functions.
-        Self {
-            objects,
-            end: ObjectDesc::end(),
-        }
-    }
-
-    /// Returns the list as C sees it.
-    const fn as_ptr(&'static self) -> *mut bindings::klp_object {
-        // CAST: `ObjectDesc` is a transparent wrapper of `struct klp_object`, inside an
-        // `UnsafeCell` that allows it to be written through a shared reference, and by the type
-        // invariants `self` is an array of it. A pointer to the whole of `self` may be used for
-        // every element.
-        core::ptr::from_ref(self)
-            .cast_mut()
-            .cast::<bindings::klp_object>()
     }
 }
 
@@ -367,30 +305,33 @@ impl<const N: usize> ObjectList<N> {
 ///     livepatch::{
 ///         replacement,
 ///         Func,
-///         FuncList,
+///         List,
 ///         ObjectDesc,
-///         ObjectList,
 ///         Patch, //
 ///     },
 ///     prelude::*, //
 /// };
 ///
-/// # // SAFETY: This is built into the kernel: its `THIS_MODULE` is null.
+/// # // SAFETY: This is built into the kernel, and the right `THIS_MODULE` of that is null.
 /// # const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 /// #[replacement]
 /// fn no_errors(_code: c_int) -> Result {
 ///     Ok(())
 /// }
 ///
-/// static FUNCS: FuncList<2> = FuncList::new([
-///     // SAFETY: `int some_function(int code)` checks a code and has no other effect. Its callers
-///     // do not rely on getting errors.
+/// static FUNCS: List<Func, 2> = List::new([
+///     // SAFETY:
+///     // - `no_errors` has the prototype of `int some_function(int code)`.
+///     // - Any value meets the requirements of a `c_int`.
+///     // - `some_function()` checks a code and has no other effect. Its callers do not rely on
+///     //   getting errors.
 ///     unsafe { Func::new::<no_errors>(c"some_function", 0) },
-///     // SAFETY: As above, for `int other_function(int code)`, the second one of that name.
+///     // SAFETY: The second function of that name is `int other_function(int code)`. All that is
+///     // said of `some_function()` above is true of it.
 ///     unsafe { Func::new::<no_errors>(c"other_function", 2) },
 /// ]);
 ///
-/// static OBJECTS: ObjectList<1> = ObjectList::new([ObjectDesc::module(c"some_module", &FUNCS)]);
+/// static OBJECTS: List<ObjectDesc, 1> = List::new([ObjectDesc::module(c"some_module", &FUNCS)]);
 ///
 /// static PATCH: Patch = Patch::new(&THIS_MODULE, &OBJECTS);
 /// # let _ = &PATCH;
@@ -398,18 +339,20 @@ impl<const N: usize> ObjectList<N> {
 #[repr(transparent)]
 pub struct Patch(Opaque<bindings::klp_patch>);
 
-// SAFETY: All that one can do with a `&Patch` is to hand it to the livepatch core, which serialises
-// its accesses with its own lock. That it happens once is a safety requirement of `enable()` and of
-// `register()`.
+// SAFETY: The methods that take a `&Patch` are `enable()` and `register()`. They hand it to the
+// livepatch core, which accesses it with its own lock held. That this happens once is a safety
+// requirement of both.
 unsafe impl Sync for Patch {}
 
 impl Patch {
-    /// Describes a livepatch of `objects` by `module`, which is the module that all of this is
-    /// defined in.
+    /// Describes a livepatch of `objects`, of which there must be at least one, by `module`, which
+    /// is the module that all of this is defined in.
     pub const fn new<const N: usize>(
         module: &'static ThisModule,
-        objects: &'static ObjectList<N>,
+        objects: &'static List<ObjectDesc, N>,
     ) -> Self {
+        const { assert!(N > 0, "a livepatch needs at least one object") };
+
         // INVARIANT: By its type invariants, `objects` is a list with an end. It is `'static`.
         // `zeroed()` is for the rest.
         Self(Opaque::new(bindings::klp_patch {
@@ -422,15 +365,17 @@ impl Patch {
     /// Makes this one that replaces all others: it is enabled, and in the same transition all
     /// livepatches that were there before are disabled.
     pub const fn replace(self) -> Self {
-        // SAFETY: This is the only reference: `self` was passed by value.
+        // SAFETY: The pointer is to the `klp_patch` in `self`, which is initialised, as `new()` has
+        // made it. `self` was passed by value, so nobody else accesses it.
         unsafe { (*self.0.get()).replace = true };
         self
     }
 
     /// Adds the states that this livepatch has.
-    pub const fn with_states<const N: usize>(self, states: &'static StateList<N>) -> Self {
+    pub const fn with_states<const N: usize>(self, states: &'static List<StateDesc, N>) -> Self {
         // INVARIANT: By its type invariants, `states` is a list with an end. It is `'static`.
-        // SAFETY: This is the only reference: `self` was passed by value.
+        // SAFETY: The pointer is to the `klp_patch` in `self`, which is initialised, as `new()` has
+        // made it. `self` was passed by value, so nobody else accesses it.
         unsafe { (*self.0.get()).states = states.as_ptr() };
         self
     }
@@ -451,12 +396,15 @@ impl Patch {
     /// - No list may be part of this patch more than once, or part of another patch.
     /// - This must not be called again for the same patch, even if the first call has failed.
     pub unsafe fn enable(&'static self) -> Result {
-        // SAFETY: By the type invariants, this is what `klp_enable_patch()` expects: a description
-        // whose lists have ends, and which is otherwise zero, because nobody else has enabled it by
-        // the requirements of this function. By the same requirements it is there for as long as
-        // the module is, and the livepatch core holds a reference to that module (the one that is
-        // named in the description) while it uses the description. If it fails, then it is done
-        // with the description when it returns.
+        // SAFETY: `klp_enable_patch()` demands a valid description that stays in place, and that
+        // nobody else changes, for as long as the livepatch core uses it.
+        // - It is valid by the type invariants: its lists have ends. The rest is zero, because by
+        //   the last two requirements of this function neither the patch nor a list of it has been
+        //   handed over before.
+        // - By the first two requirements, it is in `static`s of the module that it names. The
+        //   livepatch core holds a reference to that module while it uses the description. If the
+        //   call fails, then it is done with the description when it returns.
+        // - Nothing of this file changes a `klp_patch` behind a `&Patch`.
         to_result(unsafe { bindings::klp_enable_patch(self.0.get()) })
     }
 
@@ -479,10 +427,14 @@ impl Patch {
     #[cfg(CONFIG_LIVEPATCH_RUST)]
     #[inline]
     pub unsafe fn register(&'static self) -> Result<Registered> {
-        // SAFETY: By the type invariants, this is what `klp_register_patch()` expects: a
-        // description whose lists have ends, and which is otherwise zero, because nobody else has
-        // used it by the requirements of this function. By the same requirements it is there until
-        // `klp_unregister_patch()`.
+        // SAFETY: `klp_register_patch()` demands a valid description that stays in place, and that
+        // nobody else changes, until `klp_unregister_patch()`.
+        // - It is valid by the type invariants: its lists have ends. The rest is zero, because by
+        //   the first and the last requirement of this function neither a list of it nor the patch
+        //   has been handed over before.
+        // - By the first requirement, it is in `static`s of a module. By the second, the result is
+        //   dropped before that module is gone, and dropping it calls `klp_unregister_patch()`.
+        // - Nothing of this file changes a `klp_patch` behind a `&Patch`.
         to_result(unsafe { bindings::klp_register_patch(self.0.get()) })?;
 
         // INVARIANT: This was just registered.
@@ -536,8 +488,9 @@ impl Registered {
     /// with `EINVAL` if the livepatch is enabled.
     #[inline]
     pub fn enable(&self) -> Result {
-        // SAFETY: By the type invariants, the patch is registered, and it stays so during this
-        // call.
+        // SAFETY: `klp_enable_patch()` demands a valid description that stays in place. By the type
+        // invariants, `patch` is registered, as which it has been found valid, and it stays
+        // registered during this call, because only dropping `self` ends that.
         to_result(unsafe { bindings::klp_enable_patch(self.patch.0.get()) })
     }
 
@@ -550,8 +503,9 @@ impl Registered {
     /// is not enabled.
     #[inline]
     pub fn disable(&self) -> Result {
-        // SAFETY: By the type invariants, the patch is registered, and it stays so during this
-        // call.
+        // SAFETY: `klp_disable_patch()` demands a description that the livepatch core knows. By the
+        // type invariants, `patch` is registered, and it stays so during this call, because only
+        // dropping `self` ends that.
         to_result(unsafe { bindings::klp_disable_patch(self.patch.0.get()) })
     }
 }
@@ -562,7 +516,9 @@ impl Drop for Registered {
     fn drop(&mut self) {
         let patch = self.patch.0.get();
 
-        // SAFETY: By the type invariants, the patch is registered.
+        // SAFETY: `klp_unregister_patch()` demands a description that the livepatch core knows. By
+        // the type invariants, `patch` is registered. That this ends here breaks no invariant,
+        // because `self` is not used again.
         let ret = unsafe { bindings::klp_unregister_patch(patch) };
 
         // Against the contract of `register()`, this was dropped while the livepatch was enabled,
@@ -571,15 +527,12 @@ impl Drop for Registered {
             // What can be done is to keep a module that nobody removes yet: from now on, `rmmod`
             // finds it in use, for ever. If it is on its way out, or its init function is about to
             // fail, then nothing stops that.
-            // SAFETY: The module is that of the caller, so it is there. Nobody writes `mod`.
+            // SAFETY: `patch` points to a `static`, and nobody writes its `mod`. That is the module
+            // which the `static` is part of, by the first requirement of `register()`. By the
+            // second, this runs before that module is gone: so it is valid, as `__module_get()`
+            // demands.
             unsafe { bindings::__module_get((*patch).mod_) };
             crate::pr_err!("a livepatch that is in use was dropped\n");
         }
     }
 }
-
-// The C side walks the lists in steps of its own types.
-const _: () = {
-    assert!(size_of::<FuncList<3>>() == 4 * size_of::<bindings::klp_func>());
-    assert!(size_of::<ObjectList<3>>() == 4 * size_of::<bindings::klp_object>());
-};

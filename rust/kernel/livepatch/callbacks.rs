@@ -39,7 +39,8 @@ use core::marker::PhantomData;
 /// use kernel::{
 ///     livepatch::{
 ///         Callbacks,
-///         FuncList,
+///         Func,
+///         List,
 ///         Object,
 ///         ObjectDesc, //
 ///     },
@@ -51,7 +52,7 @@ use core::marker::PhantomData;
 /// # struct Module;
 /// # impl kernel::ModuleMetadata for Module {
 /// #     const NAME: &'static CStr = c"livepatch_doctest";
-/// #     // SAFETY: This is built into the kernel: its `THIS_MODULE` is null.
+/// #     // SAFETY: This is built into the kernel, and the right `THIS_MODULE` of that is null.
 /// #     const THIS_MODULE: ThisModule =
 /// #         unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 /// # }
@@ -64,7 +65,7 @@ use core::marker::PhantomData;
 ///     }
 /// }
 ///
-/// static FUNCS: FuncList<0> = FuncList::new([]);
+/// static FUNCS: List<Func, 0> = List::new([]);
 /// static OBJECT: ObjectDesc = ObjectDesc::vmlinux(&FUNCS).with_callbacks::<Guarded>();
 /// # let _ = &OBJECT;
 /// # assert!(Guarded::HAS_PRE_PATCH);
@@ -129,9 +130,11 @@ pub(super) const fn table<C: Callbacks>() -> bindings::klp_callbacks {
 
 /// # Safety
 ///
-/// To be called by the livepatch core, as `pre_patch` of `struct klp_callbacks`.
+/// To be called by the livepatch core only, as `pre_patch` of `struct klp_callbacks`: with an
+/// `object` that is valid, and stays so, until this returns.
 unsafe extern "C" fn pre_patch<C: Callbacks>(object: *mut bindings::klp_object) -> c_int {
-    // SAFETY: By the safety requirements of this function.
+    // SAFETY: By the safety requirements, the livepatch core has called this function with `object`
+    // as a callback. The `Object` is a local variable, so it is gone when this returns.
     let object = unsafe { Object::from_raw(object) };
 
     from_result(|| C::pre_patch(&object).map(|()| 0))
@@ -139,25 +142,31 @@ unsafe extern "C" fn pre_patch<C: Callbacks>(object: *mut bindings::klp_object) 
 
 /// # Safety
 ///
-/// To be called by the livepatch core, as `post_patch` of `struct klp_callbacks`.
+/// To be called by the livepatch core only, as `post_patch` of `struct klp_callbacks`: with an
+/// `object` that is valid, and stays so, until this returns.
 unsafe extern "C" fn post_patch<C: Callbacks>(object: *mut bindings::klp_object) {
-    // SAFETY: By the safety requirements of this function.
+    // SAFETY: By the safety requirements, the livepatch core has called this function with `object`
+    // as a callback. The `Object` is a temporary value, so it is gone when this returns.
     C::post_patch(&unsafe { Object::from_raw(object) });
 }
 
 /// # Safety
 ///
-/// To be called by the livepatch core, as `pre_unpatch` of `struct klp_callbacks`.
+/// To be called by the livepatch core only, as `pre_unpatch` of `struct klp_callbacks`: with an
+/// `object` that is valid, and stays so, until this returns.
 unsafe extern "C" fn pre_unpatch<C: Callbacks>(object: *mut bindings::klp_object) {
-    // SAFETY: By the safety requirements of this function.
+    // SAFETY: By the safety requirements, the livepatch core has called this function with `object`
+    // as a callback. The `Object` is a temporary value, so it is gone when this returns.
     C::pre_unpatch(&unsafe { Object::from_raw(object) });
 }
 
 /// # Safety
 ///
-/// To be called by the livepatch core, as `post_unpatch` of `struct klp_callbacks`.
+/// To be called by the livepatch core only, as `post_unpatch` of `struct klp_callbacks`: with an
+/// `object` that is valid, and stays so, until this returns.
 unsafe extern "C" fn post_unpatch<C: Callbacks>(object: *mut bindings::klp_object) {
-    // SAFETY: By the safety requirements of this function.
+    // SAFETY: By the safety requirements, the livepatch core has called this function with `object`
+    // as a callback. The `Object` is a temporary value, so it is gone when this returns.
     C::post_unpatch(&unsafe { Object::from_raw(object) });
 }
 
@@ -225,8 +234,8 @@ impl<'a> Object<'a> {
 
     /// The module that this is about; `None` for `vmlinux`.
     fn module(&self) -> Option<*const bindings::module> {
-        // SAFETY: `raw` is valid by the type invariants. The livepatch core has set `mod` before,
-        // and changes it in this thread only.
+        // SAFETY: By the type invariants, `raw` is valid, and this thread holds the lock of the
+        // livepatch core, under which alone `mod` changes. So nobody writes it now.
         let module = unsafe { (*self.raw).mod_ };
 
         (!module.is_null()).then_some(module.cast_const())
@@ -241,8 +250,9 @@ impl<'a> Object<'a> {
     pub fn name(&self) -> &CStr {
         match self.module() {
             None => c"vmlinux",
-            // SAFETY: By the type invariants, the module is valid for as long as `self`. Its name
-            // ends with a NUL and never changes.
+            // SAFETY: `name` is an array in the module, which by the type invariants is valid for
+            // as long as `self` is: so for as long as the result. The module loader has made sure
+            // that there is a NUL in it, and nobody changes it afterwards.
             Some(module) => unsafe { CStr::from_char_ptr((&raw const (*module).name).cast()) },
         }
     }
@@ -250,8 +260,9 @@ impl<'a> Object<'a> {
     /// The state of the module; `None` for `vmlinux`.
     pub fn module_state(&self) -> Option<ModuleState> {
         let module = self.module()?;
-        // SAFETY: By the type invariants, the module is valid. Its state may change meanwhile:
-        // hence the volatile access, like `READ_ONCE()`.
+        // SAFETY: `state` is a field of the module, which is valid by the type invariants. The
+        // module loader may change it meanwhile: hence the volatile access, like `READ_ONCE()`. It
+        // is an integer for Rust, so that any value is valid.
         let state = unsafe { (&raw const (*module).state).read_volatile() };
 
         Some(match state {

@@ -5,7 +5,10 @@
 //! See
 //! [Documentation/livepatch/system-state.rst](srctree/Documentation/livepatch/system-state.rst).
 
-use super::Object;
+use super::{
+    Descriptor,
+    Object, //
+};
 use crate::{
     alloc::{
         Flags,
@@ -44,9 +47,18 @@ use core::{
 #[repr(transparent)]
 pub struct StateDesc(Opaque<bindings::klp_state>);
 
-// SAFETY: All that one can do with a `&StateDesc` is to hand it to the livepatch core, which only
-// reads it, or to a `State`, which accesses it under the lock of the livepatch core.
+// SAFETY: `StateDesc` has no method that takes a `&StateDesc`. All that one can do with it is to
+// hand it to the livepatch core, which only reads it, or to a `State`. That accesses `data` under
+// the lock of the livepatch core, and only reads the rest.
 unsafe impl Sync for StateDesc {}
+
+// SAFETY:
+// - `StateDesc` is a transparent wrapper of an `Opaque<klp_state>`.
+// - The livepatch core ends a list of states where `id` is 0. By the type invariants, that of a
+//   `StateDesc` is not.
+unsafe impl Descriptor for StateDesc {
+    type Raw = bindings::klp_state;
+}
 
 impl StateDesc {
     /// Describes the state with the number `id`, which must not be 0.
@@ -61,51 +73,6 @@ impl StateDesc {
         }))
     }
 }
-
-/// The states that a livepatch has.
-///
-/// # Invariants
-///
-/// In memory, this is an array of `N + 1` `struct klp_state` of which the last one, and no other,
-/// marks the end.
-///
-/// # Examples
-///
-/// See [`State`].
-#[repr(C)]
-pub struct StateList<const N: usize> {
-    states: [StateDesc; N],
-    end: StateDesc,
-}
-
-impl<const N: usize> StateList<N> {
-    /// Makes a list of `states`.
-    pub const fn new(states: [StateDesc; N]) -> Self {
-        // INVARIANT: Because of `repr(C)` and because both fields have the same alignment, `end`
-        // immediately follows `states`. By the type invariants, no element of `states` has the
-        // number 0, and that is what `end` has.
-        Self {
-            states,
-            end: StateDesc(Opaque::zeroed()),
-        }
-    }
-
-    /// Returns a state of the list.
-    pub const fn get(&'static self, index: usize) -> &'static StateDesc {
-        &self.states[index]
-    }
-
-    /// Returns the list as C sees it.
-    pub(super) const fn as_ptr(&'static self) -> *mut bindings::klp_state {
-        // CAST: `StateDesc` is a transparent wrapper of `struct klp_state`, inside an `UnsafeCell`
-        // that allows it to be written through a shared reference, and by the type invariants
-        // `self` is an array of it. A pointer to the whole of `self` may be used for every element.
-        ptr::from_ref(self).cast_mut().cast::<bindings::klp_state>()
-    }
-}
-
-// The C side walks the list in steps of its own type.
-const _: () = assert!(size_of::<StateList<3>>() == 4 * size_of::<bindings::klp_state>());
 
 /// A state of the system that a livepatch changes, with data of type `T`.
 ///
@@ -135,17 +102,19 @@ const _: () = assert!(size_of::<StateList<3>>() == 4 * size_of::<bindings::klp_s
 /// use kernel::{
 ///     livepatch::{
 ///         Callbacks,
+///         List,
 ///         Object,
 ///         State,
-///         StateDesc,
-///         StateList, //
+///         StateDesc, //
 ///     },
 ///     prelude::*, //
 /// };
 ///
 /// // `livepatch!` writes this for `states: { LIMIT: u32 = 0x7e57 version 2 }`.
-/// static STATES: StateList<1> = StateList::new([StateDesc::new(0x7e57, 2)]);
-/// // SAFETY: No other livepatch has this state, and this is the only value for it.
+/// static STATES: List<StateDesc, 1> = List::new([StateDesc::new(0x7e57, 2)]);
+/// // SAFETY:
+/// // - This is the only value for the first element of the list.
+/// // - No other livepatch has this state, so there is nobody to agree with.
 /// static LIMIT: State<u32> = unsafe { State::new(STATES.get(0)) };
 ///
 /// struct KeepLimit;
@@ -153,7 +122,7 @@ const _: () = assert!(size_of::<StateList<3>>() == 4 * size_of::<bindings::klp_s
 /// # struct Module;
 /// # impl kernel::ModuleMetadata for Module {
 /// #     const NAME: &'static CStr = c"livepatch_doctest";
-/// #     // SAFETY: This is built into the kernel: its `THIS_MODULE` is null.
+/// #     // SAFETY: This is built into the kernel, and the right `THIS_MODULE` of that is null.
 /// #     const THIS_MODULE: ThisModule =
 /// #         unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 /// # }
@@ -206,7 +175,8 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
             )
         };
 
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: By the first safety requirement, this is the only value for `desc`. By the
+        // second, the data of all states with its number is as the invariants say.
         Self {
             desc,
             _data: PhantomData,
@@ -219,19 +189,22 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
 
     /// The number of this state.
     pub fn id(&self) -> usize {
-        // SAFETY: The state is valid, and its number never changes.
+        // SAFETY: `raw()` points to the `klp_state` in `desc`, a `&'static`, which is valid and
+        // initialised. Nobody writes its `id`.
         unsafe { (*self.raw().as_ptr()).id }
     }
 
     /// The version in which this livepatch has this state.
     pub fn version(&self) -> c_uint {
-        // SAFETY: The state is valid, and its version never changes.
+        // SAFETY: `raw()` points to the `klp_state` in `desc`, a `&'static`, which is valid and
+        // initialised. Nobody writes its `version`.
         unsafe { (*self.raw().as_ptr()).version }
     }
 
     /// Returns the data, if there is any.
     pub fn get(&self, object: &Object<'_>) -> Option<T> {
-        // SAFETY: This is a state with this number.
+        // SAFETY: `raw()` points to the `klp_state` in `desc`, a `&'static`, which is valid. Its
+        // number is that of a `State<T>`, namely of this one.
         unsafe { read(self.raw(), object) }
     }
 
@@ -240,14 +213,18 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
     /// `flags` are for its memory, which this allocates if there was no data before. Fails only
     /// then.
     pub fn set(&self, _object: &Object<'_>, value: T, flags: Flags) -> Result {
-        // SAFETY: The state is valid. `_object` proves that the lock of the livepatch core is held,
-        // under which alone the data is accessed.
+        // SAFETY: `raw()` points to the `klp_state` in `desc`, which is valid. `_object` proves
+        // that this thread holds the lock of the livepatch core, under which alone `data` is
+        // accessed. By the type invariants, this is the only value for `desc`, and in this
+        // function, there is no other reference to the field.
         let data = unsafe { &mut (*self.raw().as_ptr()).data };
 
         if data.is_null() {
             *data = KBox::into_raw(KBox::new(value, flags)?).cast();
         } else {
-            // SAFETY: By the type invariants, this is a pointer to a `T`.
+            // SAFETY: By the type invariants, `data` points to a `T` in memory which belongs to
+            // this state, as it is not null. The lock that `_object` stands for keeps others from
+            // it.
             unsafe { data.cast::<T>().write(value) };
         }
         Ok(())
@@ -255,15 +232,18 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
 
     /// Takes the data away and frees its memory.
     pub fn take(&self, _object: &Object<'_>) -> Option<T> {
-        // SAFETY: As in `set()`.
+        // SAFETY: `raw()` points to the `klp_state` in `desc`, which is valid. `_object` proves
+        // that this thread holds the lock of the livepatch core, under which alone `data` is
+        // accessed. In this function, there is no other reference to the field.
         let data = unsafe { &mut (*self.raw().as_ptr()).data };
         let data = core::mem::replace(data, ptr::null_mut()).cast::<T>();
 
         if data.is_null() {
             return None;
         }
-        // SAFETY: By the type invariants, this is a pointer to a `T` in memory from `kmalloc()`,
-        // which belongs to this state: so now to this function.
+        // SAFETY: By the type invariants, `data` points to a `T` in memory from `kmalloc()`, as it
+        // is not null, and that belongs to this state. Since the state has been told that it has
+        // none, it belongs to this function, which passes it on. `T` is not of size 0, see `new()`.
         Some(*unsafe { KBox::from_raw(data) })
     }
 
@@ -283,25 +263,27 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
         if !object.is_vmlinux() {
             return Err(EINVAL);
         }
-        // SAFETY: `object` proves that this is called from a callback, and callbacks of `vmlinux`
-        // run during a transition.
+        // SAFETY: `klp_get_prev_state()` is for callbacks during a transition. `object` proves that
+        // this is called from a callback, and those of `vmlinux` run during a transition only.
         let previous = NonNull::new(unsafe { bindings::klp_get_prev_state(self.id()) });
         let Some(state) = previous else {
             return Ok(None);
         };
 
-        // SAFETY: The livepatch core found this state, and it stays until the callback returns, for
-        // no livepatch can go while the lock of the livepatch core is held. Under that lock alone
-        // the data is accessed.
+        // SAFETY: `state` is what the livepatch core has found, in another livepatch: so it is
+        // valid, and it stays until the callback returns, for no livepatch can go while the lock of
+        // the livepatch core is held. `object` proves that this thread holds it. Under that lock
+        // alone `data` is accessed.
         let data = unsafe { (*state.as_ptr()).data };
 
-        // SAFETY: By the requirements of `new()`, data that is there is memory from `kmalloc()`,
-        // for which this says how much there is.
+        // SAFETY: `ksize()` is for memory from `kmalloc()`. By the second requirement of `new()`,
+        // that is what `data` of any state with this number points to, if it is not null.
         if !data.is_null() && unsafe { bindings::ksize(data) } < size_of::<T>() {
             return Err(EOVERFLOW);
         }
 
-        // INVARIANT: The state is valid, see above, and its data is a `T` by the type invariants.
+        // INVARIANT: The state is valid until the callback returns, see above, and so during `'a`.
+        // It was found by the number of this `State<T>`.
         Ok(Some(PreviousState {
             state,
             object,
@@ -322,12 +304,16 @@ impl<T: Copy + FromBytes + AsBytes> State<T> {
         let Some(previous) = self.previous(object)? else {
             return Ok(false);
         };
-        // SAFETY: As in `set()`.
+        // SAFETY: `raw()` points to the `klp_state` in `desc`, a `&'static`, which is valid. Only
+        // the address of the field is taken.
         let own = unsafe { &raw mut (*self.raw().as_ptr()).data };
-        // SAFETY: The same goes for the other state, which is valid by the invariants of its type.
+        // SAFETY: By the invariants of `PreviousState`, its `state` is valid for as long as
+        // `object` is borrowed. Only the address of the field is taken.
         let other = unsafe { &raw mut (*previous.state.as_ptr()).data };
 
-        // SAFETY: Both pointers are valid, see above.
+        // SAFETY: `own` and `other` are fields of valid states, see above. `object` proves that
+        // this thread holds the lock of the livepatch core, under which alone these fields are
+        // accessed.
         unsafe {
             if !(*own).is_null() {
                 return Err(EEXIST);
@@ -375,25 +361,31 @@ pub struct PreviousState<'a, T> {
 impl<T: Copy + FromBytes + AsBytes> PreviousState<'_, T> {
     /// The version in which the other livepatch has this state.
     pub fn version(&self) -> c_uint {
-        // SAFETY: The state is valid, and its version never changes.
+        // SAFETY: By the type invariants, `state` is valid during `'a`. Nobody writes its
+        // `version`.
         unsafe { (*self.state.as_ptr()).version }
     }
 
     /// Returns the data, if there is any.
     pub fn get(&self) -> Option<T> {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants, `state` is valid during `'a`, and its number is that of a
+        // `State<T>`.
         unsafe { read(self.state, self.object) }
     }
 }
 
+/// Returns a copy of the data of `state`, if there is any.
+///
 /// # Safety
 ///
 /// `state` must be valid, and its number must be that of a `State<T>`.
 unsafe fn read<T: Copy>(state: NonNull<bindings::klp_state>, _object: &Object<'_>) -> Option<T> {
-    // SAFETY: By the safety requirements. `_object` proves that the lock of the livepatch core is
-    // held, under which alone the data is accessed.
+    // SAFETY: By the safety requirements, `state` is valid. `_object` proves that this thread holds
+    // the lock of the livepatch core, under which alone `data` is accessed.
     let data = unsafe { (*state.as_ptr()).data }.cast::<T>();
 
-    // SAFETY: By the invariants of `State`, this is a pointer to a `T` if it is not null.
+    // SAFETY: By the safety requirements, the number of `state` is that of a `State<T>`. By the
+    // invariants of that, `data` points to a `T`, as it is not null when this is called. The same
+    // lock keeps others from it.
     (!data.is_null()).then(|| unsafe { data.read() })
 }

@@ -42,53 +42,65 @@ pub(crate) fn patch(info: &LivepatchInfo) -> TokenStream {
     }
 }
 
-/// Returns `__OBJECTS`, the list of the objects, with those of their functions before it.
-fn objects(info: &LivepatchInfo) -> TokenStream {
-    let mut lists = TokenStream::new();
-    let mut entries = TokenStream::new();
-
-    for (i, object) in info.objects.iter().enumerate() {
-        let list = format_ident!("__FUNCS_{i}");
-
-        lists.extend(funcs(&list, object));
-        entries.extend(object_desc(object, &list, info.has_own_shadows()));
-    }
-    let len = info.objects.len();
+/// Returns `name`, the list of `elements`, which are of that `kind`.
+fn list(name: &Ident, kind: TokenStream, elements: &[TokenStream]) -> TokenStream {
+    let len = elements.len();
 
     quote! {
-        #lists
-
-        static __OBJECTS: ::kernel::livepatch::ObjectList<#len> =
-            ::kernel::livepatch::ObjectList::new([#entries]);
+        static #name: ::kernel::livepatch::List<::kernel::livepatch::#kind, #len> =
+            ::kernel::livepatch::List::new([#(#elements,)*]);
     }
 }
 
-/// Returns `list`, the list of the functions of `object`, after checks of their types.
-fn funcs(list: &Ident, object: &Object) -> TokenStream {
-    let len = object.funcs.len();
+/// Returns `__OBJECTS`, the list of the objects, with those of their functions before it.
+fn objects(info: &LivepatchInfo) -> TokenStream {
+    let names: Vec<_> = (0..info.objects.len())
+        .map(|i| format_ident!("__FUNCS_{i}"))
+        .collect();
+    let objects = || names.iter().zip(&info.objects);
+
+    let funcs = objects().map(|(name, object)| funcs(name, object));
+    let descs: Vec<_> = objects()
+        .map(|(name, object)| object_desc(object, name, info.has_own_shadows()))
+        .collect();
+    let list = list(&format_ident!("__OBJECTS"), quote!(ObjectDesc), &descs);
+
+    quote! {
+        #(#funcs)*
+
+        #list
+    }
+}
+
+/// Returns `name`, the list of the functions of `object`, after checks of their types.
+fn funcs(name: &Ident, object: &Object) -> TokenStream {
     let checks = object.funcs.iter().map(prototype::check);
-    let funcs = object.funcs.iter().map(|func| {
-        let Func {
-            old_name,
-            old_sympos,
-            new_func,
-            ..
-        } = func;
-        let old_sympos = Literal::usize_unsuffixed(*old_sympos as usize);
-        quote! {
-            // SAFETY: By writing `old_name => new_func` in `livepatch!`, the author promises what
-            // all clauses of `Func::new()` demand of these two functions: the documentation of
-            // `livepatch!` says so, because no compiler can check it. Where a prototype was
-            // declared, the checks above have compared it with that of `new_func`.
-            unsafe { ::kernel::livepatch::Func::new::<#new_func>(#old_name, #old_sympos) }
-        }
-    });
+    let funcs: Vec<_> = object.funcs.iter().map(func).collect();
+    let list = list(name, quote!(Func), &funcs);
 
     quote! {
         #(#checks)*
 
-        static #list: ::kernel::livepatch::FuncList<#len> =
-            ::kernel::livepatch::FuncList::new([#(#funcs,)*]);
+        #list
+    }
+}
+
+/// Returns the description of a function.
+fn func(func: &Func) -> TokenStream {
+    let Func {
+        old_name,
+        old_sympos,
+        new_func,
+        ..
+    } = func;
+    let old_sympos = Literal::usize_unsuffixed(*old_sympos as usize);
+
+    quote! {
+        // SAFETY: By writing `old_name => new_func` in `livepatch!`, the author promises what all
+        // clauses of `Func::new()` demand of these two functions: the documentation of `livepatch!`
+        // says so, because no compiler can check it. Where a prototype was declared, the checks
+        // above have compared it with that of `new_func`.
+        unsafe { ::kernel::livepatch::Func::new::<#new_func>(#old_name, #old_sympos) }
     }
 }
 
@@ -108,26 +120,26 @@ fn object_desc(object: &Object, list: &Ident, own_shadows: bool) -> TokenStream 
     };
 
     if object.is_vmlinux() {
-        quote!(::kernel::livepatch::ObjectDesc::vmlinux(&#list) #callbacks,)
+        quote!(::kernel::livepatch::ObjectDesc::vmlinux(&#list) #callbacks)
     } else {
         let name = &object.name;
-        quote!(::kernel::livepatch::ObjectDesc::module(#name, &#list) #callbacks,)
+        quote!(::kernel::livepatch::ObjectDesc::module(#name, &#list) #callbacks)
     }
 }
 
 /// Returns `__LIVEPATCH_STATES`, the list of the states; nothing if there are none.
 pub(crate) fn states(states: &[Variable]) -> Option<TokenStream> {
-    let len = states.len();
-    let ids = states.iter().map(|state| &state.id);
-    let versions = states.iter().map(|state| &state.version);
+    let descs: Vec<_> = states
+        .iter()
+        .map(|Variable { id, version, .. }| {
+            quote!(::kernel::livepatch::StateDesc::new(#id, #version))
+        })
+        .collect();
+    let list = list(
+        &format_ident!("__LIVEPATCH_STATES"),
+        quote!(StateDesc),
+        &descs,
+    );
 
-    (len > 0).then(|| {
-        quote! {
-            #[doc(hidden)]
-            static __LIVEPATCH_STATES: ::kernel::livepatch::StateList<#len> =
-                ::kernel::livepatch::StateList::new([
-                    #(::kernel::livepatch::StateDesc::new(#ids, #versions),)*
-                ]);
-        }
-    })
+    (!descs.is_empty()).then(|| quote!(#[doc(hidden)] #list))
 }
