@@ -126,11 +126,12 @@ impl Start {
                 call: quote! {
                     // SAFETY:
                     // - This is the init function of the module that `__PATCH` was made with. It
-                    //   returns the result: nothing that comes after this fails.
+                    //   fails if this fails, and only then: nothing that comes after this can fail.
                     // - `__PATCH`, `__OBJECTS` and the lists of functions and states are `static`s
                     //   of this module.
                     // - `livepatch!` puts each list into `__PATCH` once. Those of functions and
-                    //   objects cannot be named elsewhere.
+                    //   objects cannot be named elsewhere, and the name of that of the states is
+                    //   not for authors.
                     // - The kernel calls an init function once, and nobody else can name `__PATCH`.
                     unsafe { __PATCH.enable() }
                 },
@@ -143,7 +144,7 @@ impl Start {
                     // - `__PATCH`, `__OBJECTS` and the lists of functions and states are `static`s
                     //   of the module that `__PATCH` was made with. `livepatch!` puts each list
                     //   into `__PATCH` once. Those of functions and objects cannot be named
-                    //   elsewhere.
+                    //   elsewhere, and the name of that of the states is not for authors.
                     // - This is the init function of that module, and it does not enable the
                     //   livepatch. The result is part of the module and dropped with it: an enabled
                     //   livepatch keeps its module loaded, so it is disabled then. That is done by

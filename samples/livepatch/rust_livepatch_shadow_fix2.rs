@@ -73,7 +73,9 @@ fn livepatch_fix2_dummy_check(d: *const Dummy, jiffies: usize) -> bool {
         counter.fetch_add(1, Relaxed);
     }
 
-    // SAFETY: The module holds the lock of its list, which `d` is on.
+    // SAFETY: `dummy_check()` is called with a valid `struct dummy`, and its caller holds the lock
+    // of the list that `d` is on, so nobody frees it meanwhile. `Dummy` has the layout of that
+    // structure, and nobody writes `jiffies_expire` once a dummy is on the list.
     time_after(jiffies, unsafe { (*d).jiffies_expire })
 }
 

@@ -117,7 +117,9 @@ fn new_dummy() -> Result<KBox<Dummy>> {
 /// `d` must be from `dummy_alloc()`, and nobody may use it any more.
 #[no_mangle]
 unsafe extern "C" fn rust_dummy_free(d: *mut Dummy) {
-    // SAFETY: By the safety requirements. Whoever has made it used `kmalloc()`.
+    // SAFETY: By the safety requirements, `d` is from `dummy_alloc()`: so it points to a `Dummy` in
+    // memory from `kmalloc()`, whoever has made it. By the same requirements, nobody uses it any
+    // more, so it belongs to this function.
     let d = unsafe { KBox::from_raw(d) };
 
     pr_info!(
@@ -132,14 +134,16 @@ unsafe extern "C" fn rust_dummy_free(d: *mut Dummy) {
 /// `d` must be a valid dummy.
 #[no_mangle]
 unsafe extern "C" fn rust_dummy_check(d: *const Dummy, jiffies: usize) -> bool {
-    // SAFETY: By the safety requirements.
+    // SAFETY: By the safety requirements, `d` points to a valid dummy. Nobody writes
+    // `jiffies_expire` after `dummy_alloc()`.
     time_after(jiffies, unsafe { (*d).jiffies_expire })
 }
 
 /// A dummy, wherever it comes from. Dropping it means `dummy_free()`.
 struct Owned(*mut Dummy);
 
-// SAFETY: A dummy does not care which thread uses it.
+// SAFETY: An `Owned` is the only one that has its dummy, and that is memory with two numbers in it:
+// neither `dummy_check()` nor `dummy_free()` depends on the thread that calls it.
 unsafe impl Send for Owned {}
 
 impl Owned {
@@ -150,14 +154,16 @@ impl Owned {
     }
 
     fn is_expired(&self, jiffies: usize) -> bool {
-        // SAFETY: It is valid until it is dropped.
+        // SAFETY: `self.0` is from `dummy_alloc()` and not null, see `new()`. Only `drop()` frees
+        // it, so it is a valid dummy for as long as there is a `&self`.
         unsafe { dummy_check(self.0, jiffies) }
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // SAFETY: It is from `dummy_alloc()`, and nobody else has it.
+        // SAFETY: `self.0` is from `dummy_alloc()`, see `new()`. Nobody else has it, and `self` is
+        // not used after this.
         unsafe { dummy_free(self.0) };
     }
 }

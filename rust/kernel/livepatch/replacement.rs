@@ -223,9 +223,10 @@ pub unsafe trait Ret {
 macro_rules! impl_same_in_c {
     ($($({ $generics:ident })? $type:ty),* $(,)?) => {$(
         // SAFETY:
-        // - The type has the same representation as its counterpart in C.
-        // - It has no lifetime. If it is a pointer to a type that has one, then safe code cannot
-        //   get from the pointer to that type.
+        // - `Raw` is the type itself, which has the representation of its counterpart in C. So the
+        //   calling convention passes both in the same way.
+        // - `Borrowed` is the type itself, which has no lifetime. If it is a pointer to a type that
+        //   has one, then safe code cannot get from the pointer to that type.
         unsafe impl $(<$generics>)? Arg for $type {
             type Raw = Self;
             type Borrowed<'a> = Self;
@@ -236,7 +237,8 @@ macro_rules! impl_same_in_c {
             }
         }
 
-        // SAFETY: The type has the same representation as its counterpart in C.
+        // SAFETY: `Raw` is the type itself, which has the representation of its counterpart in C.
+        // So the calling convention returns both in the same way.
         unsafe impl $(<$generics>)? Ret for $type {
             type Raw = Self;
 
@@ -257,33 +259,36 @@ impl_same_in_c! {
 }
 
 // SAFETY:
-// - This stands for a pointer in C, and `Raw` is one.
-// - `Borrowed<'a>` is `&'a SeqFile`.
+// - This stands for a `struct seq_file *`, and `Raw` is that.
+// - `Borrowed<'a>` is `&'a SeqFile`: the only lifetime of `Self` is that of the reference.
 unsafe impl Arg for &SeqFile {
     type Raw = *mut bindings::seq_file;
     type Borrowed<'a> = &'a SeqFile;
 
     #[inline(always)]
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
-        // SAFETY: By the safety requirements, `raw` points to a `struct seq_file` which is there
-        // for as long as `_scope` is, and which this call is to print to: the caller holds its
-        // lock, so no other thread accesses it.
+        // SAFETY: By the safety requirements, `raw` meets those of the table in `Arg` for as long
+        // as `_scope` is there, and so for as long as the result.
+        // - It is not null and points to a valid `struct seq_file`.
+        // - This call is to print to that: the caller holds its lock, so no other thread accesses
+        //   it.
         unsafe { SeqFile::from_raw(raw) }
     }
 }
 
 // SAFETY:
-// - This stands for a pointer in C, and `Raw` is one.
-// - `Borrowed<'a>` is `&'a Task`.
+// - This stands for a `struct task_struct *`, and `Raw` is that.
+// - `Borrowed<'a>` is `&'a Task`: the only lifetime of `Self` is that of the reference.
 unsafe impl Arg for &Task {
     type Raw = *mut bindings::task_struct;
     type Borrowed<'a> = &'a Task;
 
     #[inline(always)]
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
-        // SAFETY: By the safety requirements, `raw` points to a `struct task_struct` to which the
-        // caller holds a reference for as long as `_scope` is there. `Task` is a transparent
-        // wrapper of it.
+        // SAFETY: By the safety requirements, `raw` meets those of the table in `Arg`: it is not
+        // null, and the caller has a reference to the `struct task_struct` that it points to for as
+        // long as `_scope` is there, and so for as long as the result. `Task` is a transparent
+        // wrapper of an `Opaque` of that structure, so it may change meanwhile.
         unsafe { &*raw.cast::<Task>() }
     }
 }
@@ -299,7 +304,9 @@ const fn has_memory<T>() {
 
 // SAFETY:
 // - This stands for a pointer in C, and `Raw` is one.
-// - It has no lifetime of its own: what it points to belongs to it.
+// - `Borrowed` is the type itself. A `KBox` has no lifetime of its own, because what it points to
+//   belongs to it. A lifetime in `T` stays as it is: that the value lives up to it is one of the
+//   requirements of the type, which `from_raw()` demands.
 unsafe impl<T> Arg for KBox<T> {
     type Raw = *mut T;
     type Borrowed<'a> = KBox<T>;
@@ -308,13 +315,16 @@ unsafe impl<T> Arg for KBox<T> {
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
         const { has_memory::<T>() };
 
-        // SAFETY: By the safety requirements, `raw` points to a `T` in memory from `kmalloc()`, and
-        // the caller gives it away.
+        // SAFETY: By the safety requirements, `raw` meets those of the table in `Arg`: it is not
+        // null, it points to a `T` in memory from `kmalloc()`, and the caller gives that away. `T`
+        // is not of size 0, as was just checked, so this is what `KBox::from_raw()` demands.
         unsafe { KBox::from_raw(raw) }
     }
 }
 
-// SAFETY: As for `KBox<T>`.
+// SAFETY:
+// - This stands for a pointer in C, and `Raw` is one.
+// - `Borrowed` is the type itself, which has the lifetimes of a `KBox<T>`, see above.
 unsafe impl<T> Arg for Option<KBox<T>> {
     type Raw = *mut T;
     type Borrowed<'a> = Option<KBox<T>>;
@@ -323,12 +333,14 @@ unsafe impl<T> Arg for Option<KBox<T>> {
     unsafe fn from_raw(raw: Self::Raw, _scope: &Scope) -> Self::Borrowed<'_> {
         const { has_memory::<T>() };
 
-        // SAFETY: As for `KBox<T>`, if this is not null.
+        // SAFETY: This is called if `raw` is not null. By the safety requirements, it then points
+        // to a `T` in memory from `kmalloc()`, and the caller gives that away. `T` is not of size
+        // 0, as was just checked, so this is what `KBox::from_raw()` demands.
         (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw) })
     }
 }
 
-// SAFETY: This stands for a pointer in C, and `Raw` is one.
+// SAFETY: This stands for a pointer in C, and `Raw` is one, so both are returned in the same way.
 unsafe impl<T> Ret for KBox<T> {
     type Raw = *mut T;
 
@@ -340,7 +352,7 @@ unsafe impl<T> Ret for KBox<T> {
     }
 }
 
-// SAFETY: This stands for a pointer in C, and `Raw` is one.
+// SAFETY: This stands for a pointer in C, and `Raw` is one, so both are returned in the same way.
 unsafe impl<T> Ret for Option<KBox<T>> {
     type Raw = *mut T;
 
@@ -352,7 +364,8 @@ unsafe impl<T> Ret for Option<KBox<T>> {
     }
 }
 
-// SAFETY: C code gets nothing for `void`, and `extern "C"` functions return nothing for `()`.
+// SAFETY: This stands for `void`, and `Raw` is `()`. C code gets nothing for the one, and functions
+// with the C calling convention return nothing for the other.
 unsafe impl Ret for () {
     type Raw = ();
 
@@ -360,7 +373,7 @@ unsafe impl Ret for () {
     fn into_raw(self) -> Self::Raw {}
 }
 
-// SAFETY: This stands for `int`.
+// SAFETY: This stands for `int`, and `Raw` is `c_int`.
 unsafe impl Ret for Result {
     type Raw = c_int;
 

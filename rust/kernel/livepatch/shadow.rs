@@ -178,7 +178,9 @@ impl<T: Send + Sync + 'static> ShadowData for KBox<T> {}
 /// };
 ///
 /// // `livepatch!` writes this for `shadows: { COUNTER: Atomic<i32> = 0x7e570101 }`.
-/// // SAFETY: No other code uses this number, and all variables are freed below.
+/// // SAFETY:
+/// // - No other code uses variables with this number.
+/// // - All of them are freed below, so none is there when what it refers to goes away.
 /// static COUNTER: Shadow<Atomic<i32>> = unsafe { Shadow::new(0x7e570101) };
 ///
 /// let object = KBox::new(0u8, GFP_KERNEL)?;
@@ -217,7 +219,9 @@ impl<T: Send + Sync + 'static> ShadowData for KBox<T> {}
 ///
 /// impl ShadowData for Owner {}
 ///
-/// // SAFETY: No other code uses this number, and all variables are freed below.
+/// // SAFETY:
+/// // - No other code uses variables with this number.
+/// // - All of them are freed below, so none is there when what it refers to goes away.
 /// static OWNER: Shadow<Owner> = unsafe { Shadow::new(0x7e570102) };
 ///
 /// let owner = Arc::new(7, GFP_KERNEL)?;
@@ -266,7 +270,8 @@ impl<T: ShadowData> Shadow<T> {
     pub const unsafe fn new(id: usize) -> Self {
         const { Self::LAYOUT };
 
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: By the first safety requirement, all variables with this `id` have data of
+        // type `T`, for as long as the module with this value is loaded.
         Self {
             id,
             _data: PhantomData,
@@ -305,7 +310,12 @@ impl<T: ShadowData> Shadow<T> {
     ///
     /// The variable must not be freed during `'a`.
     pub unsafe fn get_unguarded<'a, O: ?Sized>(&self, object: *const O) -> Option<&'a T> {
-        // SAFETY: As in `get()`; and by the safety requirements, the variable is not freed.
+        // SAFETY:
+        // - By the type invariants, the data that was found is a `T`. Its constructor has run
+        //   before it could be found.
+        // - By the safety requirement, the variable is not freed during `'a`, so the data is there
+        //   for that long. Meanwhile, by the first requirement of `new()`, others do with it only
+        //   what can be done with a `&T`.
         self.find(object).map(|data| unsafe { data.as_ref() })
     }
 
@@ -316,19 +326,24 @@ impl<T: ShadowData> Shadow<T> {
 
     /// Detaches the variable from `object` and drops it. Does nothing if there is none.
     pub fn free<O: ?Sized>(&self, object: *const O) {
-        // SAFETY: By the type invariants, `destroy` is a destructor for this variable. `get()` does
-        // not exist if `T` has to be dropped.
+        // SAFETY: `klp_shadow_free()` demands a destructor for the variable with this `id`. By the
+        // type invariants, the data is a `T`, and that is what `destroy::<T>()` drops. If `T` has
+        // to be dropped, then nobody has a reference: `get()` does not compile for it, and who
+        // calls `get_unguarded()` has promised that the variable is not freed meanwhile.
         unsafe { bindings::klp_shadow_free(address(object), self.id, Some(destroy::<T>)) };
     }
 
     /// Detaches this variable from all objects that have it, and drops each.
     pub fn free_all(&self) {
-        // SAFETY: As in `free()`.
+        // SAFETY: `klp_shadow_free_all()` demands a destructor for all variables with this `id`. By
+        // the type invariants, the data of each is a `T`, and that is what `destroy::<T>()` drops.
+        // As in `free()`, nobody has a reference to one that has to be dropped.
         unsafe { bindings::klp_shadow_free_all(self.id, Some(destroy::<T>)) };
     }
 
     fn find<O: ?Sized>(&self, object: *const O) -> Option<NonNull<T>> {
-        // SAFETY: Any address can be asked for, it is not accessed.
+        // SAFETY: `klp_shadow_get()` demands nothing of the address of the object: it compares it
+        // and does not access what is there.
         NonNull::new(unsafe { bindings::klp_shadow_get(address(object), self.id) })
             .map(NonNull::cast)
     }
@@ -350,9 +365,10 @@ impl<T: ShadowData> Shadow<T> {
             _data: PhantomData,
         };
 
-        // SAFETY: `Constructor::run` is a constructor for a variable of that size, if it gets a
-        // `Constructor`. It makes a `T`, as the type invariants demand. It is called before this
-        // returns, if it is.
+        // SAFETY: `attach` is `klp_shadow_alloc()` or `klp_shadow_get_or_alloc()`. Both demand a
+        // constructor for a variable of this size. `Constructor::run` is one: it makes a `T`, as
+        // the type invariants demand of a variable with this `id`. Its last argument is a pointer
+        // to `constructor`, which is there when it is called: that is before `attach` returns.
         let data = unsafe {
             attach(
                 address(object),
@@ -403,7 +419,13 @@ impl<T: ShadowData> Shadow<T> {
             bindings::klp_shadow_get_or_alloc, //
         )?;
 
-        // SAFETY: As in `get()`. A variable that was just attached has been constructed.
+        // SAFETY:
+        // - By the type invariants, the data is a `T`, whether the variable was found or attached.
+        //   Its constructor has run in either case. Others do with it only what can be done with a
+        //   `&T`.
+        // - It was found or attached in an RCU read-side critical section which lasts for all of
+        //   `'g`. If it is freed meanwhile, then the memory is freed after that, by `kfree_rcu()`,
+        //   and nothing changes the data: `T` has no destructor, see `READABLE`.
         Ok(unsafe { data.as_ref() })
     }
 
@@ -419,11 +441,12 @@ impl<T: ShadowData> Shadow<T> {
         const { Self::READABLE };
 
         // SAFETY:
-        // - The data is a `T` by the type invariants, and others do with it only what can be done
-        //   with a `&T`. `T` is `Sync`. Its constructor has run before the variable could be found.
+        // - By the type invariants, the data is a `T`. By the first requirement of `new()`, others
+        //   do with it only what can be done with a `&T`. `T` is `Sync`. Its constructor has run
+        //   before the variable could be found.
         // - The variable was found in an RCU read-side critical section which lasts for all of
         //   `'g`. If it is freed meanwhile, then the memory is freed after that, by `kfree_rcu()`,
-        //   and nothing changes the data: `T` has no destructor.
+        //   and nothing changes the data: `T` has no destructor, see `READABLE`.
         self.find(object).map(|data| unsafe { data.as_ref() })
     }
 }
@@ -456,11 +479,13 @@ where
 {
     /// # Safety
     ///
-    /// To be called by the livepatch core, as the constructor of a shadow variable for data of type
-    /// `T`. `this` must point to a `Constructor`.
+    /// - To be called by the livepatch core, as the constructor of a shadow variable: `data` must
+    ///   point to memory for a `T`, aligned as `kmalloc()` aligns, that nobody else accesses and
+    ///   that stays where it is until the variable is freed.
+    /// - `this` must point to a `Constructor` that nobody else accesses until this returns.
     unsafe extern "C" fn run(_object: *mut c_void, data: *mut c_void, this: *mut c_void) -> c_int {
-        // SAFETY: By the safety requirements. The one that this belongs to waits for this to
-        // return.
+        // SAFETY: By the second requirement of this function, `this` points to a `Constructor`, and
+        // nobody else accesses it during this call, which the reference does not outlast.
         let this = unsafe { &mut *this.cast::<Self>() };
 
         let Some(init) = this.init.take() else {
@@ -468,8 +493,13 @@ where
             return EINVAL.to_errno();
         };
 
-        // SAFETY: `data` points to memory for a `T` that nobody else accesses. It stays where it is
-        // for all of its life.
+        // SAFETY:
+        // - By the first requirement of this function, `data` points to memory for a `T` that
+        //   nobody else accesses. Its alignment is enough, see `Shadow::LAYOUT`.
+        // - If this fails, then the data is not touched: the livepatch core frees the memory of a
+        //   variable whose constructor has failed, without a destructor.
+        // - By the same requirement, the memory stays where it is until the variable is freed, and
+        //   then `destroy()` drops the `T` first.
         match unsafe { pin_init::raw_try_init(data.cast::<T>(), init) } {
             Ok(()) => 0,
             Err(error) => {
@@ -483,16 +513,19 @@ where
 
 /// # Safety
 ///
-/// To be called by the livepatch core, as the destructor of a shadow variable with data of type
-/// `T`. If `T` has to be dropped, then nobody else may have a reference to it.
+/// - To be called by the livepatch core, as the destructor of a shadow variable: `data` must point
+///   to a `T`, which is not used again afterwards.
+/// - If `T` has to be dropped, then nobody else may have a reference to it.
 unsafe extern "C" fn destroy<T: ShadowData>(object: *mut c_void, data: *mut c_void) {
     let data = data.cast::<T>();
 
-    // SAFETY: By the safety requirements, this is a `T`.
+    // SAFETY: By the first requirement of this function, `data` points to a `T`. It has not been
+    // dropped yet.
     unsafe { (*data).detached(object) };
 
-    // SAFETY: By the safety requirements, nobody else uses it if this does anything. It is not used
-    // again.
+    // SAFETY: By the first requirement of this function, `data` points to a `T`, and that is not
+    // used again. If dropping it does anything, then by the second one nobody has a reference to
+    // it.
     unsafe { data.drop_in_place() };
 }
 

@@ -135,7 +135,9 @@ fn shim_fn(shim: &Ident, sig: &Signature, params: &Params) -> TokenStream {
         ///
         /// # Safety
         ///
-        /// The arguments must meet the requirements of the types of the parameters.
+        /// - The arguments must meet the requirements of the types of the parameters, for as long
+        ///   as the call lasts.
+        /// - If the author's function is `unsafe`, then they must meet its requirements, too.
         unsafe extern "C" fn #shim #generics (#declarations) -> #raw_ret #where_clause {
             let __scope = ::kernel::livepatch::Scope;
             #conversions
