@@ -206,7 +206,7 @@ function registered_forced_out() {
 		op enable
 		end_transition $FORCE_OP
 		expect_versions 9 0
-		expect "refcnt" 2 "$(cat /sys/module/$FORCE_OP/refcnt)"
+		expect "refcnt" 1 "$(cat /sys/module/$FORCE_OP/refcnt)"
 		[[ $round -gt 1 ]] || release_sleepers
 		op disable
 		end_transition $FORCE_OP
