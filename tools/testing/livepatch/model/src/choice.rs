@@ -2,66 +2,31 @@
 
 //! Which version of a patched function does a task run?
 
-use crate::model::{
-    choice::{
-        choose,
-        settled,
-        Stacked, //
+use crate::{
+    model::{
+        choice::settled,
+        phase::PatchState, //
     },
-    phase::PatchState, //
+    tests::func_stack::FuncStack,
 };
 use proptest::prelude::*;
 
-/// The patch that each version of a function belongs to, oldest first.
-type Stack = [u8];
-
-/// One version: the place in the stack, and the patch in transition, if there is one.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    stack: &'a Stack,
-    at: usize,
-    moving: Option<u8>,
-}
-
-impl<'a> Place<'a> {
-    fn top(stack: &'a Stack, moving: Option<u8>) -> Option<Self> {
-        let at = stack.len().checked_sub(1)?;
-
-        Some(Place { stack, at, moving })
-    }
-}
-
-impl Stacked for Place<'_> {
-    fn in_transition(self) -> bool {
-        Some(self.stack[self.at]) == self.moving
-    }
-
-    fn below(self) -> Option<Self> {
-        let at = self.at.checked_sub(1)?;
-
-        Some(Place { at, ..self })
-    }
-}
-
-/// Asks the model, for a stack that is not empty; the answer is a place in the stack.
-fn choice(stack: &Stack, moving: Option<u8>, patch_state: Option<PatchState>) -> Option<usize> {
-    let top = Place::top(stack, moving).expect("a patched function has a version");
-
-    choose(top, patch_state).map(|version| version.at)
-}
-
 /// Asks the oracle: strike out the patch in transition, and take what is newest.
-fn newest_without(stack: &Stack, struck: Option<u8>) -> Option<usize> {
-    (0..stack.len())
-        .filter(|&at| Some(stack[at]) != struck)
+fn newest_without(patches: &[u8], struck: Option<u8>) -> Option<usize> {
+    (0..patches.len())
+        .filter(|&place| Some(patches[place]) != struck)
         .max()
 }
 
 /// The condition of `klp_ftrace_handler()`, which goes down by one version only.
-fn upstream(stack: &Stack, moving: Option<u8>, patch_state: Option<PatchState>) -> Option<usize> {
-    let mut func = stack.len() - 1;
+fn upstream(
+    patches: &[u8],
+    in_transition: Option<u8>,
+    patch_state: Option<PatchState>,
+) -> Option<usize> {
+    let mut func = patches.len() - 1;
 
-    if Some(stack[func]) == moving && patch_state == Some(PatchState::Unpatched) {
+    if Some(patches[func]) == in_transition && patch_state == Some(PatchState::Unpatched) {
         if func == 0 {
             return None;
         }
@@ -70,113 +35,69 @@ fn upstream(stack: &Stack, moving: Option<u8>, patch_state: Option<PatchState>) 
     Some(func)
 }
 
-const PATCH_STATES: [Option<PatchState>; 3] =
-    [None, Some(PatchState::Unpatched), Some(PatchState::Patched)];
-
-#[test]
-fn only_version() {
-    assert_eq!(choice(&[1], Some(1), Some(PatchState::Unpatched)), None);
-    assert_eq!(choice(&[1], Some(1), Some(PatchState::Patched)), Some(0));
-}
-
-#[test]
-fn newer_version_over_older_one() {
-    assert_eq!(
-        choice(&[1, 2], Some(2), Some(PatchState::Unpatched)),
-        Some(0)
-    );
-    assert_eq!(choice(&[1, 2], Some(2), Some(PatchState::Patched)), Some(1));
-}
-
-#[test]
-fn idle_task_runs_newest() {
-    assert_eq!(choice(&[1], Some(1), None), Some(0));
-    assert_eq!(choice(&[1, 2], Some(2), None), Some(1));
-    assert_eq!(choice(&[1, 2], None, None), Some(1));
-}
-
-#[test]
-fn one_patch_twice_in_one_function() {
-    assert_eq!(
-        choice(&[1, 2, 2], Some(2), Some(PatchState::Unpatched)),
-        Some(0)
-    );
-    assert_eq!(choice(&[2, 2], Some(2), Some(PatchState::Unpatched)), None);
-    assert_eq!(choice(&[2, 2], Some(2), Some(PatchState::Patched)), Some(1));
-}
-
-#[test]
-fn nothing_in_transition() {
-    for patch_state in PATCH_STATES {
-        assert_eq!(choice(&[1, 2, 3], None, patch_state), Some(2));
-    }
-}
-
-#[test]
-fn other_patch_in_transition() {
-    for patch_state in PATCH_STATES {
-        assert_eq!(choice(&[1, 2], Some(3), patch_state), Some(1));
-        // A version below the top does not matter, whoever it belongs to.
-        assert_eq!(choice(&[1, 2], Some(1), patch_state), Some(1));
-    }
-}
-
-#[test]
-fn settled_of_nothing() {
-    assert!(settled::<Place<'_>>(None).is_none());
-}
-
-fn stack() -> impl Strategy<Value = Vec<u8>> {
+/// The patches of the versions of a function, oldest first.
+fn patches() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(0u8..4, 1..12)
 }
 
 fn patch_state() -> impl Strategy<Value = Option<PatchState>> {
-    prop::sample::select(&PATCH_STATES[..])
+    prop::sample::select(&[None, Some(PatchState::Unpatched), Some(PatchState::Patched)][..])
 }
 
 proptest! {
     #[test]
     fn agrees_with_naive_stack(
-        stack in stack(),
-        moving in prop::option::of(0u8..4),
+        patches in patches(),
+        in_transition in prop::option::of(0u8..4),
         patch_state in patch_state(),
     ) {
         let struck = match patch_state {
-            Some(PatchState::Unpatched) => moving,
+            Some(PatchState::Unpatched) => in_transition,
             Some(PatchState::Patched) | None => None,
         };
 
-        prop_assert_eq!(choice(&stack, moving, patch_state), newest_without(&stack, struck));
+        prop_assert_eq!(
+            FuncStack::new(&patches, in_transition).choice(patch_state),
+            newest_without(&patches, struck)
+        );
     }
 
     #[test]
-    fn settled_agrees_with_naive_stack(stack in stack(), moving in prop::option::of(0u8..4)) {
-        let version = settled(Place::top(&stack, moving)).map(|version| version.at);
+    fn settled_agrees_with_naive_stack(
+        patches in patches(),
+        in_transition in prop::option::of(0u8..4),
+    ) {
+        let stack = FuncStack::new(&patches, in_transition);
 
-        prop_assert_eq!(version, newest_without(&stack, moving));
+        prop_assert_eq!(
+            settled(stack.top()).map(|version| version.place),
+            newest_without(&patches, in_transition)
+        );
     }
 
     /// Where each patch has one version, the rule is the one of the C core.
     #[test]
     fn agrees_with_upstream(
-        stack in Just((0u8..8).collect::<Vec<_>>()).prop_shuffle(),
-        moving in prop::option::of(0u8..8),
+        patches in Just((0u8..8).collect::<Vec<_>>()).prop_shuffle(),
+        in_transition in prop::option::of(0u8..8),
         patch_state in patch_state(),
         len in 1usize..=8,
     ) {
-        let stack = &stack[..len];
-
-        prop_assert_eq!(choice(stack, moving, patch_state), upstream(stack, moving, patch_state));
-    }
-
-    /// Once the patch has gone, the task runs what a task on the unpatched patch_state ran before.
-    #[test]
-    fn unpatched_is_without_patch(stack in stack(), moving in 0u8..4) {
-        let without: Vec<u8> = stack.iter().copied().filter(|&patch| patch != moving).collect();
+        let patches = &patches[..len];
 
         prop_assert_eq!(
-            choice(&stack, Some(moving), Some(PatchState::Unpatched)).map(|at| stack[at]),
-            without.last().copied()
+            FuncStack::new(patches, in_transition).choice(patch_state),
+            upstream(patches, in_transition, patch_state)
         );
+    }
+
+    /// Once the patch is disabled, a task runs what an unpatched task ran before.
+    #[test]
+    fn unpatched_is_without_patch(patches in patches(), in_transition in 0u8..4) {
+        let without = patches.iter().rfind(|&&patch| patch != in_transition);
+        let choice =
+            FuncStack::new(&patches, Some(in_transition)).choice(Some(PatchState::Unpatched));
+
+        prop_assert_eq!(choice.map(|place| &patches[place]), without);
     }
 }

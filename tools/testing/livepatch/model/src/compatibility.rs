@@ -9,41 +9,9 @@ use crate::model::compatibility::{
 use proptest::prelude::*;
 
 fn compatible(new: &[(usize, u32)], old: &[(usize, u32)], replace: bool) -> bool {
-    let states = |list: &[(usize, u32)]| {
-        list.iter()
-            .map(|&(id, version)| State { id, version })
-            .collect::<Vec<_>>()
-    };
-    let (new, old) = (states(new), states(old));
+    let state = |&(id, version): &(usize, u32)| State { id, version };
 
-    is_compatible(new.iter().copied(), old.iter().copied(), replace)
-}
-
-#[test]
-fn without_states() {
-    for replace in [false, true] {
-        assert!(compatible(&[], &[], replace));
-        assert!(compatible(&[(1, 1)], &[], replace));
-    }
-}
-
-#[test]
-fn versions() {
-    for replace in [false, true] {
-        assert!(compatible(&[(1, 2)], &[(1, 2)], replace));
-        assert!(compatible(&[(1, 3)], &[(1, 2)], replace));
-        assert!(!compatible(&[(1, 1)], &[(1, 2)], replace));
-        assert!(!compatible(&[(1, 9), (2, 1)], &[(1, 1), (2, 2)], replace));
-        assert!(!compatible(&[(2, 1), (1, 9)], &[(2, 2), (1, 1)], replace));
-    }
-}
-
-#[test]
-fn a_missing_state_is_for_others() {
-    assert!(compatible(&[], &[(1, 2)], false));
-    assert!(!compatible(&[], &[(1, 2)], true));
-    assert!(!compatible(&[(2, 2)], &[(1, 2)], true));
-    assert!(!compatible(&[(1, 2)], &[(1, 2), (2, 0)], true));
+    is_compatible(new.iter().map(state), old.iter().map(state), replace)
 }
 
 /// `klp_is_patch_compatible()` for one old patch, line by line.

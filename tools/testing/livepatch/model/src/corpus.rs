@@ -146,7 +146,7 @@ fn corpus_is_there() {
 
 /// One change of a name.
 #[derive(Clone, Debug)]
-enum TransitionOps {
+enum Edit {
     /// Invert bits of a byte.
     Flip(Index, u8),
     /// Put a byte over another.
@@ -161,7 +161,7 @@ enum TransitionOps {
     Truncate(Index),
 }
 
-impl TransitionOps {
+impl Edit {
     fn apply(&self, name: &mut Vec<u8>) {
         // A place is between two bytes, or at the start or the end.
         let place = |index: &Index| index.index(name.len() + 1);
@@ -172,37 +172,37 @@ impl TransitionOps {
         };
 
         match self {
-            TransitionOps::Flip(at, bits) => {
+            Edit::Flip(at, bits) => {
                 if !name.is_empty() {
                     *at.get_mut(name) ^= bits;
                 }
             }
-            TransitionOps::Set(at, byte) => {
+            Edit::Set(at, byte) => {
                 if !name.is_empty() {
                     *at.get_mut(name) = *byte;
                 }
             }
-            TransitionOps::Insert(at, bytes) => {
+            Edit::Insert(at, bytes) => {
                 let at = place(at);
 
                 name.splice(at..at, bytes.iter().copied());
             }
-            TransitionOps::Cut(a, b) => {
+            Edit::Cut(a, b) => {
                 name.drain(between(a, b));
             }
-            TransitionOps::Repeat(a, b) => {
+            Edit::Repeat(a, b) => {
                 let again = name[between(a, b)].to_vec();
 
                 name.splice(between(b, b), again);
             }
-            TransitionOps::Splice(at, other, from) => {
+            Edit::Splice(at, other, from) => {
                 let at = place(at);
                 let from = from.index(other.len() + 1);
 
                 name.truncate(at);
                 name.extend_from_slice(&other[from..]);
             }
-            TransitionOps::Truncate(at) => name.truncate(place(at)),
+            Edit::Truncate(at) => name.truncate(place(at)),
         }
     }
 }
@@ -210,23 +210,21 @@ impl TransitionOps {
 /// Bytes that mean something to a parser, or that are next to those.
 const SPECIAL: &[u8] = b".,09-_+/: x\0\n\x7f\xff";
 
-fn change(names: Vec<Vec<u8>>) -> impl Strategy<Value = TransitionOps> {
+fn change(names: Vec<Vec<u8>>) -> impl Strategy<Value = Edit> {
     let at = any::<Index>;
 
     prop_oneof![
-        (at(), 1u8..).prop_map(|(at, bits)| TransitionOps::Flip(at, bits)),
-        (at(), (0u32..8).prop_map(|bit| 1 << bit))
-            .prop_map(|(at, bits)| TransitionOps::Flip(at, bits)),
-        (at(), select(SPECIAL)).prop_map(|(at, byte)| TransitionOps::Set(at, byte)),
+        (at(), 1u8..).prop_map(|(at, bits)| Edit::Flip(at, bits)),
+        (at(), (0u32..8).prop_map(|bit| 1 << bit)).prop_map(|(at, bits)| Edit::Flip(at, bits)),
+        (at(), select(SPECIAL)).prop_map(|(at, byte)| Edit::Set(at, byte)),
         (at(), prop::collection::vec(select(SPECIAL), 1..3))
-            .prop_map(|(at, bytes)| TransitionOps::Insert(at, bytes)),
+            .prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
         (at(), prop::collection::vec(any::<u8>(), 1..60))
-            .prop_map(|(at, bytes)| TransitionOps::Insert(at, bytes)),
-        (at(), at()).prop_map(|(a, b)| TransitionOps::Cut(a, b)),
-        (at(), at()).prop_map(|(a, b)| TransitionOps::Repeat(a, b)),
-        (at(), select(names), at())
-            .prop_map(|(at, other, from)| TransitionOps::Splice(at, other, from)),
-        at().prop_map(TransitionOps::Truncate),
+            .prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
+        (at(), at()).prop_map(|(a, b)| Edit::Cut(a, b)),
+        (at(), at()).prop_map(|(a, b)| Edit::Repeat(a, b)),
+        (at(), select(names), at()).prop_map(|(at, other, from)| Edit::Splice(at, other, from)),
+        at().prop_map(Edit::Truncate),
     ]
 }
 

@@ -2,8 +2,9 @@
 
 //! Host tests of the livepatch rules.
 //!
-//! The rules are the kernel's own files, included by path; the tests sit here, one file for each of
-//! them. `cargo test --locked` runs everything.
+//! The rules are the kernel's own files, included by path, and so are the cases in `tests`, which
+//! KUnit runs as well. Here is what the kernel cannot have, one file for each rule: property tests.
+//! `cargo test --locked` runs everything.
 //!
 //! A property test compares a rule with an oracle that is too simple to be wrong: a linear search,
 //! a `HashMap`, a plain stack, or the condition as the C core writes it.
@@ -12,6 +13,9 @@
 
 #[path = "../../../../../kernel/livepatch/model/mod.rs"]
 mod model;
+#[cfg(test)]
+#[path = "../../../../../kernel/livepatch/model/tests/mod.rs"]
+mod tests;
 
 #[cfg(test)]
 mod choice;

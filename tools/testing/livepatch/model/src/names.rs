@@ -4,69 +4,9 @@
 
 use crate::model::names::{
     is_attribute,
-    object_label,
-    same_function,
-    shown_sympos, //
+    same_function, //
 };
 use proptest::prelude::*;
-
-#[test]
-fn label_of_kernel_image() {
-    assert_eq!(object_label(None), c"vmlinux");
-}
-
-#[test]
-fn label_of_module() {
-    assert_eq!(object_label(Some(c"ext4")), c"ext4");
-    assert_eq!(object_label(Some(c"")), c"");
-}
-
-/// The attributes in Documentation/ABI/testing/sysfs-kernel-livepatch.
-#[test]
-fn attributes_of_patch() {
-    for name in ["enabled", "transition", "force", "replace", "stack_order"] {
-        assert!(is_attribute(name.as_bytes()));
-    }
-}
-
-#[test]
-fn names_beside_attributes() {
-    for name in [
-        "",
-        "enable",
-        "enabled0",
-        "Enabled",
-        "force\0",
-        "patched",
-        "stack-order",
-        "vmlinux",
-    ] {
-        assert!(!is_attribute(name.as_bytes()));
-    }
-}
-
-#[test]
-fn sympos_in_sysfs() {
-    assert_eq!(shown_sympos(0), 1);
-    assert_eq!(shown_sympos(1), 1);
-    assert_eq!(shown_sympos(2), 2);
-    assert_eq!(shown_sympos(usize::MAX), usize::MAX);
-}
-
-#[test]
-fn positions_zero_and_one_are_same() {
-    assert!(same_function((b"open", 0), (b"open", 1)));
-    assert!(same_function((b"open", 1), (b"open", 0)));
-    assert!(!same_function((b"open", 0), (b"open", 2)));
-    assert!(!same_function((b"open", 1), (b"open", 2)));
-}
-
-#[test]
-fn names_differ() {
-    assert!(!same_function((b"open", 0), (b"read", 0)));
-    assert!(!same_function((b"open", 1), (b"opens", 1)));
-    assert!(!same_function((b"", 1), (b"open", 1)));
-}
 
 /// The condition of `klp_find_func()`.
 fn upstream(old_func: (&str, usize), func: (&str, usize)) -> bool {

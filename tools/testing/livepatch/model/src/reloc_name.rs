@@ -3,7 +3,6 @@
 //! The names of livepatch relocation sections and symbols.
 
 use crate::model::reloc_name::{
-    module_char,
     parse_section,
     parse_symbol,
     same_object,
@@ -17,112 +16,6 @@ fn symbol<'a>(object: &'a str, symbol: &'a str, sympos: usize) -> Option<SymbolN
         symbol: symbol.as_bytes(),
         sympos,
     })
-}
-
-#[test]
-fn sections() {
-    assert_eq!(
-        parse_section(b".klp.rela.vmlinux..text"),
-        Some(&b"vmlinux"[..])
-    );
-    assert_eq!(parse_section(b".klp.rela.ext4.data.x"), Some(&b"ext4"[..]));
-    assert_eq!(parse_section(b".klp.rela.dm-mod.x"), Some(&b"dm-mod"[..]));
-    // The section behind the object is for people.
-    assert_eq!(parse_section(b".klp.rela.ext4"), Some(&b"ext4"[..]));
-}
-
-#[test]
-fn malformed_sections() {
-    for name in [
-        "",
-        ".rela.text",
-        ".klp.rela",
-        ".klp.rela.",
-        ".klp.rela..text",
-        ".klp.relaext4.text",
-        "klp.rela.ext4.text",
-    ] {
-        assert_eq!(parse_section(name.as_bytes()), None, "{name}");
-    }
-}
-
-#[test]
-fn symbols() {
-    assert_eq!(
-        parse_symbol(b".klp.sym.vmlinux.printk,0"),
-        symbol("vmlinux", "printk", 0)
-    );
-    assert_eq!(
-        parse_symbol(b".klp.sym.ext4.open.isra.0,12"),
-        symbol("ext4", "open.isra.0", 12)
-    );
-    assert_eq!(
-        parse_symbol(b".klp.sym.dm-mod.a-b,1"),
-        symbol("dm-mod", "a-b", 1)
-    );
-    assert_eq!(
-        parse_symbol(format!(".klp.sym.a.b,{}", usize::MAX).as_bytes()),
-        symbol("a", "b", usize::MAX)
-    );
-}
-
-#[test]
-fn malformed_symbols() {
-    for name in [
-        "",
-        "printk",
-        ".klp.sym.",
-        ".klp.sym.vmlinux",
-        ".klp.sym.vmlinux.",
-        ".klp.sym.vmlinux.printk",
-        ".klp.sym.vmlinux.printk,",
-        ".klp.sym.vmlinux.,0",
-        ".klp.sym..printk,0",
-        ".klp.sym.vmlinux.printk,x",
-        ".klp.sym.vmlinux.printk,-1",
-        ".klp.sym.vmlinux.printk,1x",
-        ".klp.sym.vmlinux.printk, 1",
-        ".klp.sym.vmlinux.printk,1,2",
-        ".klp.sym.vmlinux.printk,18446744073709551616",
-        ".klp.rela.vmlinux.printk,0",
-    ] {
-        assert_eq!(parse_symbol(name.as_bytes()), None, "{name}");
-    }
-}
-
-#[test]
-fn longest_names() {
-    let (object, name) = ("o".repeat(55), "s".repeat(511));
-    let text = format!(".klp.sym.{object}.{name},3");
-    assert_eq!(parse_symbol(text.as_bytes()), symbol(&object, &name, 3));
-    assert_eq!(
-        parse_section(format!(".klp.rela.{object}.text").as_bytes()),
-        Some(object.as_bytes())
-    );
-
-    assert_eq!(
-        parse_symbol(format!(".klp.sym.{object}o.{name},3").as_bytes()),
-        None
-    );
-    assert_eq!(
-        parse_symbol(format!(".klp.sym.{object}.{name}s,3").as_bytes()),
-        None
-    );
-    assert_eq!(
-        parse_section(format!(".klp.rela.{object}o.text").as_bytes()),
-        None
-    );
-}
-
-#[test]
-fn hyphens_are_underscores() {
-    assert!(same_object(b"dm-mod", b"dm_mod"));
-    assert!(same_object(b"dm_mod", b"dm-mod"));
-    assert!(same_object(b"", b""));
-    assert!(!same_object(b"dm-mod", b"dm+mod"));
-    assert!(!same_object(b"dm_mod", b"dm_mo"));
-    assert_eq!(module_char(b'-'), b'_');
-    assert_eq!(module_char(b'a'), b'a');
 }
 
 /// What sscanf() makes of the text after the prefix, as the C core asks it to, but for what may
