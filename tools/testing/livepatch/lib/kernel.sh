@@ -118,7 +118,7 @@ kernel_selftests() {
 	done
 }
 
-# Sources that went away upstairs: their modules must not be tested for ever.
+# Sources that are not in the tree any more: neither is what was built from them.
 kernel_selftests_drop() {
 	( cd -- "$2" && find . ! -name 'sample_*' \( -name '*.sh' -o -name '*.c' ! -name '*.mod.c' -o -name '*.rs' \) ) | while IFS= read -r f; do
 		[ -e "$1/$f" ] || { echo "remove $f"; rm -f -- "$2/$f" "$2/${f%.*}.o" "$2/${f%.*}.ko"; }

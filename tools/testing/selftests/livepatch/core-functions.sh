@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 
-# Shell functions for the test-core-*.sh scripts, on top of functions.sh.
+# Shell functions for the test-core-*.sh scripts, on top of functions.sh. What
+# several scripts about one subject share is in core-*-functions.sh.
 #
 # A script looks like this:
 #
@@ -25,7 +26,7 @@ CPU1_ONLINE=/sys/devices/system/cpu/cpu1/online
 # Everything that the test modules patch; nothing of it may stay attached.
 CORE_PATCHED='\<(core_target_[a-z0-9_]*|cmdline_proc_show|test_klp_mod_target_show)\>'
 
-# test-core-zz-force.sh leaves modules behind, for good: those with such names.
+# Modules with such names cannot be removed any more after test-core-force.sh.
 CORE_PINNED='test_klp_core_force*'
 
 # How many seconds anything may take that has to happen.
@@ -258,7 +259,7 @@ function end_transition() {
 	expect_soon "transition of $1" 'grep -q "^0$" $SYSFS_KLP_DIR/'"$1/transition"
 }
 
-# expect_gone(patch) - wait until a disabled patch has left
+# expect_gone(patch) - wait until a disabled patch is removed
 function expect_gone() {
 	expect_soon "$1 disabled" '[[ ! -e $SYSFS_KLP_DIR/'"$1 ]]"
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Tasks that exit: they leave the list of tasks and go on running. A livepatch
-# must not go before they have left its code.
+# Tasks that exit: they are taken off the list of tasks and go on running. A
+# livepatch must not be removed before they have returned from its code.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -28,7 +28,7 @@ function start_exiting() {
 
 function release_exiting() {
 	write "$PARAMETERS/release" 1
-	expect_soon "the task left the new code" '[[ $(inside) -eq 0 ]]'
+	expect_soon "no task in the new code" '[[ $(inside) -eq 0 ]]'
 }
 
 function waited_for() {

@@ -3,7 +3,7 @@
 #
 # Modules that go: the patched ones, and those of the livepatches.
 #
-# Patched modules that come (back) are left to upstream's test-callbacks.sh
+# Patched modules that come (back) are tested by upstream's test-callbacks.sh
 # until every core can do it.
 
 . $(dirname $0)/functions.sh

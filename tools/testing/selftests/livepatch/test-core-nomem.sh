@@ -34,7 +34,7 @@ function fails_at_each_step() {
 	for ((nth = 1; nth < 1000; nth++)); do
 		if found=$(insmod test_modules/$P1.ko "$@" fail_nth=$nth 2>&1); then
 			end_transition $P1
-			# What is left of the number was not needed.
+			# What remains of the number was not needed.
 			[[ $(cat /sys/module/$P1/parameters/fail_nth) == 0 ]] || break
 			disable_lp $P1
 			expect_soon "no references" \

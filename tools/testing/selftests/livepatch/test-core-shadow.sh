@@ -4,7 +4,7 @@
 # Shadow variables: many of them, in a race, from interrupts. The module does
 # the work when it is loaded; here is what the core may say meanwhile.
 #
-# A second klp_shadow_alloc() for one key is left to upstream's
+# A second klp_shadow_alloc() for one key is tested by upstream's
 # test-shadow-vars.sh: the core warns with a call trace.
 
 . $(dirname $0)/functions.sh

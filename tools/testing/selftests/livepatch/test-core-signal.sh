@@ -50,7 +50,7 @@ function stopped_elsewhere() {
 	unload_mod $TARGET
 }
 
-# To be stopped it has to leave the function, and comes back to the new one.
+# To be stopped it has to return from the function, and then calls the new one.
 function stopped_in_function() {
 	load_mod $TARGET
 	start_light_sleeper

@@ -30,7 +30,7 @@ function expect_stack() {
 
 # stack(order) - enable 1, 2, 3; disable in this order
 function stack() {
-	local i left=(1 2 3)
+	local i remaining=(1 2 3)
 
 	load_mod $TARGET
 	expect_stack
@@ -42,8 +42,8 @@ function stack() {
 	expect_stack 1 2 3
 	for i in "$@"; do
 		disable_lp $STACK$i
-		unset "left[$((i - 1))]"
-		expect_stack "${left[@]}"
+		unset "remaining[$((i - 1))]"
+		expect_stack "${remaining[@]}"
 		unload_lp $STACK$i
 	done
 	unload_mod $TARGET

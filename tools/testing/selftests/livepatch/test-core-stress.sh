@@ -141,17 +141,17 @@ function forks() {
 	for ((round = 0; round < ROUNDS; round++)); do
 		load_lp $BUSY
 		expect_versions 1 0
-		expect "tasks left behind" "" "$(tasks_in_state 0 1)"
+		expect "remaining tasks" "" "$(tasks_in_state 0 1)"
 		disable_lp $BUSY
 		expect_versions 0 0
-		expect "tasks left behind" "" "$(tasks_in_state 0 1)"
+		expect "remaining tasks" "" "$(tasks_in_state 0 1)"
 		unload_lp $BUSY
 	done
 	stop_storms
 	unload_mod $TARGET
 }
 
-# With a transition that waits and turns around, the children inherit either
+# With a transition that waits and is reversed, the children inherit either
 # state.
 function forks_reversed() {
 	local round
@@ -161,11 +161,11 @@ function forks_reversed() {
 	for ((round = 0; round < ROUNDS; round++)); do
 		start_sleeper
 		load_lp_nowait $BUSY
-		expect_soon "only the sleeper is left" \
+		expect_soon "only the sleeper remaining" \
 			'[[ "$(tasks_in_state 0)" == $SLEEPER ]]'
 		write "$ENABLED" 0
 		expect_gone $BUSY
-		expect "tasks left behind" "" "$(tasks_in_state 0 1)"
+		expect "remaining tasks" "" "$(tasks_in_state 0 1)"
 		unload_lp $BUSY
 		release_sleepers
 
@@ -173,7 +173,7 @@ function forks_reversed() {
 		load_lp_nowait $BUSY
 		release_sleepers
 		end_transition $BUSY
-		expect "tasks left behind" "" "$(tasks_in_state 0 1)"
+		expect "remaining tasks" "" "$(tasks_in_state 0 1)"
 		disable_lp $BUSY
 		unload_lp $BUSY
 	done
@@ -186,5 +186,5 @@ core_case "a processor goes and comes during a transition" cpu_goes_and_comes
 core_case "a processor is away during a transition" cpu_stays_away
 core_case "a processor goes and comes all the time" cpu_flaps
 core_case "tasks are born all the time" forks
-core_case "tasks are born during transitions that turn back" forks_reversed
+core_case "tasks are born during transitions that are reversed" forks_reversed
 core_finish

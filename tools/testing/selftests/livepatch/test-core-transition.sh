@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Transitions which a task holds up because it sleeps in a function that is
-# to be patched or unpatched: they wait, go on by themselves, and turn back.
+# to be patched or unpatched: they wait, go on by themselves, and are reversed.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -64,13 +64,13 @@ $(says_disabled $BUSY)"
 	unload_mod $TARGET
 }
 
-# A kernel thread never leaves the kernel: it is switched while it sleeps
+# A kernel thread never returns to user space: it is switched while it sleeps
 # elsewhere, or in schedule().
 function kthread_waits() {
 	load_mod $TARGET
 	start_kthread_sleeper
 	load_lp_nowait $BUSY
-	expect_soon "one task left" '[[ "$(tasks_in_state 0)" =~ ^[0-9]+$ ]]'
+	expect_soon "one task remaining" '[[ "$(tasks_in_state 0)" =~ ^[0-9]+$ ]]'
 	expect "who waits" core_sleeper "$(cat "/proc/$(tasks_in_state 0)/comm")"
 	expect_blocked $BUSY 1
 	release_sleepers
@@ -81,7 +81,7 @@ function kthread_waits() {
 
 	start_kthread_sleeper
 	write "$ENABLED" 0
-	expect_soon "one task left" '[[ "$(tasks_in_state 1)" =~ ^[0-9]+$ ]]'
+	expect_soon "one task remaining" '[[ "$(tasks_in_state 1)" =~ ^[0-9]+$ ]]'
 	expect_blocked $BUSY 0
 	release_sleepers
 	expect_gone $BUSY
@@ -154,7 +154,7 @@ $(says_enabled $BUSY)"
 }
 
 # One task sleeps in the old function and one in the new: neither direction
-# can end, so the transition turns around as often as wanted.
+# can end, so the transition is reversed as often as wanted.
 # reverse_often(last) - and ends like this
 function reverse_often() {
 	local i expected

@@ -84,7 +84,7 @@ function disable() {
 	expect_gone "$name"
 }
 
-# remove_samples() - whatever the case has left, in any state
+# remove_samples() - those that the case has not removed, in any state
 function remove_samples() {
 	local path name
 
@@ -339,7 +339,7 @@ function shadow() {
 	awk '
 		{ function_of = $1; d = $2 }
 		# If fix1 has made one at this address before, and it was freed when
-		# fix1 was just leaving, the variable of that one is still there.
+		# fix1 was just being disabled, the variable of that one is still there.
 		function_of == "dummy_alloc" { old[d] = 1 }
 		function_of == "livepatch_fix1_dummy_alloc" { old[d] = 0; fixed[d] = 1; n++ }
 		/leak_dtor/ && !fixed[d] { print "no leak to prevent: " $0; bad = 1 }
@@ -347,7 +347,7 @@ function shadow() {
 		/leaked!/ && !old[d] { print "not a leak: " $0; bad = 1 }
 		/counter =/ { counted++ }
 		END {
-			# None is left over: fix1 frees them when it is disabled.
+			# None remains: fix1 frees them when it is disabled.
 			if (prevented != n) { print n " saved, " prevented " prevented"; bad = 1 }
 			if (!counted) { print "nothing counted"; bad = 1 }
 			exit bad

@@ -63,7 +63,7 @@ $TWO: post_unpatch: secret None, loglevel false" "$(says $TWO)"
 }
 
 function after_c() {
-	# It raises the log level, and the one who takes over here leaves it so.
+	# It raises the log level, and the livepatch that takes over here keeps it so.
 	trap "echo $(cut -f1 /proc/sys/kernel/printk) > /proc/sys/kernel/printk" EXIT
 	start_log
 	load_lp $C

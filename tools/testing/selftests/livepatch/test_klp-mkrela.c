@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Turn ordinary relocations of a module into livepatch relocations.
+ * Make ordinary relocations of a module into livepatch relocations.
  *
  *	test_klp-mkrela IN.ko OUT.ko [SYMBOL SECTION NAME]...
  *

@@ -93,7 +93,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     entries: [Option<Entry>; PATCHES],
-    /// Those in use or in transition, in the order in which they were enabled.
+    /// Those enabled or in transition, in the order in which they were enabled.
     stack: Vec<usize>,
     running: Option<usize>,
     target: bool,
@@ -153,7 +153,7 @@ impl Oracle {
 
     fn can_follow(&self, op: Op) -> bool {
         match op {
-            // What is removed by force stays for ever, and so would the test module.
+            // The module of a livepatch that was disabled by force cannot be removed any more.
             Op::Force(patch) => {
                 self.running != Some(patch)
                     || (self.phase(patch) == Some(Phase::Enabling) && !replaces(patch))
@@ -208,7 +208,7 @@ impl Oracle {
         replaced || self.in_the_way(patch) == Some(code)
     }
 
-    /// The code that a task leaves when it moves to the other side of `patch`.
+    /// The code that a task must not run when it gets the target patch state of `patch`.
     fn in_the_way(&self, patch: usize) -> Option<Code> {
         let place = self.position(patch)?;
         let covered = self.stack[place + 1..].iter().any(|&above| has_busy(above));
@@ -340,17 +340,17 @@ impl Oracle {
             if replaces(patch) {
                 for other in std::mem::replace(&mut self.stack, vec![patch]) {
                     if other != patch {
-                        self.retire(other);
+                        self.detach(other);
                     }
                 }
             }
         } else {
             self.stack.retain(|&other| other != patch);
-            self.retire(patch);
+            self.detach(patch);
         }
     }
 
-    fn retire(&mut self, patch: usize) {
+    fn detach(&mut self, patch: usize) {
         let registered =
             self.entries[patch].filter(|entry| entry.registration == Registration::Registered);
 
@@ -403,7 +403,7 @@ impl Oracle {
             steps.push(Op::Target(true));
         }
         // A transition ends when the sleeper is gone.
-        let leaving = self
+        let disabling = self
             .running
             .filter(|&running| self.phase(running) == Some(Phase::Disabling));
         let replacing = self
@@ -413,7 +413,11 @@ impl Oracle {
             Some(replacing) => vec![replacing],
             None => self.stack.clone(),
         };
-        for &patch in stack.iter().rev().filter(|&&patch| leaving != Some(patch)) {
+        for &patch in stack
+            .iter()
+            .rev()
+            .filter(|&&patch| disabling != Some(patch))
+        {
             steps.push(Op::Write(patch, false));
         }
         steps

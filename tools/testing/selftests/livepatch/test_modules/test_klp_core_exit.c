@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A livepatch for code that a task runs when it has left the list of tasks.
+ * A livepatch for code that a task runs when it is off the list of tasks.
  *
  * release_task() calls release_thread() after it has taken the task from all
  * lists. A task that nobody waits for does that to itself on its way through

@@ -5,8 +5,8 @@
  * /sys/kernel/debug/<module>. The write ends with the operation's error.
  *
  * The file which includes this one defines OP_VERSION, OP_REPLACE if the
- * livepatch is to replace all others, and OP_NOT_BUSY if it leaves alone the
- * function that tasks sleep in.
+ * livepatch is to replace all others, and OP_NOT_BUSY if it does not patch
+ * the function that tasks sleep in.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What else can go wrong in the life of a registered livepatch; "kind" says
- * what. Prints what the operations returned.
+ * A registered livepatch whose module does it wrong; "kind" says how. Prints
+ * what the operations returned.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -21,11 +21,11 @@ static char *symbol = "core_target_version";
 module_param(symbol, charp, 0444);
 MODULE_PARM_DESC(symbol, "the function to be patched");
 
-static int life_version = 1;
+static int misuse_version = 1;
 
-static int life_core_target_version(void)
+static int misuse_core_target_version(void)
 {
-	return READ_ONCE(life_version);
+	return READ_ONCE(misuse_version);
 }
 
 static struct klp_func funcs[2];
@@ -49,7 +49,7 @@ static struct klp_patch second_patch = {
 	ret_;							\
 })
 
-static int life_pre_patch(struct klp_object *obj)
+static int misuse_pre_patch(struct klp_object *obj)
 {
 	pr_info("pre_patch\n");
 	say(klp_register_patch, &patch);
@@ -59,24 +59,24 @@ static int life_pre_patch(struct klp_object *obj)
 	return !strcmp(kind, "veto") ? -EDOM : 0;
 }
 
-static void life_post_unpatch(struct klp_object *obj)
+static void misuse_post_unpatch(struct klp_object *obj)
 {
 	pr_info("post_unpatch\n");
 	say(klp_unregister_patch, &patch);
 }
 
-static int life_init(void)
+static int misuse_init(void)
 {
 	int ret;
 
 	objs[0].name = CORE_TARGET;
 	objs[0].funcs = funcs;
 	funcs[0].old_name = symbol;
-	funcs[0].new_func = life_core_target_version;
+	funcs[0].new_func = misuse_core_target_version;
 
 	if (!strcmp(kind, "callback") || !strcmp(kind, "veto")) {
-		objs[0].callbacks.pre_patch = life_pre_patch;
-		objs[0].callbacks.post_unpatch = life_post_unpatch;
+		objs[0].callbacks.pre_patch = misuse_pre_patch;
+		objs[0].callbacks.post_unpatch = misuse_post_unpatch;
 	}
 
 	if (!strcmp(kind, "unknown")) {
@@ -111,14 +111,14 @@ static int life_init(void)
 	return 0;
 }
 
-static void life_exit(void)
+static void misuse_exit(void)
 {
 	if (strcmp(kind, "forgets"))
 		say(klp_unregister_patch, &patch);
 }
 
-module_init(life_init);
-module_exit(life_exit);
+module_init(misuse_init);
+module_exit(misuse_exit);
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
 MODULE_DESCRIPTION("Livepatch test: registered livepatches that do it wrong");

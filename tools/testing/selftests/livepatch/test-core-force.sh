@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Forced transitions. Has to be the last script: a livepatch that was forced
-# out leaves its module behind for good (test_klp_core_force*, which no other
-# script uses). It needs a fresh boot to be run again.
+# Forced transitions. The module of a livepatch that was disabled by force
+# cannot be removed any more (test_klp_core_force*, which no other script uses):
+# it needs a fresh boot to be run again, and the lists have it at their end.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -60,7 +60,7 @@ function other_transition() {
 	unload_mod $TARGET
 }
 
-# Whoever was forced in is a livepatch like others, and can leave.
+# A livepatch that was enabled by force is like others, and can be disabled.
 function forced_in() {
 	load_mod $TARGET
 	start_sleeper
@@ -86,7 +86,7 @@ $(says_enabled $BUSY)"
 	unload_mod $TARGET
 }
 
-# Nobody can know when the sleeper leaves the code of the livepatch: its
+# Nobody can know how long the sleeper runs the code of the livepatch: its
 # module stays. The file goes away as soon as the transition ends.
 function forced_out() {
 	local found

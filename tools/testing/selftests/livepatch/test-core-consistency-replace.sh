@@ -3,8 +3,7 @@
 #
 # Functions which have to change together, as in test-core-consistency.sh,
 # while livepatches replace each other: no task may ever see two versions
-# within one pass. And interrupts, which see the version of the task that they
-# come upon.
+# within one pass.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -12,7 +11,6 @@
 REPLACE=test_klp_core_replace
 # Patches none of the functions here, so that it takes them back.
 NOPS=test_klp_atomic_replace
-BUSY=test_klp_core_busy
 ROUNDS=4
 
 # user_hammer() - a user task which does one pass in each system call
@@ -173,72 +171,8 @@ function replace_reversed() {
 	unload_mod $TARGET
 }
 
-# irqs(number) - of irq_stats: 1 wrong, 2 and 3 right ones by the task's state,
-# 4 and 5 upon the spinner, by version
-function irqs() {
-	target irq_stats | cut -d ' ' -f "$1"
-}
-
-# more_irqs(numbers) - wait until there are some more of each, and none wrong
-function more_irqs() {
-	local number wanted
-
-	for number in "$@"; do
-		wanted=$(($(irqs $number) + 20))
-		expect_soon "interrupts of kind $number" \
-			'[[ $(irqs 1) -ne 0 || $(irqs '$number') -ge '$wanted' ]]'
-		expect "interrupts that differ from their task" 0 "$(irqs 1)"
-	done
-}
-
-function start_spinner() {
-	write "$TARGET_DIR/spin" 1
-	expect_soon "spinner" '[[ $(target spin) != -1 ]]'
-	expect "answer to the spinner" "$1" "$(target spin)"
-}
-
-function irqs_inherit() {
-	local enabled="$SYSFS_KLP_DIR/$BUSY/enabled"
-	local old
-
-	trap 'echo 0 > "$TARGET_DIR/irq"; echo 0 > "$TARGET_DIR/spin"' EXIT
-	load_mod $TARGET
-	write "$TARGET_DIR/irq" 1
-
-	start_spinner 0
-	load_lp_nowait $BUSY
-	expect_soon "one task left" '[[ "$(tasks_in_state 0)" =~ ^[0-9]+$ ]]'
-	expect "who waits" core_spinner "$(cat "/proc/$(tasks_in_state 0)/comm")"
-	more_irqs 2 3 4
-	expect_versions 1 0
-	expect "answer to the spinner" 0 "$(target spin)"
-	expect "new code upon the spinner" 0 "$(irqs 5)"
-	expect_blocked $BUSY 1
-	write "$TARGET_DIR/spin" 0
-	end_transition $BUSY
-
-	start_spinner 1
-	old=$(irqs 4)
-	write "$enabled" 0
-	expect_soon "one task left" '[[ "$(tasks_in_state 1)" =~ ^[0-9]+$ ]]'
-	more_irqs 2 3 5
-	expect_versions 0 0
-	expect "answer to the spinner" 1 "$(target spin)"
-	expect "old code upon the spinner" "$old" "$(irqs 4)"
-	expect_blocked $BUSY 0
-	write "$TARGET_DIR/spin" 0
-	expect_gone $BUSY
-	unload_lp $BUSY
-
-	write "$TARGET_DIR/irq" 0
-	expect "interrupts that differ from their task" 0 "$(irqs 1)"
-	trap - EXIT
-	unload_mod $TARGET
-}
-
-core_setup 4
+core_setup 3
 core_case "no mixed pass while two livepatches replace each other" replace_each_other
 core_case "no mixed pass while one without the functions takes them back" replace_by_nothing
 core_case "no mixed pass while replacing is held up and reversed" replace_reversed
-core_case "interrupts see the version of their task" irqs_inherit
 core_finish
