@@ -12,7 +12,7 @@ export KLP_KERNEL_SRC := $(KERNEL_SRC)
 export KLP_V := $(V)
 export KLP_O := $(O)
 
-VERBS := run shell test test-debug test-klp-build prove kernel tree series check deps clean
+VERBS := run shell test test-debug test-klp-build prove kernel tree series check-series check deps clean
 
 .PHONY: help $(VERBS)
 

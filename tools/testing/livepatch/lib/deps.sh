@@ -219,7 +219,7 @@ deps_environment() {
 # Enough to unpack and patch a tree.
 deps_for_tree() {
 	local tool
-	for tool in patch rsync xz tar git perl; do
+	for tool in patch rsync xz tar git perl python3; do
 		command -v "$tool" >/dev/null || { deps_apt; return; }
 	done
 }

@@ -51,6 +51,13 @@ edits_apply() {
 		edit_one "$dir" "$p" || return 1
 	done < <(edit_patches)
 	find "$dir" -name '*.orig' -delete
+	maintainers_apply "$dir" || return 1
+}
+
+# The repository's MAINTAINERS has only our entry: put it among those of the base.
+maintainers_apply() {
+	[ -f "$REPO/MAINTAINERS" ] || return 0
+	python3 -B "$KLP_DIR/series/series.py" merge-maintainers "$BASE/MAINTAINERS" "$REPO/MAINTAINERS" >"$1/MAINTAINERS"
 }
 
 edit_one() {
