@@ -93,8 +93,10 @@ mod cases {
             let retry = pacing.retry(now);
 
             if retry.signal != Signal::No {
+                let is_first = retry.signal == Signal::First;
+
                 assert!((due..due + 1000).contains(&now));
-                assert_eq!(retry.signal == Signal::First, due == 15_000);
+                assert_eq!(is_first, due == 15_000);
                 due += 15_000;
             }
             now += u64::from(retry.pause_ms);
