@@ -88,7 +88,7 @@ check_clippy_build() {
 
 # The suite kunit-x86 looks at them as well.
 check_fault_points() {
-	"$REPO/kernel/livepatch/tests/fault-points.py" >"$LOGS/fault-points.log" && return 0
+	"$KLP_DIR/fault-points.py" >"$LOGS/fault-points.log" && return 0
 	grep '^fail' -- "$LOGS/fault-points.log"
 	return 1
 }

@@ -46,7 +46,7 @@ suite_doctest() {
 # The core itself, with real functions: the same kernel has these tests, too.
 suite_kunit_x86() {
 	local log=$OUT/log/fault-points.log rc=0 name
-	"$REPO/kernel/livepatch/tests/fault-points.py" >"$log" || rc=$?
+	"$KLP_DIR/fault-points.py" >"$log" || rc=$?
 	while IFS=$'\t' read -r _ name; do
 		printf '    %s\n' "$name"
 		report kunit-x86 fail 0 "fault-points.py" "$name"
