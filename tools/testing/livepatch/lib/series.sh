@@ -20,11 +20,15 @@ series_identity() {
 	export GIT_AUTHOR_NAME=$name GIT_AUTHOR_EMAIL=$email GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email
 }
 
-series_verb() {
+series_cut() {
 	series_identity
 	step "MAINTAINERS lists what is ours" series-maintainers series_py maintainers
 	step "cut the series" series-cut series_py cut
 	grep '^note:' -- "$LOGS/series-cut.log" || true
+}
+
+series_verb() {
+	series_cut
 	step "git am on the base" series-am series_py am
 	step "checkpatch --strict" checkpatch series_py checkpatch
 	grep '^note:' -- "$LOGS/checkpatch.log" || true
@@ -33,7 +37,7 @@ series_verb() {
 
 # CHECK_SERIES_FROM=n, CHECK_SERIES_TO=n: only these patches.
 check_series_verb() {
-	series_verb
+	series_cut
 	export KLP_BUILD_LOCK=$CACHE/build.lock KLP_LOGS=$LOGS KLP_SERIES_CACHE=$CACHE/series$BASE_KEY
 	export KLP_LLVM=$LLVM_SUFFIX KLP_JOBS=$JOBS KLP_CONFIGS=$KLP_DIR/config
 	say

@@ -61,17 +61,28 @@ def run(base, patch):
     return [line for line in result.stdout.splitlines() if line.strip()]
 
 
-def checkpatch(place):
+def allowed(place):
     with open(place.series("checkpatch.allow")) as text:
-        allowed = Allowed(text.read())
+        return Allowed(text.read())
+
+
+def unexpected(base, patch, exceptions):
+    return [message for message in run(base, patch) if not exceptions.has(message)]
+
+
+def enforce(messages):
+    if messages:
+        raise SeriesError(*messages, f"checkpatch --strict is not silent: {len(messages)} lines")
+
+
+def checkpatch(place):
+    exceptions = allowed(place)
     patches = place.patches()
     bad = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for patch, messages in zip(patches, pool.map(lambda patch: run(place.base, patch), patches)):
-            left = [message for message in messages if not allowed.has(message)]
+        for patch, left in zip(patches, pool.map(lambda patch: unexpected(place.base, patch, exceptions), patches)):
             bad += [f"{os.path.basename(patch)[:4]} {message}" for message in left]
-    for note in allowed.unused():
+    for note in exceptions.unused():
         print("note:", note)
-    if bad:
-        raise SeriesError(*bad, f"checkpatch --strict is not silent: {len(bad)} lines")
+    enforce(bad)
     print(f"checkpatch --strict: {len(patches)} patches")
