@@ -5,6 +5,7 @@
 use super::{
     check,
     check_eq,
+    patched,
     wait_until,
     Livepatch,
     Patched,
@@ -21,9 +22,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// What is done when a step fails.
+/// What is done when a step fails, and with what around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
+enum Case {
     /// Register a patch.
     Register,
     /// Enable the first patch, which is registered.
@@ -36,7 +37,7 @@ enum Operation {
     EnableOneShot,
 }
 
-use Operation::{
+use Case::{
     Enable,
     EnableOneShot,
     EnableReplacing,
@@ -44,7 +45,7 @@ use Operation::{
     Register, //
 };
 
-const OPERATIONS: [Operation; 5] = [
+const CASES: [Case; 5] = [
     Register,
     Enable,
     EnableStacked,
@@ -52,22 +53,22 @@ const OPERATIONS: [Operation; 5] = [
     EnableOneShot,
 ];
 
-/// What the operation returns when the step fails, and which operations get to it.
+/// What the operation returns when the step fails, and in which cases it gets there.
 ///
 /// A new point has to be added here.
-fn expected(point: Point) -> (Error, &'static [Operation]) {
-    const ADMIT: &[Operation] = &[Register, EnableOneShot];
-    const ENABLE: &[Operation] = &[Enable, EnableStacked, EnableReplacing, EnableOneShot];
-    const ENABLE_REGISTERED: &[Operation] = &[Enable, EnableStacked, EnableReplacing];
-    const REPLACE: &[Operation] = &[EnableReplacing, EnableOneShot];
+fn expected(point: Point) -> (Error, &'static [Case]) {
+    const ADMIT: &[Case] = &[Register, EnableOneShot];
+    const ENABLE: &[Case] = &[Enable, EnableStacked, EnableReplacing, EnableOneShot];
+    const ENABLE_REGISTERED: &[Case] = &[Enable, EnableStacked, EnableReplacing];
+    const REPLACE: &[Case] = &[EnableReplacing, EnableOneShot];
     // When enabled, a registered patch has nothing new but nops.
-    const RESOLVE: &[Operation] = &[Register, EnableReplacing, EnableOneShot];
+    const RESOLVE: &[Case] = &[Register, EnableReplacing, EnableOneShot];
 
     match point {
         Point::MakeRoomToEnable => (ENOMEM, ENABLE_REGISTERED),
         Point::ReadStates => (ENOMEM, ADMIT),
         Point::CheckStates => (EINVAL, ENABLE),
-        Point::HoldModule => (ENODEV, &OPERATIONS),
+        Point::HoldModule => (ENODEV, &CASES),
         Point::MakeRoom => (ENOMEM, ADMIT),
         Point::ReadObject => (ENOMEM, ADMIT),
         Point::ReadFunc => (ENOMEM, ADMIT),
@@ -77,9 +78,9 @@ fn expected(point: Point) -> (Error, &'static [Operation]) {
         Point::Resolve => (EINVAL, RESOLVE),
         Point::Measure => (ENOENT, RESOLVE),
         // The directories that are there already are passed.
-        Point::ShowPatch => (EEXIST, &OPERATIONS),
-        Point::ShowObject => (EEXIST, &OPERATIONS),
-        Point::ShowFunc => (EEXIST, &OPERATIONS),
+        Point::ShowPatch => (EEXIST, &CASES),
+        Point::ShowObject => (EEXIST, &CASES),
+        Point::ShowFunc => (EEXIST, &CASES),
         Point::PreviousStates => (ENOMEM, ENABLE),
         Point::PrePatch => (EPERM, ENABLE),
         Point::FindCallSite => (EINVAL, ENABLE),
@@ -94,30 +95,24 @@ fn expected(point: Point) -> (Error, &'static [Operation]) {
 /// All is ready for the operation.
 ///
 /// The order of the fields is that in which a test that fails undoes things.
-struct Stage {
+struct Setup {
     patch: Livepatch,
     /// What is enabled before, if anything is.
     older: Option<Livepatch>,
     scene: Scene,
-    operation: Operation,
+    case: Case,
     before: Snapshot,
 }
 
-impl Stage {
-    fn new(operation: Operation) -> Result<Self> {
+impl Setup {
+    fn new(case: Case) -> Result<Self> {
         let scene = Scene::new()?;
-        let older = match operation {
+        let older = match case {
             Register | Enable => None,
             EnableStacked | EnableReplacing | EnableOneShot => Some(
-                Livepatch::new(
-                    0,
-                    &[
-                        Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-                        Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1),
-                    ],
-                )?
-                .with_absent_object()
-                .with_state(1, 1),
+                Livepatch::new(0, &patched![one => v1, sleep => v1])?
+                    .with_absent_object()
+                    .with_state(1, 1),
             ),
         };
         if let Some(older) = &older {
@@ -125,28 +120,21 @@ impl Stage {
             older.enable_and_settle(&scene.sysfs)?;
         }
 
-        let patch = Livepatch::new(
-            1,
-            &[
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v2),
-                Patched::new(c"klp_test_two", bindings::klp_test_two_v2),
-                Patched::at(c"klp_test_twin", 2, bindings::klp_test_twin_v2),
-            ],
-        )?
-        .with_state(1, 2);
-        let patch = match operation {
+        let patch =
+            Livepatch::new(1, &patched![one => v2, two => v2, twin[2] => v2])?.with_state(1, 2);
+        let patch = match case {
             // For these, nops make the object.
             EnableReplacing | EnableOneShot => patch.replacing(),
             Register | Enable | EnableStacked => patch.with_absent_object(),
         };
-        if !matches!(operation, Register | EnableOneShot) {
+        if !matches!(case, Register | EnableOneShot) {
             patch.register()?;
         }
 
         let before = Snapshot::take(&scene.sysfs)?;
-        Ok(Stage {
+        Ok(Setup {
             scene,
-            operation,
+            case,
             older,
             patch,
             before,
@@ -154,7 +142,7 @@ impl Stage {
     }
 
     fn operate(&self) -> Result {
-        match self.operation {
+        match self.case {
             Register => self.patch.register(),
             _ => self.patch.enable(),
         }
@@ -178,18 +166,18 @@ impl Stage {
 
         check_eq!(
             (super::two() == 2, patched),
-            match self.operation {
+            match self.case {
                 Register => (false, false),
                 _ => (true, true),
             }
         );
-        check_eq!(super::one(), if self.operation == Register { 0 } else { 2 });
+        check_eq!(super::one(), if self.case == Register { 0 } else { 2 });
 
-        if self.operation == Register {
+        if self.case == Register {
             self.patch.unregister()?;
         } else {
             self.patch.settle(sysfs)?;
-            if matches!(self.operation, EnableReplacing | EnableOneShot) {
+            if matches!(self.case, EnableReplacing | EnableOneShot) {
                 if let Some(older) = &self.older {
                     // It was replaced: put it below again.
                     self.patch.disable()?;
@@ -207,15 +195,15 @@ impl Stage {
     }
 
     fn end(self) -> Result {
-        let Stage {
+        let Setup {
             scene,
-            operation,
+            case,
             older,
             patch,
             ..
         } = self;
 
-        if !matches!(operation, Register | EnableOneShot) {
+        if !matches!(case, Register | EnableOneShot) {
             patch.unregister()?;
         }
         if let Some(older) = older {
@@ -228,83 +216,73 @@ impl Stage {
 
 /// Lets `point` fail when it is reached for the first time, for the second time, ... until it is
 /// not reached so often. Returns how often it was reached.
-fn fail_at(stage: &Stage, point: Point, error: Error) -> Result<u32> {
+fn fail_at(setup: &Setup, point: Point, error: Error) -> Result<u32> {
     for spared in 0.. {
         let fault = Fault::inject(point, spared, error);
-        let result = stage.operate();
+        let result = setup.operate();
         let reached = fault.reached();
         drop(fault);
 
         if reached <= spared {
             check_eq!(result, Ok(()));
-            stage.check_done()?;
+            setup.check_done()?;
             return Ok(reached);
         }
         check_eq!(result, Err(error));
-        stage.check_undone()?;
+        setup.check_undone()?;
     }
     Err(EINVAL)
 }
 
-/// Lets each point fail that `operation` gets to. Only those that it should get to.
-fn fail_at_each_point(operation: Operation) -> Result {
-    let stage = Stage::new(operation)?;
+/// Lets each point fail that `case` gets to. Only those that it should get to.
+fn fail_at_each_point(case: Case) -> Result {
+    let setup = Setup::new(case)?;
 
     for &point in Point::ALL {
-        let (error, operations) = expected(point);
-        let wanted = operations.contains(&operation);
+        let (error, cases) = expected(point);
+        let wanted = cases.contains(&case);
 
-        let reached = fail_at(&stage, point, error).inspect_err(|_| {
-            pr_err!("{:?}: the fault was at {:?}\n", operation, point);
+        let reached = fail_at(&setup, point, error).inspect_err(|_| {
+            pr_err!("{:?}: the fault was at {:?}\n", case, point);
         })?;
         if (reached > 0) != wanted {
-            pr_err!(
-                "{:?}: {:?} was reached {} times\n",
-                operation,
-                point,
-                reached
-            );
+            pr_err!("{:?}: {:?} was reached {} times\n", case, point, reached);
             return Err(EINVAL);
         }
     }
-    stage.end()
+    setup.end()
 }
 
-/// Lets each allocation fail that `operation` makes.
-fn fail_each_allocation(operation: Operation) -> Result {
+/// Lets each allocation fail that is made in `case`.
+fn fail_each_allocation(case: Case) -> Result {
     /// More than any operation makes.
     const MANY: c_uint = 1000;
 
-    let stage = Stage::new(operation)?;
+    let setup = Setup::new(case)?;
     let nomem = NoMemory::start()?;
     let mut refused = 0;
 
     for nth in 1..MANY {
-        let (result, met) = nomem.with(nth, || stage.operate());
+        let (result, met) = nomem.with(nth, || setup.operate());
 
         match result {
-            Ok(()) => stage.check_done(),
+            Ok(()) => setup.check_done(),
             Err(ENOMEM) => {
                 refused += 1;
-                stage.check_undone()
+                setup.check_undone()
             }
             Err(error) => Err(error),
         }
         .inspect_err(|_| {
-            pr_err!("{:?}: allocation {} failed\n", operation, nth);
+            pr_err!("{:?}: allocation {} failed\n", case, nth);
         })?;
         if met < nth {
             check_eq!(result, Ok(()));
             drop(nomem);
             // Some can be done without: functions are attached one by one then.
-            pr_info!(
-                "{:?}: {} allocations, {} are needed\n",
-                operation,
-                met,
-                refused
-            );
+            pr_info!("{:?}: {} allocations, {} are needed\n", case, met, refused);
             check!(refused > 0);
-            return stage.end();
+            return setup.end();
         }
     }
     Err(EINVAL)
@@ -342,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_point_is_reached_by_some_operation() -> Result {
+    fn each_point_is_reached_in_some_case() -> Result {
         for &point in Point::ALL {
             check!(!expected(point).1.is_empty());
         }
@@ -415,7 +393,7 @@ mod tests {
 
         let owner = NoMemory::start()?;
         // ftrace refuses all of them when nothing is attached, and to add them otherwise.
-        let sleep = [Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1)];
+        let sleep = patched![sleep => v1];
         for funcs in [&[], &sleep[..]] {
             let older = Livepatch::new(1, funcs)?;
             older.enable_and_settle(&scene.sysfs)?;

@@ -6,9 +6,9 @@ use super::{
     check,
     check_eq,
     one,
+    patched,
     wait_until,
     Livepatch,
-    Patched,
     Scene,
     Sleeper,
     Snapshot, //
@@ -28,13 +28,7 @@ mod tests {
     #[test]
     fn forced_to_the_patch_it_can_go() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1),
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-            ],
-        )?;
+        let patch = Livepatch::new(0, &patched![sleep => v1, one => v1])?;
         patch.register()?;
 
         let sleeper = Sleeper::new()?;
@@ -59,13 +53,7 @@ mod tests {
     #[test]
     fn forced_off_it_never_puts_its_module() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            MODULE,
-            &[
-                Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1),
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-            ],
-        )?;
+        let patch = Livepatch::new(MODULE, &patched![sleep => v1, one => v1])?;
         patch.register()?;
         patch.enable_and_settle(&scene.sysfs)?;
 
@@ -89,7 +77,7 @@ mod tests {
         check_eq!(one(), 0);
         check_eq!(patch.references(), 1);
 
-        // It leaves sysfs, and nobody else gets its place.
+        // It is removed from sysfs, and nobody else gets its place.
         patch.unregister()?;
         check!(!patch.is_visible(&scene.sysfs));
         check_eq!(patch.references(), 1);
@@ -100,10 +88,7 @@ mod tests {
         // What stays is this, and others work as before.
         let after = Snapshot::take(&scene.sysfs)?;
         check!(after.is_unused());
-        let other = Livepatch::new(
-            0,
-            &[Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1)],
-        )?;
+        let other = Livepatch::new(0, &patched![sleep => v1])?;
         other.enable_and_settle(&scene.sysfs)?;
         let sleeper = Sleeper::new()?;
         check_eq!(sleeper.wake(), 1);

@@ -6,9 +6,9 @@ use super::{
     check,
     check_eq,
     one,
+    patched,
     Descriptor,
     Livepatch,
-    Patched,
     Scene,
     Snapshot, //
 };
@@ -73,13 +73,7 @@ fn mistakes() -> [Mistake; 13] {
 }
 
 fn patch_with_two_objects() -> Result<Livepatch> {
-    let patch = Livepatch::new(
-        0,
-        &[
-            Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-            Patched::new(c"klp_test_two", bindings::klp_test_two_v1),
-        ],
-    )?;
+    let patch = Livepatch::new(0, &patched![one => v1, two => v1])?;
     Ok(patch.with_absent_object())
 }
 
@@ -215,16 +209,8 @@ mod tests {
     #[test]
     fn incompatible_states_are_refused() -> Result {
         let scene = Scene::new()?;
-        let new = Livepatch::new(
-            0,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v2)],
-        )?
-        .with_state(7, 2);
-        let old = Livepatch::new(
-            1,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v1)],
-        )?
-        .with_state(7, 1);
+        let new = Livepatch::new(0, &patched![one => v2])?.with_state(7, 2);
+        let old = Livepatch::new(1, &patched![one => v1])?.with_state(7, 1);
 
         new.register()?;
         new.enable_and_settle(&scene.sysfs)?;

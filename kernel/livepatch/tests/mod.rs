@@ -154,6 +154,27 @@ impl Patched {
     }
 }
 
+/// The functions of a patch: each name is one of `klp_test_<name>`, replaced by
+/// `klp_test_<name>_<version>`. A position may follow a name that is not unique.
+macro_rules! patched {
+    (@sympos) => {
+        0
+    };
+    (@sympos $sympos:expr) => {
+        $sympos
+    };
+    ($($func:ident $([$sympos:expr])? => $version:ident),+ $(,)?) => {
+        [$(
+            $crate::tests::Patched::at(
+                ::kernel::c_str!(concat!("klp_test_", stringify!($func))),
+                $crate::tests::patched!(@sympos $($sympos)?),
+                ::kernel::macros::paste!(::kernel::bindings::[<klp_test_ $func _ $version>]),
+            ),
+        )+]
+    };
+}
+use patched;
+
 const FUNCS: usize = 4;
 
 /// The memory of a patch module.
@@ -343,14 +364,14 @@ impl Livepatch {
         registry::lock().all().any(|patch| patch.is(self.patch()))
     }
 
-    /// The patch was forced: the core may refer to it for ever.
+    /// The patch was forced: the core may refer to it for as long as the system runs.
     fn leave_behind(mut self) {
         mem::forget(self.descriptor.take());
     }
 }
 
 impl Drop for Livepatch {
-    /// Only a test that has failed leaves something to be done here.
+    /// Only after a test that has failed there is something to be done here.
     fn drop(&mut self) {
         let gone = wait_until(|| {
             // Whatever the present state is, one of these gets on with it.

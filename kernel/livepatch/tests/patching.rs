@@ -6,6 +6,7 @@ use super::{
     check,
     check_eq,
     one,
+    patched,
     two,
     wait_until,
     Livepatch,
@@ -69,14 +70,7 @@ mod tests {
     #[test]
     fn replacement_runs_while_enabled() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-                Patched::new(c"klp_test_two", bindings::klp_test_two_v2),
-            ],
-        )?
-        .with_absent_object();
+        let patch = Livepatch::new(0, &patched![one => v1, two => v2])?.with_absent_object();
 
         patch.register()?;
         let registered = Snapshot::take(&scene.sysfs)?;
@@ -103,10 +97,7 @@ mod tests {
     #[test]
     fn one_shot_patch_goes_when_disabled() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v1)],
-        )?;
+        let patch = Livepatch::new(0, &patched![one => v1])?;
 
         for _ in 0..2 {
             patch.enable_and_settle(&scene.sysfs)?;
@@ -136,21 +127,9 @@ mod tests {
     #[test]
     fn newest_of_stacked_patches_runs() -> Result {
         let scene = Scene::new()?;
-        let older = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-                Patched::new(c"klp_test_two", bindings::klp_test_two_v1),
-            ],
-        )?;
-        let newer = Livepatch::new(
-            1,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v2)],
-        )?;
-        let newest = Livepatch::new(
-            2,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v3)],
-        )?;
+        let older = Livepatch::new(0, &patched![one => v1, two => v1])?;
+        let newer = Livepatch::new(1, &patched![one => v2])?;
+        let newest = Livepatch::new(2, &patched![one => v3])?;
 
         for (patch, at, answer) in [(&older, 1, 1), (&newer, 2, 2), (&newest, 3, 3)] {
             patch.register()?;
@@ -176,17 +155,8 @@ mod tests {
     #[test]
     fn enabling_is_reversed() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1),
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-            ],
-        )?;
-        let other = Livepatch::new(
-            1,
-            &[Patched::new(c"klp_test_two", bindings::klp_test_two_v1)],
-        )?;
+        let patch = Livepatch::new(0, &patched![sleep => v1, one => v1])?;
+        let other = Livepatch::new(1, &patched![two => v1])?;
         other.register()?;
         patch.register()?;
         let registered = Snapshot::take(&scene.sysfs)?;
@@ -222,13 +192,7 @@ mod tests {
     #[test]
     fn disabling_is_reversed() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1),
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-            ],
-        )?;
+        let patch = Livepatch::new(0, &patched![sleep => v1, one => v1])?;
         patch.register()?;
         patch.enable_and_settle(&scene.sysfs)?;
         let enabled = Snapshot::take(&scene.sysfs)?;
@@ -258,12 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn waiting_transition_ends_when_the_sleeper_leaves() -> Result {
+    fn waiting_transition_ends_when_the_sleeper_wakes() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1)],
-        )?;
+        let patch = Livepatch::new(0, &patched![sleep => v1])?;
         patch.register()?;
 
         let sleeper = Sleeper::new()?;
@@ -284,22 +245,9 @@ mod tests {
     #[test]
     fn atomic_replace_takes_everything_over() -> Result {
         let scene = Scene::new()?;
-        let first = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-                Patched::new(c"klp_test_two", bindings::klp_test_two_v1),
-            ],
-        )?;
-        let second = Livepatch::new(
-            1,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v2)],
-        )?;
-        let all = Livepatch::new(
-            2,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v3)],
-        )?
-        .replacing();
+        let first = Livepatch::new(0, &patched![one => v1, two => v1])?;
+        let second = Livepatch::new(1, &patched![one => v2])?;
+        let all = Livepatch::new(2, &patched![one => v3])?.replacing();
 
         first.register()?;
         first.enable_and_settle(&scene.sysfs)?;
@@ -333,18 +281,8 @@ mod tests {
     #[test]
     fn atomic_replace_is_reversed() -> Result {
         let scene = Scene::new()?;
-        let first = Livepatch::new(
-            0,
-            &[
-                Patched::new(c"klp_test_sleep", bindings::klp_test_sleep_v1),
-                Patched::new(c"klp_test_two", bindings::klp_test_two_v1),
-            ],
-        )?;
-        let all = Livepatch::new(
-            1,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v3)],
-        )?
-        .replacing();
+        let first = Livepatch::new(0, &patched![sleep => v1, two => v1])?;
+        let all = Livepatch::new(1, &patched![one => v3])?.replacing();
 
         first.register()?;
         first.enable_and_settle(&scene.sysfs)?;
@@ -370,11 +308,7 @@ mod tests {
     #[test]
     fn callbacks_run_in_order_and_can_refuse() -> Result {
         let scene = Scene::new()?;
-        let patch = Livepatch::new(
-            0,
-            &[Patched::new(c"klp_test_one", bindings::klp_test_one_v1)],
-        )?
-        .with_callbacks(CALLBACKS);
+        let patch = Livepatch::new(0, &patched![one => v1])?.with_callbacks(CALLBACKS);
 
         CALLS.store(0, Relaxed);
         VETO.store(0, Relaxed);

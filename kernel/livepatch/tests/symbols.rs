@@ -5,6 +5,7 @@
 use super::{
     check,
     check_eq,
+    patched,
     twins,
     wait_until,
     Livepatch,
@@ -84,13 +85,7 @@ mod tests {
         let scene = Scene::new()?;
 
         for position in [0, 3] {
-            let patch = Livepatch::new(
-                0,
-                &[
-                    Patched::new(c"klp_test_one", bindings::klp_test_one_v1),
-                    Patched::at(TWIN, position, bindings::klp_test_twin_v1),
-                ],
-            )?;
+            let patch = Livepatch::new(0, &patched![one => v1, twin[position] => v1])?;
             check_eq!(patch.register(), Err(EINVAL));
             check!(Snapshot::take(&scene.sysfs)? == scene.before);
             check_eq!(patch.enable(), Err(EINVAL));
@@ -109,23 +104,14 @@ mod tests {
         let first_is_low = first as *const () as usize == low;
 
         for (position, is_first) in [(1, first_is_low), (2, !first_is_low)] {
-            let patch = Livepatch::new(
-                0,
-                &[Patched::at(TWIN, position, bindings::klp_test_twin_v1)],
-            )?;
+            let patch = Livepatch::new(0, &patched![twin[position] => v1])?;
             patch.enable_and_settle(&scene.sysfs)?;
             check_eq!(twins(), if is_first { [1, 0] } else { [0, 1] });
             patch.disable()?;
             wait_until(|| Ok(Snapshot::take(&scene.sysfs)? == scene.before))?;
         }
 
-        let patch = Livepatch::new(
-            0,
-            &[
-                Patched::at(TWIN, 2, bindings::klp_test_twin_v2),
-                Patched::at(TWIN, 1, bindings::klp_test_twin_v1),
-            ],
-        )?;
+        let patch = Livepatch::new(0, &patched![twin[2] => v2, twin[1] => v1])?;
         patch.enable_and_settle(&scene.sysfs)?;
         check_eq!(twins(), if first_is_low { [1, 2] } else { [2, 1] });
         patch.disable()?;
