@@ -45,7 +45,8 @@ NOT_ON_THE_PATH = {
 # Names of functions that are methods of many types, too: no proof that a step is a call of them.
 COMMON = {"new", "filter"}
 
-# Steps that are there, by function and a part of the statement.
+# Steps that are there, by function and a part of the statement. A point that the reason names has
+# to be there.
 EXCUSED = {
     ("operations::operate", "registry.subject("): "an id that was just found",
     ("operations::start", "registry.subject("): "an id that was just found",
@@ -54,10 +55,11 @@ EXCUSED = {
     ("patch/read::read_func", "descriptor.name().ok_or(EINVAL)"): "input",
     ("patch/read::read_object", "Object::new("): "an allocation",
     ("patch/callbacks::pre_patch", "to_result(ret)"):
-        "the step is in patch::apply(), a veto in patching.rs",
+        "Point::PrePatch, before the call; a veto in patching.rs",
     ("patch/owner::renew", "module.hold()"): "Point::HoldModule, before the call",
     ("patch/func::locate", "symbols::size_of(self.version"): "Point::Measure, before the call",
-    ("kobject::add", "to_result("): "Point::ShowPatch, ShowObject, ShowFunc, before the calls",
+    ("kobject::add", "to_result("):
+        "Point::ShowPatch, Point::ShowObject, Point::ShowFunc, before the calls",
     ("func_stacks::make_stacks", "Table::new("): "an allocation",
     ("func_stacks/attach::attach_shared", "shim::filter("): "Point::SetFilter, before the call",
     ("shim::filter", ""): "Point::SetFilter, before the call",
@@ -173,12 +175,14 @@ def steps(function):
 def main():
     root = Path(sys.argv[1]) if sys.argv[1:] else \
         Path(__file__).resolve().parents[3] / "kernel/livepatch"
-    known = {}
+    known, checked = {}, set()
     for path in sorted(root.rglob("*.rs")):
         file = path.relative_to(root).with_suffix("").as_posix()
         if file.startswith(NOT_LOOKED_AT):
             continue
-        for function in functions(file, strip(path.read_text())):
+        text = strip(path.read_text())
+        checked |= set(re.findall(r"fault::check\((Point::\w+)\)", text))
+        for function in functions(file, text):
             off_path = any(function.is_in(key) for key in NOT_ON_THE_PATH)
             if "Result" in function.returns and not off_path or function.name in ROOTS:
                 known.setdefault(function.name, []).append(function)
@@ -210,6 +214,9 @@ def main():
             print(f"pass\t{function.key()}()")
     for key, part in EXCUSED.keys() - USED:
         wrong.append(f"fault-points.py: {key}(), {part!r} is not there any more")
+    for (key, _), reason in EXCUSED.items():
+        for point in set(re.findall(r"Point::\w+", reason)) - checked:
+            wrong.append(f"fault-points.py: {key}(): there is no {point}")
     if points == 0:
         wrong.append("no fault point was found")
     for message in wrong:
