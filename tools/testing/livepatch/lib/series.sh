@@ -11,17 +11,20 @@ series_py() {
 		--manifest "$TREE.manifest" --out "$OUT/series" "$1"
 }
 
-# Signed-off-by, in patches that are the same for the same tree and person.
+# Signed-off-by, and the date of our newest commit: the same tree gives the same patches.
 series_identity() {
-	local name email
+	local name email date
 	name=$(git -C "$REPO" config user.name || true)
 	email=$(git -C "$REPO" config user.email || true)
 	[ -n "$name" ] && [ -n "$email" ] || die "series: git config user.name and user.email are needed for Signed-off-by"
-	export GIT_AUTHOR_NAME=$name GIT_AUTHOR_EMAIL=$email GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email
+	date=$(git -C "$REPO" log -1 --format=%cI)
+	export GIT_AUTHOR_NAME=$name GIT_AUTHOR_EMAIL=$email GIT_AUTHOR_DATE=$date
+	export GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email GIT_COMMITTER_DATE=$date
 }
 
 series_cut() {
 	series_identity
+	step "tests of series/*.py" series-tests python3 -B -m unittest discover -s "$KLP_DIR/series"
 	step "MAINTAINERS lists what is ours" series-maintainers series_py maintainers
 	step "cut the series" series-cut series_py cut
 	grep '^note:' -- "$LOGS/series-cut.log" || true

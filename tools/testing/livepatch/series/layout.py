@@ -94,14 +94,10 @@ class Layout:
                     raise SeriesError(f"{self.name}:{span.line}: line {number + 1} of {path} is the base's, not ours")
 
     def _line_owners(self, path, final, spans):
-        # One after the other, so that the message names the line of the later one.
-        owner = None
-        for count in range(len(spans) + 1):
-            try:
-                owner = pieces.owners(len(final), spans[:count], self.owner[path])
-            except SeriesError as error:
-                raise SeriesError(f"{self.name}:{spans[count - 1].line}: a piece of {path} {error}") from None
-        return owner
+        try:
+            return pieces.owners(len(final), spans, self.owner[path])
+        except pieces.Overlap as error:
+            raise SeriesError(f"{self.name}:{error.span.line}: a piece of {path} {error}") from None
 
     def is_edit(self, path):
         return os.path.isfile(os.path.join(self.base, path))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A file that is spread over several patches: its lines, and which patch brings each of them."""
 
+import bisect
 import dataclasses
 
 from errors import SeriesError
@@ -29,6 +30,14 @@ class Line:
 
     def is_there(self, group):
         return self.comes <= group and (self.goes is None or group < self.goes)
+
+
+class Overlap(SeriesError):
+    """What is wrong with a span and another one."""
+
+    def __init__(self, span, message):
+        super().__init__(message)
+        self.span = span
 
 
 def find(piece, lines, group):
@@ -74,10 +83,10 @@ def owners(count, spans, rest):
     for span in sorted(spans, key=lambda span: (span.first - span.last, span.group)):
         for number in range(span.first, span.last + 1):
             if within[number] is not within[span.first]:
-                raise SeriesError(f"overlaps the piece of line {(within[number] or within[span.first]).line}")
+                raise Overlap(span, f"overlaps the piece of line {(within[number] or within[span.first]).line}")
         outer = within[span.first]
         if outer and outer.group >= span.group:
-            raise SeriesError(f"is in the piece of line {outer.line}, and has to come in a later patch than that")
+            raise Overlap(span, f"is in the piece of line {outer.line}, and has to come in a later patch than that")
         for number in range(span.first, span.last + 1):
             result[number] = span.group
             within[number] = span
@@ -89,6 +98,7 @@ def merge(base, final, hunks, owner, rest):
 
     An old line goes when that comes which has its place; if nothing does, with the group `rest`.
     """
+    owner = _with_blanks(final, hunks, owner)
     result = []
     at_base = 0
     for base_begin, base_end, begin, end in [*hunks, (len(base), len(base), len(final), len(final))]:
@@ -100,6 +110,17 @@ def merge(base, final, hunks, owner, rest):
                 result.append(Line(base[base_begin + offset], BASE, goes))
             if begin + offset < end:
                 result.append(Line(final[begin + offset], owner[begin + offset]))
+    return result
+
+
+def _with_blanks(final, hunks, owner):
+    """A blank line of ours comes with the first of the two lines that it parts."""
+    result = list(owner)
+    for _, _, begin, end in hunks:
+        texts = [number for number in range(begin, end) if final[number].strip()]
+        for blank in set(range(begin, end)) - set(texts):
+            at = bisect.bisect(texts, blank)
+            result[blank] = min(owner[number] for number in [blank, *texts[max(at - 1, 0) : at + 1]])
     return result
 
 

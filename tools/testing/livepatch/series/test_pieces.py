@@ -95,6 +95,10 @@ class NewFile(unittest.TestCase):
         text = "a\n\n\nb\nc\n"
         self.assertEqual(new_file(text, Span(4, 4, 1, 0))[0], "a\n\n\nb\n")
 
+    def test_blanks_come_with_early_pieces(self):
+        text = "a\n\nb\nc\n\nd\n\ne\n"
+        self.assertEqual(new_file(text, Span(0, 0, 0, 0), Span(5, 5, 0, 0), rest=1)[:2], ["a\n\nd\n", text])
+
     def test_the_end_is_the_whole(self):
         text = "\n\na\n\n\n{\n\nb\n\n}\n\n"
         self.assertEqual(new_file(text, Span(2, 3, 1, 0), Span(7, 7, 3, 0))[3], text)
