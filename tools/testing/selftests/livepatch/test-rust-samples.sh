@@ -86,15 +86,15 @@ function disable() {
 
 # remove_samples() - those that the case has not removed, in any state
 function remove_samples() {
-	local path name
+	local path sample name
 
 	for path in $(ls -td "$SYSFS_KLP_DIR"/*/); do
 		loop_until '[[ $(cat "$SYSFS_KLP_DIR"/*/transition) != *1* ]]'
 		[[ $(cat "$path/enabled") == 1 ]] && echo 0 > "$path/enabled"
 		loop_until '[[ ! -e "$path" || $(cat "$path/transition") == 0 ]]'
 	done
-	for name in $SAMPLES; do
-		for name in "livepatch_$name" "rust_livepatch_$name"; do
+	for sample in $SAMPLES; do
+		for name in "livepatch_$sample" "rust_livepatch_$sample"; do
 			[[ ! -e "/sys/module/$name" ]] || loop_until 'rmmod $name'
 		done
 	done
