@@ -7,14 +7,27 @@
 
 #![deny(warnings)]
 
+mod actions;
 mod config;
+mod endings;
+mod environment;
 mod explore;
+mod fault;
+mod faulty;
+mod implementation;
 mod machine;
 #[path = "../../../../../kernel/livepatch/model/mod.rs"]
 mod model;
+mod module;
 mod procedure;
+mod ranges;
+mod replay;
+mod scenarios;
+mod terms;
 #[cfg(test)]
 mod tests;
+mod transition;
+mod universes;
 mod world;
 
 use anyhow::{
@@ -23,11 +36,9 @@ use anyhow::{
     Result, //
 };
 use clap::Parser;
-use config::{
-    scenarios,
-    Config,
-    Fault, //
-};
+use config::Config;
+use fault::Fault;
+use scenarios::SCENARIOS;
 use stateright::{
     Checker,
     Expectation,
@@ -72,7 +83,7 @@ struct Outcome {
 
 fn explore(config: &Config, threads: usize, print: bool) -> Outcome {
     let start = Instant::now();
-    let mut builder = config.clone().checker().threads(threads);
+    let mut builder = config.checker().threads(threads);
 
     if let Some(fault) = config.fault {
         builder = builder.finish_when(HasDiscoveries::AllOf([fault.property()].into()));
@@ -93,39 +104,48 @@ fn explore(config: &Config, threads: usize, print: bool) -> Outcome {
         }
     }
     let checker = checker.join();
+    Outcome {
+        states: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        seconds: start.elapsed().as_secs_f64(),
+        broken: broken(config, &checker, print),
+    }
+}
+
+/// The properties that do not hold, and the number of steps that show it.
+fn broken(
+    config: &Config,
+    checker: &impl Checker<Config>,
+    print: bool,
+) -> Vec<(&'static str, usize)> {
     let discoveries = checker.discoveries();
     let mut broken = Vec::new();
 
     for property in config.properties() {
         let discovery = discoveries.get(property.name);
-        match property.expectation {
-            Expectation::Sometimes if config.fault.is_some() || discovery.is_some() => {}
-            Expectation::Sometimes => broken.push((property.name, 0)),
-            _ => {
-                if let Some(path) = discovery {
-                    let steps = path.clone().into_vec();
-                    broken.push((property.name, steps.len() - 1));
-                    if print {
-                        println!("{}:", property.name);
-                        for (state, action) in steps {
-                            println!("{state:?}    -> {action:?}");
-                        }
-                    }
+
+        if let Expectation::Sometimes = property.expectation {
+            if config.fault.is_none() && discovery.is_none() {
+                broken.push((property.name, 0));
+            }
+        } else if let Some(path) = discovery {
+            let steps = path.clone().into_vec();
+            broken.push((property.name, steps.len() - 1));
+            if print {
+                println!("{}:", property.name);
+                for (state, action) in steps {
+                    println!("{state:?}    -> {action:?}");
                 }
             }
         }
     }
-    Outcome {
-        states: checker.unique_state_count(),
-        depth: checker.max_depth(),
-        seconds: start.elapsed().as_secs_f64(),
-        broken,
-    }
+    broken
 }
 
 fn find(name: &str) -> Result<Config> {
-    scenarios()
-        .into_iter()
+    SCENARIOS
+        .iter()
+        .copied()
         .find(|config| config.name == name)
         .with_context(|| format!("no scenario '{name}', see --list"))
 }
@@ -190,7 +210,7 @@ impl Verdict {
 }
 
 fn list() {
-    for config in scenarios() {
+    for config in SCENARIOS {
         let remark = if config.large { ", takes minutes" } else { "" };
         println!("scenario {}{remark}", config.name);
     }
@@ -219,8 +239,8 @@ fn main() -> Result<()> {
     } else if let Some(name) = &arguments.scenario {
         tell(Verdict::of_scenario(&find(name)?, threads));
     } else {
-        for config in scenarios() {
-            tell(Verdict::of_scenario(&config, threads));
+        for config in SCENARIOS {
+            tell(Verdict::of_scenario(config, threads));
         }
         for &fault in Fault::ALL {
             tell(Verdict::of_fault(fault, fault.scenario(), threads, false)?);

@@ -1,114 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Running the protocol one step at a time.
-//!
-//! The protocol is plain code, which a model checker cannot stop in the middle of and copy. So what
-//! came of each step is logged, and to go on means to run the code again from its start, with the
-//! results from the log, until one more step is made; the next one after that unwinds. What the
-//! code does to the world between two steps is only done the first time it gets there.
+//! What the worker and the tasks run step by step.
 
 use crate::{
     config::Config,
-    machine::{
-        Machine,
-        Steps, //
+    faulty::{
+        environment::environment_of,
+        Seeded, //
     },
+    implementation::Implementation,
+    machine::Machine,
     model::{
         choice::{
             self,
             Stacked, //
         },
-        phase::PatchState,
         protocol::{
             self,
             Task, //
         },
     },
-    world::{
+    replay::{
+        self,
+        Outcome,
+        Replay, //
+    },
+    terms::{
+        Actor,
         Code,
         Frame,
         Life,
         Place,
+        Procedure, //
+    },
+    world::{
         State,
         Thread, //
     },
 };
-use std::panic::{
-    self,
-    AssertUnwindSafe, //
-};
-
-/// Who takes a step: the thread under `klp_mutex`, or a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Actor {
-    Worker,
-    Task(usize),
-}
-
-/// A piece of code that is run step by step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Procedure {
-    /// By the worker.
-    Enable(u8),
-    /// There is not enough memory to apply the patch.
-    EnableFails(u8),
-    Disable(u8),
-    Reverse,
-    /// One pass over the tasks, and the end of the transition if none is left.
-    Advance,
-    Force,
-    Coming,
-    /// There is not enough memory for that.
-    ComingFails,
-    Going,
-    /// By a task.
-    Handle(u8),
-    Update,
-    Schedule,
-    /// Forks this task, and puts it at the end of the list or, as a thread of one at its front, at
-    /// the front.
-    Fork(u8, bool),
-}
-
-impl Procedure {
-    /// Is a task in this with preemption disabled?
-    pub(crate) fn is_section(self, config: &Config) -> bool {
-        match self {
-            Procedure::Handle(_) | Procedure::Schedule => true,
-            Procedure::Update => !config.is(crate::config::Fault::UpdateDisturbed),
-            _ => false,
-        }
-    }
-}
-
-/// What came of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Value {
-    Done,
-    Bool(bool),
-    PatchState(Option<PatchState>),
-    Version(Option<u8>),
-    /// Tasks, one in each four bits, the first one lowest; 15 ends the list.
-    Tasks(u32),
-}
-
-/// Why a procedure did not get further.
-enum Stop {
-    /// It has made its step.
-    Later,
-    /// Its step is not possible now.
-    Blocked,
-}
-
-/// Ends this run of a procedure.
-pub(crate) fn later() -> ! {
-    panic::resume_unwind(Box::new(Stop::Later))
-}
-
-/// Ends this run of a procedure, which has not got any further.
-pub(crate) fn blocked() -> ! {
-    panic::resume_unwind(Box::new(Stop::Blocked))
-}
 
 fn thread(state: &mut State, actor: Actor) -> &mut Thread {
     match actor {
@@ -133,73 +62,103 @@ pub(crate) fn step(config: &Config, mut state: State, actor: Actor) -> Option<St
     let procedure = thread(&mut state, actor).procedure?;
     // A copy: the log tells others what the task has seen so far.
     let mut log = thread(&mut state, actor).log.clone();
-    let machine = Machine::new(config, state, actor, &log);
+    let replay = Replay::new(state, &log);
+    let machine = Machine::new(config, environment_of(config), actor, replay);
 
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| run(procedure, &machine)));
-    let (mut state, fresh) = machine.end();
+    let outcome = replay::run(|| match config.fault {
+        None => run(procedure, &machine, &machine),
+        Some(fault) => run(procedure, &machine, &Seeded::new(&machine, fault)),
+    });
+    let (mut state, fresh) = machine.replay.end();
 
-    match ended {
-        Ok(result) => {
+    match outcome {
+        Outcome::Ended(code) => {
             *thread(&mut state, actor) = Thread::default();
-            end(config, &mut state, actor, procedure, result);
+            end(config, &mut state, actor, procedure, code);
             Some(state)
         }
-        Err(stop) => match stop.downcast::<Stop>().map(|stop| *stop) {
-            Ok(Stop::Later) => {
-                log.extend(fresh);
-                thread(&mut state, actor).log = log;
-                // The handler may just have met what is free.
-                if matches!(actor, Actor::Task(_)) {
-                    state.check_freed();
-                }
-                Some(state)
+        Outcome::Stepped => {
+            log.extend(fresh);
+            thread(&mut state, actor).log = log;
+            // The handler may just have met what is free.
+            if matches!(actor, Actor::Task(_)) {
+                state.check_freed();
             }
-            Ok(Stop::Blocked) => None,
-            Err(other) => panic::resume_unwind(other),
-        },
+            Some(state)
+        }
+        Outcome::Blocked => None,
     }
 }
 
 /// Returns what a call of a patched function leads to, if that is what is run.
-fn run(procedure: Procedure, machine: &Machine<'_>) -> Code {
-    let steps = |patch| Steps {
-        machine,
-        patch,
-        fails: matches!(procedure, Procedure::EnableFails(_)),
-    };
+fn run(procedure: Procedure, machine: &Machine<'_>, implementation: impl Implementation) -> Code {
+    let current = || implementation.task(machine.current());
 
     match procedure {
         Procedure::Enable(patch) | Procedure::EnableFails(patch) => {
+            let fails = matches!(procedure, Procedure::EnableFails(_));
             // The caller has nothing more to do when this fails.
-            let _ = protocol::enable(&mut steps(patch));
+            let _ = protocol::enable(&mut implementation.transition(patch, fails));
         }
-        Procedure::Disable(patch) => protocol::disable(&mut steps(patch)),
+        Procedure::Disable(patch) => {
+            protocol::disable(&mut implementation.transition(patch, false));
+        }
         Procedure::Reverse => {
-            let (patch, target) = machine.transition();
-            protocol::reverse(&mut steps(patch), target);
+            let (patch, target) = machine.under_way();
+            protocol::reverse(&mut implementation.transition(patch, false), target);
         }
         Procedure::Advance => {
-            let (patch, target) = machine.transition();
-            let mut steps = steps(patch);
+            let (patch, target) = machine.under_way();
+            let mut transition = implementation.transition(patch, false);
 
-            if protocol::advance(&mut steps, target) {
-                protocol::finish(&mut steps, target);
+            if protocol::advance(&mut transition, target) {
+                protocol::finish(&mut transition, target);
             }
         }
         Procedure::Force => {
-            let (patch, target) = machine.transition();
+            let (patch, target) = machine.under_way();
             machine.permit_anything();
-            protocol::force(&mut steps(patch), target);
+            protocol::force(&mut implementation.transition(patch, false), target);
         }
-        Procedure::Coming => machine.coming(false),
-        Procedure::ComingFails => machine.coming(true),
-        Procedure::Going => machine.going(),
-        Procedure::Handle(func) => return handle(machine, func),
-        Procedure::Update => protocol::update(machine, machine.current()),
-        Procedure::Schedule => protocol::schedule(machine, machine.current()),
-        Procedure::Fork(child, front) => machine.fork(child.into(), front),
+        Procedure::Coming => coming(machine, implementation, false),
+        Procedure::ComingFails => coming(machine, implementation, true),
+        Procedure::Going => going(machine, implementation),
+        Procedure::Handle(func) => return handle(machine, implementation, func),
+        Procedure::Update => protocol::update(implementation.system(), current()),
+        Procedure::Schedule => protocol::schedule(implementation.system(), current()),
+        Procedure::Fork(child, front) => {
+            fork(machine, implementation, child.into(), front);
+        }
     }
     None
+}
+
+fn coming(machine: &Machine<'_>, implementation: impl Implementation, fails: bool) {
+    for patch in machine.module_patches() {
+        if protocol::coming(&mut implementation.module(patch, fails)).is_err() {
+            // It is the first one: there is nothing else to take off.
+            return;
+        }
+    }
+    machine.set_module_live(!fails);
+}
+
+fn going(machine: &Machine<'_>, implementation: impl Implementation) {
+    let patches = machine.module_patches();
+
+    machine.set_module_live(false);
+    for patch in patches {
+        protocol::going(&mut implementation.module(patch, false));
+    }
+}
+
+fn fork(machine: &Machine<'_>, implementation: impl Implementation, child: usize, front: bool) {
+    let parent = machine.current();
+
+    machine.copy_task(parent, child);
+    machine.write_lock(parent);
+    implementation.inherit(parent, child);
+    machine.add_task(child, front);
 }
 
 /// A version that the handler has met.
@@ -223,7 +182,7 @@ impl Stacked for Met<'_> {
 }
 
 /// `klp_ftrace_handler()`, whose shell is C; the choice is the kernel's own.
-fn handle<'a>(machine: &'a Machine<'a>, func: u8) -> Code {
+fn handle(machine: &Machine<'_>, implementation: impl Implementation, func: u8) -> Code {
     let patch = machine.top(func)?;
     let mut chosen = Met {
         machine,
@@ -232,10 +191,10 @@ fn handle<'a>(machine: &'a Machine<'a>, func: u8) -> Code {
     };
 
     if chosen.in_transition() {
-        let mut patch_state = machine.current().patch_state();
+        let mut patch_state = implementation.task(machine.current()).patch_state();
 
         if patch_state.is_none() {
-            patch_state = machine.state_in_handler();
+            patch_state = implementation.state_in_handler();
         }
         chosen = choice::choose(chosen, patch_state)?;
     }
@@ -249,7 +208,7 @@ fn end(config: &Config, state: &mut State, actor: Actor, procedure: Procedure, c
             if procedure == Procedure::Force {
                 state.check_forced();
             }
-            state.retire(config);
+            state.end_transition(config);
             state.check_freed();
             // No walk has a pointer any more.
             for task in &mut state.tasks {

@@ -3,11 +3,9 @@
 //! The scenarios and faults that take seconds. `make prove` does all of them.
 
 use crate::{
-    config::{
-        scenarios,
-        Fault, //
-    },
+    fault::Fault,
     find,
+    scenarios::SCENARIOS,
     Verdict, //
 };
 
@@ -40,7 +38,7 @@ macro_rules! tests {
         #[test]
         fn nothing_is_forgotten() {
             let small = |config: &&crate::config::Config| !config.large;
-            for config in scenarios().iter().filter(small) {
+            for config in SCENARIOS.iter().filter(small) {
                 assert!([$($scenario,)*].contains(&config.name), "{}", config.name);
             }
             for &fault in Fault::ALL {
@@ -82,7 +80,7 @@ tests! {
         update_disturbed = UpdateDisturbed,
         last_preempted = LastPreempted,
         flags_late = FlagsLate,
-        sides_late = StatesLate,
+        states_late = StatesLate,
         target_late = TargetLate,
         revert_late = RevertLate,
         no_idle = NoIdle,

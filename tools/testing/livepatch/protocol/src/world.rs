@@ -3,24 +3,30 @@
 //! What there is: tasks, patched functions, patches, and how far everybody has got.
 
 use crate::{
-    config::{
-        Config,
-        Fault, //
-    },
+    config::Config,
     model::{
         choice::Stacked,
         phase::{
-            PatchState, //
-            Phase,
+            PatchState,
+            Phase, //
         },
         versions::{
             self,
             Link, //
         },
     },
-    procedure::{
+    terms::{
+        Code,
+        Cpu,
+        Frame,
+        Kind,
+        Life,
+        Place,
         Procedure,
-        Value, //
+        Universes,
+        Value,
+        Violation,
+        ALL_UNIVERSES, //
     },
 };
 use std::fmt;
@@ -31,83 +37,6 @@ pub(crate) const PATCHES: usize = 3;
 
 /// How deep calls of patched functions may be nested.
 pub(crate) const DEPTH: usize = 2;
-
-/// The patch whose replacement a task runs; `None` for the original function.
-pub(crate) type Code = Option<u8>;
-
-/// Where a task is on its way through a call of a patched function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
-    /// At the call site, before the handler.
-    Called,
-    /// After the handler, before the first instruction of what it has chosen.
-    Bound(Code),
-    /// In the function.
-    In(Code),
-}
-
-/// A call of a patched function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Frame {
-    pub(crate) func: u8,
-    pub(crate) place: Place,
-}
-
-impl Frame {
-    pub(crate) fn code(self) -> Option<Code> {
-        match self.place {
-            Place::Called => None,
-            Place::Bound(code) | Place::In(code) => Some(code),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// Enters and leaves the kernel.
-    User,
-    /// Never leaves the kernel, and sleeps where it may be frozen.
-    Kthread,
-    /// The idle task of a CPU.
-    Idle,
-}
-
-/// What the CPU of an idle task does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Cpu {
-    /// It runs the idle task, be it halted or not.
-    Idle,
-    /// It runs another task.
-    Busy,
-    Offline,
-}
-
-/// How far a task is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Life {
-    /// There is no such task.
-    Unborn,
-    /// In user space.
-    User,
-    /// In the kernel.
-    Kernel,
-    /// Exiting; in the list of exiting tasks, too.
-    Exiting,
-    /// Exiting, and only in the list of exiting tasks.
-    Unhashed,
-    /// Not in the list of exiting tasks any more, with preemption disabled until the task schedules
-    /// for the last time.
-    Last,
-    /// Will never run again, and is still in the list of all tasks until somebody reaps it.
-    Zombie,
-    /// In no list any more; a walk may still have the pointer.
-    Gone,
-}
-
-/// A set of universes: bit `n` is for the one with the patches in the bits of `n`.
-pub(crate) type Universes = u8;
-
-pub(crate) const ALL_UNIVERSES: Universes = u8::MAX;
 
 /// Somebody who takes steps, and how far he is in what he does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -176,16 +105,6 @@ impl TaskState {
         !matches!(self.life, Life::Unborn | Life::Zombie | Life::Gone)
     }
 
-    /// Does a synchronization have to wait for this task?
-    pub(crate) fn is_in_section(&self, config: &Config) -> bool {
-        let last = self.life == Life::Last && !config.is(Fault::LastPreempted);
-
-        last || self
-            .thread
-            .procedure
-            .is_some_and(|procedure| procedure.is_section(config))
-    }
-
     /// On the way to the handler, in it, or on the way from it?
     pub(crate) fn is_in_call(&self) -> bool {
         self.frames()
@@ -213,27 +132,6 @@ pub(crate) struct Ranges {
     pub(crate) codes: Vec<(u8, Code)>,
     /// The functions whose calls are in the way.
     pub(crate) calls: Vec<u8>,
-}
-
-/// What must never be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Violation {
-    /// A task ran old code after new code or the other way round, without a chance to move.
-    Mixed,
-    /// A transition is over for a task that has still seen the other state.
-    Left,
-    /// A task is in, or bound for, or looks at what may be freed.
-    Freed,
-    /// The handler met a version in transition in a task without a state.
-    NoStateInHandler,
-    /// A transition began while a task had a state.
-    StateBefore,
-    /// A transition ended and a task had yet to move.
-    PendingAfter,
-    /// A version was put on the stack that it is on.
-    Twice,
-    /// A transition was forced, and a task has not moved and does not do so.
-    Behind,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -326,16 +224,10 @@ impl State {
             .iter()
             .map(|&(kind, life)| TaskState::new(kind, life))
             .collect();
-        let list = (0..)
-            .zip(&tasks)
-            .filter(|(_, task)| !task.is_idle() && task.is_alive())
-            .map(|(id, _)| id)
-            .collect();
-
-        State {
+        let mut state = State {
             target: None,
             tasks,
-            list,
+            list: Vec::new(),
             versions: Default::default(),
             tops: [None; FUNCS],
             ranges: None,
@@ -354,7 +246,18 @@ impl State {
             worker: Thread::default(),
             forced: false,
             violation: None,
-        }
+        };
+        state.list = state.ids(|task| !task.is_idle() && task.is_alive());
+        state
+    }
+
+    /// The tasks for which `f` is true.
+    pub(crate) fn ids(&self, f: impl Fn(&TaskState) -> bool) -> Vec<u8> {
+        (0..)
+            .zip(&self.tasks)
+            .filter(|(_, task)| f(task))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     pub(crate) fn violate(&mut self, violation: Violation) {
@@ -419,122 +322,6 @@ impl State {
         self.tops[usize::from(func)].map(|patch| OnStack::new(self, patch, func))
     }
 
-    /// What a task runs if `universe` has the patches that it sees.
-    fn expected(&self, config: &Config, universe: u8, func: u8) -> Code {
-        for &patch in self.order.iter().rev() {
-            if universe & (1 << patch) == 0 {
-                continue;
-            }
-            if config.has(patch, func) {
-                return Some(patch);
-            }
-            if config.patches[usize::from(patch)].replace {
-                return None;
-            }
-        }
-        None
-    }
-
-    fn universes_of(&self, config: &Config, func: u8, code: Code) -> Universes {
-        (0..8)
-            .filter(|&universe| self.expected(config, universe, func) == code)
-            .fold(0, |set, universe| set | 1 << universe)
-    }
-
-    /// The universes that there may be: with all patches that are enabled, and with or without the
-    /// one in transition.
-    fn possible(&self) -> Universes {
-        let fits = |universe: &u8| {
-            self.order.iter().all(|&patch| {
-                let on = universe & (1 << patch) != 0;
-                match self.transition {
-                    Some((running, target)) if running == patch => {
-                        !self.over || on == (target == PatchState::Patched)
-                    }
-                    _ => on,
-                }
-            })
-        };
-        (0..8)
-            .filter(fits)
-            .fold(0, |set, universe| set | 1 << universe)
-    }
-
-    /// Task `id` has got to `code` by calling `func`.
-    pub(crate) fn see(&mut self, config: &Config, id: usize, func: u8, code: Code) {
-        self.tasks[id].universes &= self.universes_of(config, func, code) & self.possible();
-        if self.tasks[id].universes == 0 && !self.forced {
-            self.violate(Violation::Mixed);
-        }
-    }
-
-    /// Task `id` is at a point where it may move: only what it is still in binds it.
-    pub(crate) fn may_move(&mut self, config: &Config, id: usize) {
-        let universes = self.tasks[id]
-            .frames()
-            .filter_map(|frame| Some((frame.func, frame.code()?)))
-            .fold(ALL_UNIVERSES, |set, (func, code)| {
-                set & self.universes_of(config, func, code)
-            });
-
-        self.tasks[id].universes = universes;
-        if universes == 0 && !self.forced {
-            self.violate(Violation::Mixed);
-        }
-    }
-
-    /// The transition of `patch` is over: all tasks see it, or none does.
-    pub(crate) fn settle(&mut self, patch: u8, target: PatchState) {
-        self.over = true;
-
-        let fits = (0u8..8)
-            .filter(|universe| (universe & (1 << patch) != 0) == (target == PatchState::Patched))
-            .fold(0, |set, universe| set | 1 << universe);
-
-        for task in &mut self.tasks {
-            if task.is_alive() && task.life != Life::Last {
-                task.universes &= fits;
-            }
-        }
-        let lost = |task: &TaskState| task.is_alive() && task.universes == 0;
-        if !self.forced && self.tasks.iter().any(lost) {
-            self.violate(Violation::Left);
-        }
-    }
-
-    /// Takes patches out of `order` when a transition is over.
-    pub(crate) fn retire(&mut self, config: &Config) {
-        let Some((patch, target)) = self.transition.filter(|_| self.over) else {
-            return;
-        };
-        let replace = config.patches[usize::from(patch)].replace;
-        let older = self.order.iter().take_while(|&&other| other != patch);
-        let older: Vec<_> = older.copied().collect();
-        let retired = |other: &u8| match target {
-            PatchState::Unpatched => *other == patch,
-            PatchState::Patched => replace && older.contains(other),
-        };
-
-        self.patches[usize::from(patch)].phase = Phase::settled(target);
-        let gone: Vec<_> = self.order.iter().copied().filter(retired).collect();
-        for old in &gone {
-            self.patches[usize::from(*old)].phase = Phase::Disabled;
-        }
-        // Whether a task has seen what is gone says nothing about what it sees from now on.
-        for task in &mut self.tasks {
-            for patch in &gone {
-                let universes = task.universes;
-                let twin = |universe: u8| universes & (1 << (universe ^ (1 << patch))) != 0;
-                task.universes |= (0..8)
-                    .filter(|&universe| twin(universe))
-                    .fold(0, |set, universe| set | 1 << universe);
-            }
-        }
-        self.order.retain(|other| !gone.contains(other));
-        self.transition = None;
-        self.over = false;
-    }
-
     /// All tasks were moved, but for those that are just moving by themselves.
     pub(crate) fn check_forced(&mut self) {
         let behind = |task: &TaskState| {
@@ -561,11 +348,11 @@ impl State {
     /// A patch that is not in use goes at any moment, with its module.
     pub(crate) fn check_freed(&mut self) {
         for patch in 0..PATCHES {
-            let idle = self.patches[patch].phase == Phase::Disabled
+            let unused = self.patches[patch].phase == Phase::Disabled
                 && !self.patches[patch].forced
                 && !self.order.contains(&(patch as u8));
 
-            if idle && self.is_held(patch as u8) {
+            if unused && self.is_held(patch as u8) {
                 self.violate(Violation::Freed);
             }
         }
