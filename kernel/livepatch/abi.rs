@@ -3,8 +3,8 @@
 //! What other C code calls: the functions of include/linux/livepatch.h, and those of the shim's
 //! work items and initcalls. No decisions are taken here.
 //!
-//! Shadow variables are a house of their own, `shadow.rs`; what the loader calls when modules come
-//! and go is in `module.rs`, and what tasks call is in `transition/hooks.rs`.
+//! Shadow variables are independent of the rest, see `shadow.rs`; what the loader calls when
+//! modules come and go is in `module.rs`, and what tasks call is in `transition/hooks.rs`.
 
 use crate::{
     descriptor,
@@ -13,7 +13,8 @@ use crate::{
     registry,
     reloc::{
         self,
-        Elf, //
+        Elf,
+        RelocationSection, //
     },
     shadow,
     state, //
@@ -48,7 +49,7 @@ pub(crate) unsafe extern "C" fn klp_rust_init_early() {
 /// Called when sysfs is there. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_rust_init() -> c_int {
-    to_errno(operations::init_sysfs())
+    to_c_int(operations::init_sysfs())
 }
 
 /// Called by the delayed work of a transition. May sleep.
@@ -74,7 +75,7 @@ pub(crate) extern "C" fn klp_rust_reap() {
 #[export]
 pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: The descriptor is as the caller promises.
-    to_errno(unsafe { operations::register(patch) })
+    to_c_int(unsafe { operations::register(patch) })
 }
 
 /// Enables the patch that `patch` describes. If it is not registered, its module goes when it is
@@ -89,7 +90,7 @@ pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_pat
 #[export]
 pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: The descriptor is as the caller promises.
-    to_errno(unsafe { operations::enable(patch) })
+    to_c_int(unsafe { operations::enable(patch) })
 }
 
 /// Disables the patch that `patch` describes.
@@ -97,7 +98,7 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(operations::disable(patch))
+    to_c_int(operations::disable(patch))
 }
 
 /// Forgets the patch that `patch` describes, which must be registered and not in use.
@@ -105,10 +106,10 @@ pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c
 /// May sleep; not from a callback. Returns 0 or a negative errno.
 #[export]
 pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
-    to_errno(operations::unregister(patch))
+    to_c_int(operations::unregister(patch))
 }
 
-fn to_errno(result: Result) -> c_int {
+fn to_c_int(result: Result) -> c_int {
     from_result(|| result.map(|()| 0))
 }
 
@@ -184,8 +185,10 @@ pub(crate) unsafe extern "C" fn klp_apply_section_relocs(
     secindex: c_uint,
     objname: *const c_char,
 ) -> c_int {
+    // SAFETY: The loader calls this for sections with livepatch relocations only.
+    let section = unsafe { RelocationSection::new(secindex) };
     // SAFETY: The arguments are what the loader hands over, which stays during the call.
-    let elf = unsafe { Elf::of_loading(pmod, sechdrs, shstrtab, strtab, symindex, secindex) };
+    let elf = unsafe { Elf::of_loading(pmod, sechdrs, shstrtab, strtab, symindex, section) };
     let object = if objname.is_null() {
         c"vmlinux"
     } else {
@@ -193,5 +196,5 @@ pub(crate) unsafe extern "C" fn klp_apply_section_relocs(
         unsafe { CStr::from_char_ptr(objname) }
     };
 
-    to_errno(reloc::apply_section(elf, secindex, object))
+    to_c_int(reloc::apply_section(elf, section, object))
 }

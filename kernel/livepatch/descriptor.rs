@@ -43,8 +43,9 @@ impl PatchDescriptor {
     ///
     /// # Safety
     ///
-    /// `patch` must be null, or point to a `klp_patch` in a module that is in memory; its pointers
-    /// must be null or valid.
+    /// `patch` must be null, or point to a `klp_patch` in a module that is in memory. Its pointers
+    /// must be null or valid, and its lists must have their ends. None of that may change, and the
+    /// result may be used, as long as the module is in memory.
     pub(crate) unsafe fn check(patch: *mut bindings::klp_patch) -> Result<Self> {
         let Some(patch) = NonNull::new(patch) else {
             pr_err!("the patch descriptor is null\n");
@@ -118,7 +119,8 @@ impl PatchDescriptor {
         let mut next = unsafe { (*self.0.as_ptr()).objs };
 
         core::iter::from_fn(move || {
-            // INVARIANT: An entry of a valid list, and below it is made sure that it is not the end.
+            // INVARIANT: An entry of a valid list, and below it is made sure that it is not the
+            // end.
             let object = ObjectDescriptor(NonNull::new(next)?);
             // SAFETY: The list has an entry with neither functions nor name as its end, by the type
             // invariants, and `next` is not behind it: the iteration stops there.
@@ -219,7 +221,8 @@ impl ObjectDescriptor {
         unsafe { atomic_store(&raw mut (*self.0.as_ptr()).patched, patched, Relaxed) };
     }
 
-    /// Says which module the object is, null if it is not loaded, for C callbacks. Under `klp_mutex`.
+    /// Says which module the object is, null if it is not loaded, for C callbacks. Under
+    /// `klp_mutex`.
     pub(crate) fn set_module(self, module: *mut bindings::module) {
         // SAFETY: The entry is valid by the type invariants.
         unsafe { atomic_store(&raw mut (*self.0.as_ptr()).mod_, module, Relaxed) };
@@ -298,7 +301,7 @@ impl FuncDescriptor {
 ///
 /// # Invariants
 ///
-/// Points to a valid entry of a list of states, not to its end.
+/// Points to a valid entry of a list of states, not to its end, in a module that is in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct StateDescriptor(NonNull<bindings::klp_state>);
 
@@ -306,7 +309,7 @@ pub(crate) struct StateDescriptor(NonNull<bindings::klp_state>);
 unsafe impl Send for StateDescriptor {}
 
 impl StateDescriptor {
-    /// The content. The module that the state is in must be in memory.
+    /// The content.
     pub(crate) fn state(self) -> State {
         // SAFETY: The entry is valid by the type invariants.
         unsafe {

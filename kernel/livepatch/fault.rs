@@ -3,8 +3,8 @@
 //! The steps of register and enable that can fail, and faults that the KUnit tests inject there.
 //!
 //! `tests/faults.rs` lets each of them fail. A step that has no point here is found by
-//! `fault-points.py`, a tool beside these tests, and one that takes memory is failed without a point
-//! as well.
+//! `fault-points.py`, a tool beside these tests, and one that takes memory is failed without a
+//! point as well.
 
 use kernel::prelude::*;
 

@@ -171,6 +171,7 @@ impl FuncStacks {
         // when that takes no memory.
         if !self.stacks.is_empty() && self.stacks.iter().all(|stack| stack.is_unused()) {
             self.stacks.clear();
+            // Without room for it, the table leaks.
             push_reserved(&mut self.retired, TABLE.replace(None));
         }
     }

@@ -38,14 +38,15 @@ struct Seen(NonNull<bindings::klp_version>);
 impl Stacked for Seen {
     #[inline(always)]
     fn in_transition(self) -> bool {
-        // SAFETY: The version is allocated by the type invariants. The byte that is read only ever is
-        // 0 or 1, so it is a `bool`.
+        // SAFETY: The version is allocated by the type invariants. The byte that is read only ever
+        // is 0 or 1, so it is a `bool`.
         unsafe { ptr::read_volatile(&raw const (*self.0.as_ptr()).transition) }
     }
 
     #[inline(always)]
     fn below(self) -> Option<Self> {
-        // SAFETY: The version is allocated by the type invariants; a pointer is read, whatever it is.
+        // SAFETY: The version is allocated by the type invariants; a pointer is read, whatever it
+        // is.
         let below = unsafe { ptr::read_volatile(&raw const (*self.0.as_ptr()).below) };
 
         // INVARIANT: A version that is on a stack only points to versions on the same stack.
@@ -56,8 +57,8 @@ impl Stacked for Seen {
 /// Finds the newest version for the call site `ip`; null if there is none.
 #[export]
 pub(crate) extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
-    // SAFETY: The shell has disabled preemption, and uses nothing of the result after it has enabled
-    // it again.
+    // SAFETY: The shell has disabled preemption, and uses nothing of the result after it has
+    // enabled it again.
     match unsafe { func_stacks::find(ip) } {
         Some(stack) => stack.top_for_handler(),
         None => ptr::null_mut(),

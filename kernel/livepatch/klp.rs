@@ -3,8 +3,8 @@
 //! Kernel live patching.
 //!
 //! The design is described in `Documentation/livepatch/rust-core.rst`. The modules below are in
-//! floors: each uses only those that come after it, or are on its own floor. What must go up goes
-//! through C.
+//! floors: each uses only those that come after it, or are on its own floor, and nowhere in a
+//! circle. What must go up goes through C.
 
 // Entries: what C calls.
 mod abi;

@@ -2,8 +2,8 @@
 
 //! Directories in sysfs with attributes that are numbers. Knows nothing of livepatching.
 //!
-//! A [`Kobject`] is counted by C, and carries data that its attributes read. It has no pointer to
-//! anything else, so it may outlive what it is about: sysfs keeps it while a file is open.
+//! A [`Directory`] is counted by C, and carries data that its attributes read. That has no pointer
+//! to anything else, so it may outlive what it is about: sysfs keeps it while a file is open.
 
 use core::{
     marker::PhantomData,
@@ -21,25 +21,21 @@ use kernel::{
     },
     prelude::*,
     str::as_char_ptr_in_const_context,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
-    },
-    types::Opaque,
+    types::Opaque, //
 };
 
-/// What a [`Kobject`] carries.
+/// What a [`Directory`] carries.
 pub(crate) trait KobjectData: Send + Sync + Sized + 'static {
     /// The attributes of the directory.
     const ATTRIBUTES: Attributes<Self>;
 }
 
-/// A file in the directory of a [`Kobject`].
+/// A file in a [`Directory`].
 ///
 /// The mode says which of the two functions are called. Both may sleep. While one of them runs,
-/// [`Kobject::remove`] waits for it.
+/// [`Directory::remove`] waits for it.
 pub(crate) trait Attribute {
-    /// What the kobject carries.
+    /// What the directory carries.
     type Data: KobjectData;
 
     const NAME: &'static CStr;
@@ -64,17 +60,44 @@ impl<T: KobjectData> AttributePtr<T> {
     pub(crate) const END: Self = AttributePtr(ptr::null(), PhantomData);
 
     pub(crate) const fn of<A: Attribute<Data = T>>() -> Self {
+        const {
+            assert!(mem::offset_of!(bindings::kobj_attribute, attr) == 0);
+        }
         AttributePtr((&raw const *Callbacks::<A>::ATTRIBUTE).cast(), PhantomData)
     }
 }
 
 /// The list of the attributes for directories with data of type `T`; made by [`attributes`].
-pub(crate) struct Attributes<T: 'static>(pub(crate) &'static [AttributePtr<T>]);
+///
+/// # Invariants
+///
+/// The last pointer, and no other, is the end of the list.
+pub(crate) struct Attributes<T: 'static>(&'static [AttributePtr<T>]);
+
+impl<T> Attributes<T> {
+    /// Refuses, at compile time, a list without an end.
+    pub(crate) const fn new(list: &'static [AttributePtr<T>]) -> Self {
+        let mut at = 0;
+
+        while at < list.len() {
+            assert!(list[at].0.is_null() == (at + 1 == list.len()));
+            at += 1;
+        }
+        assert!(at > 0);
+        // INVARIANT: This was just checked.
+        Attributes(list)
+    }
+
+    /// How many attributes there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len() - 1
+    }
+}
 
 /// Makes [`Attributes`] of types that implement [`Attribute`].
 macro_rules! attributes {
     ($($attribute:ty),* $(,)?) => {
-        $crate::kobject::Attributes(&[
+        $crate::kobject::Attributes::new(&[
             $($crate::kobject::AttributePtr::of::<$attribute>(),)*
             $crate::kobject::AttributePtr::END,
         ])
@@ -109,12 +132,14 @@ impl<A: Attribute> Callbacks<A> {
         _attr: *mut bindings::kobj_attribute,
         buf: *mut c_char,
     ) -> isize {
-        // SAFETY: `kobj` is the first field of a `Kobject<A::Data>` that stays, as promised.
+        // SAFETY: `kobj` is the first field of a `Kobject<A::Data>`: an `AttributePtr<A::Data>` is
+        // only in the list of attributes of these. It stays during the call, for which kernfs keeps
+        // it.
         let this = unsafe { &*kobj.cast::<Kobject<A::Data>>() };
 
         match A::show(&this.data) {
-            // SAFETY: `buf` is a page, which is what sysfs_emit() writes to, as promised; the number
-            // is what the format asks for.
+            // SAFETY: `buf` is a page, which is what sysfs_emit() writes to; the number is what the
+            // format asks for.
             Ok(number) => unsafe {
                 bindings::sysfs_emit(buf, c"%d\n".as_char_ptr(), number) as isize
             },
@@ -132,68 +157,79 @@ impl<A: Attribute> Callbacks<A> {
         buf: *const c_char,
         count: usize,
     ) -> isize {
-        // SAFETY: `kobj` is the first field of a `Kobject<A::Data>` that stays, as promised.
+        // SAFETY: `kobj` is the first field of a `Kobject<A::Data>`: an `AttributePtr<A::Data>` is
+        // only in the list of attributes of these. It stays during the call, for which kernfs keeps
+        // it.
         let this = unsafe { &*kobj.cast::<Kobject<A::Data>>() };
-        // SAFETY: `buf` is a string, as promised: kernfs puts a NUL behind what was written.
+        // SAFETY: `buf` is a string: kernfs puts a NUL behind what was written.
         let text = unsafe { CStr::from_char_ptr(buf) };
 
         from_result(|| A::store(&this.data, text).map(|()| count as isize))
     }
 }
 
-/// A directory in sysfs.
-///
-/// # Invariants
-///
-/// `kobj` is initialized with the `kobj_type` of `T`, and the whole was allocated by `KBox`.
+/// A kobject with data.
 #[repr(C)]
-pub(crate) struct Kobject<T> {
+struct Kobject<T> {
     /// Comes first, so that a pointer to it is one to the whole.
     kobj: Opaque<bindings::kobject>,
     data: T,
-}
-
-// SAFETY: C code uses a kobject from any thread, under locks of its own; the data can be sent.
-unsafe impl<T: Send + Sync> Send for Kobject<T> {}
-
-// SAFETY: C code uses a kobject from any thread, under locks of its own; the data can be shared.
-unsafe impl<T: Send + Sync> Sync for Kobject<T> {}
-
-// SAFETY: The reference count of the kobject keeps the whole: only `release`, which C calls when the
-// count is 0, frees it.
-unsafe impl<T: KobjectData> AlwaysRefCounted for Kobject<T> {
-    fn inc_ref(&self) {
-        // SAFETY: The kobject is initialized by the type invariants, and as there is a reference to
-        // `self`, its count is not 0.
-        unsafe { bindings::kobject_get(self.as_ptr()) };
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up a reference, as kobject_put() needs it. The kobject is the
-        // first field.
-        unsafe { bindings::kobject_put(obj.as_ptr().cast()) };
-    }
 }
 
 impl<T: KobjectData> Kobject<T> {
     const GROUP: &'static bindings::attribute_group = &{
         // SAFETY: All zeroes are an `attribute_group` without attributes.
         let mut group: bindings::attribute_group = unsafe { mem::zeroed() };
+        // C reads the list to its end, which is there by the type invariants of `Attributes`.
         group.__bindgen_anon_2.attrs_const = T::ATTRIBUTES.0.as_ptr().cast();
         group
     };
     const GROUPS: &'static [*const bindings::attribute_group; 2] = &[Self::GROUP, ptr::null()];
     const TYPE: &'static bindings::kobj_type = &{
-        // SAFETY: All zeroes are a `kobj_type` without any callback.
+        // SAFETY: All zeroes are a `kobj_type` without any callback and without attributes.
         let mut ktype: bindings::kobj_type = unsafe { mem::zeroed() };
         ktype.release = Some(Self::release);
         ktype.sysfs_ops = &raw const bindings::kobj_sysfs_ops;
-        ktype.default_groups = Self::GROUPS.as_ptr().cast_mut().cast();
+        if T::ATTRIBUTES.len() > 0 {
+            ktype.default_groups = Self::GROUPS.as_ptr().cast_mut().cast();
+        }
         ktype
     };
 
+    /// # Safety
+    ///
+    /// For the `kobj_type`: `kobj` must belong to a `Kobject<T>` whose reference count is 0.
+    unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
+        // SAFETY: The whole came from a `KBox`, in `Directory::new`, and as the count is 0 nobody
+        // refers to it.
+        drop(unsafe { KBox::<Self>::from_raw(kobj.cast()) });
+    }
+}
+
+/// A directory in sysfs, and the only one who adds and removes it.
+///
+/// # Invariants
+///
+/// Points to a [`Kobject`] that is initialized with its `kobj_type`, and owns a reference to it.
+pub(crate) struct Directory<T: KobjectData>(NonNull<Kobject<T>>);
+
+// SAFETY: C code uses a kobject from any thread, under locks of its own; the data can be sent and
+// shared, as `KobjectData` demands.
+unsafe impl<T: KobjectData> Send for Directory<T> {}
+
+// SAFETY: As for `Send`; nothing can be done with a shared reference but to get the address.
+unsafe impl<T: KobjectData> Sync for Directory<T> {}
+
+impl<T: KobjectData> Drop for Directory<T> {
+    fn drop(&mut self) {
+        // SAFETY: The reference is owned by the type invariants, and not used any more.
+        unsafe { bindings::kobject_put(self.as_ptr()) };
+    }
+}
+
+impl<T: KobjectData> Directory<T> {
     /// Makes a directory that is not visible yet.
-    pub(crate) fn new(data: T) -> Result<ARef<Self>> {
+    pub(crate) fn new(data: T) -> Result<Self> {
         let kobject = KBox::into_raw(KBox::new(
             Kobject {
                 kobj: Opaque::zeroed(),
@@ -202,29 +238,29 @@ impl<T: KobjectData> Kobject<T> {
             GFP_KERNEL,
         )?);
 
-        // INVARIANT: The kobject is initialized with the type of `T`, and comes from a `KBox`.
+        // INVARIANT: The kobject is initialized with its type. The one reference that it is born
+        // with goes to the result.
         // SAFETY: The kobject is zeroed, as kobject_init() needs it, and at its final address; the
-        // type is static. The one reference that it is born with goes to the `ARef`.
+        // type is static. A `KBox` is not null.
         unsafe {
-            bindings::kobject_init(kobject.cast(), Self::TYPE);
-            Ok(ARef::from_raw(NonNull::new_unchecked(kobject)))
+            bindings::kobject_init(kobject.cast(), Kobject::<T>::TYPE);
+            Ok(Directory(NonNull::new_unchecked(kobject)))
         }
     }
 
     pub(crate) fn as_ptr(&self) -> *mut bindings::kobject {
-        self.kobj.get()
+        // The kobject is the first field.
+        self.0.as_ptr().cast()
     }
 
     /// Makes the directory visible as `name`, or as `name,number`, if it is not visible yet. May
     /// sleep.
     ///
-    /// Callers that add or remove the same directory must be serialized.
-    ///
     /// # Safety
     ///
-    /// `parent` must be a kobject that is visible, and stay so until [`Kobject::remove`].
+    /// `parent` must be a kobject that is visible, and stay so until [`Directory::remove`].
     pub(crate) unsafe fn add(
-        &self,
+        &mut self,
         parent: *mut bindings::kobject,
         name: &CStr,
         number: Option<usize>,
@@ -248,35 +284,43 @@ impl<T: KobjectData> Kobject<T> {
 
     /// Removes the directory, if it is visible, and waits for attributes that are being read or
     /// written. May sleep.
-    pub(crate) fn remove(&self) {
+    pub(crate) fn remove(&mut self) {
         if self.is_visible() {
             // SAFETY: The kobject is initialized by the type invariants, and visible.
             unsafe { bindings::kobject_del(self.as_ptr()) };
         }
     }
 
-    fn is_visible(&self) -> bool {
+    fn is_visible(&mut self) -> bool {
         // SAFETY: The kobject is initialized by the type invariants. The flag is only changed by
-        // `add` and `remove`, whose callers are serialized.
+        // `add` and `remove`, which borrow exclusively as this does.
         unsafe { (*self.as_ptr()).state_in_sysfs() != 0 }
-    }
-
-    /// # Safety
-    ///
-    /// For the `kobj_type`: `kobj` must belong to a `Kobject<T>` whose reference count is 0.
-    unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
-        // SAFETY: The whole came from a `KBox` by the type invariants, and as the count is 0 nobody
-        // refers to it.
-        drop(unsafe { KBox::<Self>::from_raw(kobj.cast()) });
     }
 }
 
-/// Creates a directory without attributes in /sys/kernel, which stays. May sleep.
-pub(crate) fn create_in_sys_kernel(name: &CStr) -> Result<NonNull<bindings::kobject>> {
-    // SAFETY: `kernel_kobj` was made by a core initcall, before any user of this function; `name` is
-    // a string, which is copied.
-    let root =
-        unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };
+/// A directory without attributes in /sys/kernel.
+///
+/// # Invariants
+///
+/// Points to a kobject that is visible and is never removed.
+pub(crate) struct Root(NonNull<bindings::kobject>);
 
-    NonNull::new(root).ok_or(ENOMEM)
+// SAFETY: C code uses a kobject from any thread, under locks of its own.
+unsafe impl Send for Root {}
+
+impl Root {
+    /// Creates the directory. May sleep.
+    pub(crate) fn new(name: &CStr) -> Result<Self> {
+        let name = name.as_char_ptr();
+
+        // SAFETY: `kernel_kobj` was made by a core initcall, before any user of this function;
+        // `name` is a string, which is copied.
+        let root = unsafe { bindings::kobject_create_and_add(name, bindings::kernel_kobj) };
+        // INVARIANT: The reference to it is never put.
+        NonNull::new(root).map(Root).ok_or(ENOMEM)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::kobject {
+        self.0.as_ptr()
+    }
 }

@@ -60,7 +60,8 @@ unsafe fn name_of<'a>(module: *mut bindings::module) -> &'a CStr {
 ///
 /// `module` must be valid.
 unsafe fn set_alive(module: *mut bindings::module, alive: bool) {
-    // SAFETY: The module is valid, as the caller promises. Who reads the field may not have the lock.
+    // SAFETY: The module is valid, as the caller promises. Who reads the field may not have the
+    // lock.
     unsafe { atomic_store(&raw mut (*module).klp_alive, alive, Relaxed) };
 }
 

@@ -16,7 +16,7 @@ use crate::{
         self,
         Point, //
     },
-    kobject,
+    kobject::Root,
     model::{
         operation::{
             self,
@@ -31,8 +31,8 @@ use crate::{
     },
     patch::{
         self,
-        Identity,
         ModuleId,
+        NewPatch,
         Patch,
         PatchId, //
     },
@@ -52,7 +52,7 @@ use kernel::{
 
 /// Creates /sys/kernel/livepatch. Before that, no patch is taken. May sleep.
 pub(crate) fn init_sysfs() -> Result {
-    let root = kobject::create_in_sys_kernel(c"livepatch")?;
+    let root = Root::new(c"livepatch")?;
 
     registry::lock().set_root(root);
     Ok(())
@@ -133,7 +133,7 @@ pub(crate) fn write_force(id: PatchId, force: bool) -> Result {
         return Ok(());
     }
     let mut registry = lock(c"a write to force")?;
-    let (subject, transition) = registry.subject(id)?;
+    let (subject, transition) = registry.subject(id).ok_or(EINVAL)?;
 
     transition
         .as_mut()
@@ -143,7 +143,8 @@ pub(crate) fn write_force(id: PatchId, force: bool) -> Result {
     Ok(())
 }
 
-/// The position of a patch among the enabled ones, counted from 1; 0 if it is not enabled. May sleep.
+/// The position of a patch among the enabled ones, counted from 1; 0 if it is not enabled. May
+/// sleep.
 pub(crate) fn stack_order(id: PatchId) -> usize {
     registry::lock().position(id).map_or(0, |at| at + 1)
 }
@@ -171,7 +172,9 @@ fn admit(mut registry: Guard, descriptor: PatchDescriptor, operation: Operation)
         Registration::OneShot => prepare(&registry, &mut patch),
         Registration::Registered => {
             pr_notice!("registering patch '{}'\n", &*patch.name);
-            patch.load().and_then(|()| registry.add_to_sysfs(&patch))
+            patch
+                .load()
+                .and_then(|()| registry.add_to_sysfs(&mut patch))
         }
     };
     let refused = match (admitted, registration) {
@@ -210,14 +213,14 @@ fn read(
     fault::check(Point::HoldModule)?;
     let hold = module.hold().ok_or(ENODEV)?;
     registry.make_room()?;
-    let identity = Identity {
+    let new = NewPatch {
         id: registry.next_id(),
         registration,
         states,
         module,
         hold,
     };
-    Patch::read(descriptor, identity)
+    Patch::read(descriptor, new)
 }
 
 /// What precedes enabling. What was done when it fails is undone by the caller.
@@ -227,8 +230,8 @@ fn prepare(registry: &Registry, patch: &mut Patch) -> Result {
     registry.add_to_sysfs(patch)
 }
 
-/// Puts a patch that was prepared behind the enabled ones, and starts its transition. If that fails,
-/// the patch is given back.
+/// Puts a patch that was prepared behind the enabled ones, and starts its transition. If that
+/// fails, the patch is given back.
 fn start_enable(registry: &mut Registry, patch: Patch) -> Result<(), (Error, Patch)> {
     let id = patch.id;
 
@@ -253,7 +256,7 @@ fn operate(registry: &mut Registry, id: PatchId, operation: Operation) -> Result
         Decision::Start(PatchState::Patched) => return enable_registered(registry, id),
         Decision::Start(PatchState::Unpatched) => start(registry, id, PatchState::Unpatched)?,
         Decision::Reverse => {
-            let (subject, transition) = registry.subject(id)?;
+            let (subject, transition) = registry.subject(id).ok_or(EINVAL)?;
             transition.as_mut().ok_or(EINVAL)?.reverse(subject)?;
         }
         Decision::Admit(_) | Decision::Forget => return Err(EINVAL),
@@ -283,7 +286,7 @@ fn enable_registered(registry: &mut Registry, id: PatchId) -> Result {
 
 /// Starts a transition of an enabled patch.
 fn start(registry: &mut Registry, id: PatchId, target: PatchState) -> Result {
-    let (subject, transition) = registry.subject(id)?;
+    let (subject, transition) = registry.subject(id).ok_or(EINVAL)?;
 
     if transition.is_some() {
         return Err(EBUSY);
@@ -305,7 +308,7 @@ fn try_complete(registry: &mut Registry) {
     // The patch of a transition is enabled, so there is a subject.
     let complete = registry
         .subject(id)
-        .is_ok_and(|(subject, _)| running.try_complete(subject));
+        .is_some_and(|(subject, _)| running.try_complete(subject));
     if complete {
         retire_unused(registry, id);
     } else {
@@ -313,26 +316,25 @@ fn try_complete(registry: &mut Registry) {
     }
 }
 
-/// After the transition of the patch `id`: retires it if it was disabled, and what it has replaced.
+/// Retires what is not in use any more after the transition of the patch `id`.
 fn retire_unused(registry: &mut Registry, id: PatchId) {
     let Some(patch) = registry.enabled.iter().find(|patch| patch.id == id) else {
         return;
     };
-    let replaces = patch.replaces();
 
     if patch.phase() == Phase::Disabled {
-        if let Some(patch) = registry.take_enabled(id) {
-            registry.retire(patch);
+        retire(registry, id);
+    } else if patch.replaces() {
+        while let Some(old) = registry.first_before(id) {
+            retire(registry, old);
         }
-        return;
     }
-    while let Some(old) = registry.enabled.first().map(|old| old.id) {
-        if !replaces || old == id {
-            break;
-        }
-        if let Some(old) = registry.take_enabled(old) {
-            registry.retire(old);
-        }
+}
+
+/// Retires one enabled patch.
+fn retire(registry: &mut Registry, id: PatchId) {
+    if let Some(patch) = registry.take_enabled(id) {
+        registry.retire(patch);
     }
 }
 

@@ -21,7 +21,6 @@ pub(crate) use self::{
     },
     object::Object,
     owner::{
-        Hold,
         ModuleId,
         ModuleRef,
         PatchId,
@@ -34,6 +33,7 @@ pub(crate) use self::{
     },
 };
 
+use self::owner::Hold;
 use crate::{
     descriptor::PatchDescriptor,
     fault::{
@@ -44,26 +44,25 @@ use crate::{
         FuncStacks,
         Site, //
     },
-    kobject::Kobject,
+    kobject::{
+        Directory,
+        Root, //
+    },
     model::{
         operation::Registration,
         phase::Phase, //
     },
     state::Declared,
 };
-use core::ptr::NonNull;
 use kernel::{
     bindings,
     prelude::*,
     str::CString,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// What a new patch has beside its objects.
-pub(crate) struct Identity {
+pub(crate) struct NewPatch {
     pub(crate) id: PatchId,
     pub(crate) registration: Registration,
     pub(crate) states: KVec<Declared>,
@@ -85,7 +84,9 @@ pub(crate) struct Patch {
     pub(crate) states: KVec<Declared>,
     pub(crate) registration: Registration,
     status: Arc<PatchStatus>,
-    directory: ARef<Kobject<Arc<PatchStatus>>>,
+    /// Shares the status, which the patch has anyway: a file that is open may keep the directory
+    /// for longer than the patch.
+    directory: Directory<Arc<PatchStatus>>,
     module: PatchModule,
     /// The last field: the module goes after all that refers to it.
     hold: Hold,
@@ -93,14 +94,14 @@ pub(crate) struct Patch {
 
 impl Patch {
     /// Makes a patch of its parts.
-    fn new(descriptor: PatchDescriptor, identity: Identity, objects: KVec<Object>) -> Result<Self> {
-        let Identity {
+    fn new(descriptor: PatchDescriptor, new: NewPatch, objects: KVec<Object>) -> Result<Self> {
+        let NewPatch {
             id,
             registration,
             states,
             module,
             hold,
-        } = identity;
+        } = new;
         let status = Arc::new(PatchStatus::new(id, descriptor.replaces()), GFP_KERNEL)?;
 
         // INVARIANT: `module` was made of the descriptor, and the objects were read of it.
@@ -111,7 +112,7 @@ impl Patch {
             objects,
             states,
             registration,
-            directory: Kobject::new(status.clone())?,
+            directory: Directory::new(status.clone())?,
             status,
             module,
             hold: Hold::Held(hold),
@@ -138,7 +139,9 @@ impl Patch {
         self.hold.renew(&self.module)
     }
 
-    /// Undoes [`Patch::hold_module`], for a patch that nobody can be running, by dropping the result.
+    /// Gives up the reference of [`Patch::hold_module`], for a patch that nobody can be running.
+    /// The module is put when the result is dropped.
+    #[must_use]
     pub(crate) fn release_module(&mut self) -> Option<ModuleRef> {
         self.hold.release()
     }
@@ -289,26 +292,24 @@ impl Patch {
     }
 
     /// Creates those of the patch's directories in sysfs that are not there yet. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// `root` must be a kobject that is visible until [`Patch::remove_from_sysfs`].
-    pub(crate) unsafe fn add_to_sysfs(&self, root: NonNull<bindings::kobject>) -> Result {
+    pub(crate) fn add_to_sysfs(&mut self, root: &Root) -> Result {
         fault::check(Point::ShowPatch)?;
-        // SAFETY: `root` stays visible until the directory is removed, as the caller promises.
+        // SAFETY: A `Root` is visible, and is never removed.
         unsafe { self.directory.add(root.as_ptr(), &self.name, None) }?;
-        self.objects.iter().try_for_each(|object| {
+
+        let parent = self.directory.as_ptr();
+        self.objects.iter_mut().try_for_each(|object| {
             // SAFETY: The directory of the patch is visible now, and is removed after those of its
             // objects, in `remove_from_sysfs`.
-            unsafe { object.add_to_sysfs(self.directory.as_ptr()) }
+            unsafe { object.add_to_sysfs(parent) }
         })
     }
 
     /// Removes the patch from sysfs and waits for those who read or write there.
     ///
     /// Must be called without `klp_mutex`, which writers take.
-    pub(crate) fn remove_from_sysfs(&self) {
-        self.objects.iter().for_each(Object::remove_from_sysfs);
+    pub(crate) fn remove_from_sysfs(&mut self) {
+        self.objects.iter_mut().for_each(Object::remove_from_sysfs);
         self.directory.remove();
     }
 }

@@ -18,7 +18,7 @@ use kernel::{
     warn_on,
 };
 
-/// How many times [`synchronize`] was called. Only changed under `klp_mutex`.
+/// How many times [`synchronize`] was called.
 static SYNCHRONIZATIONS: Atomic<u64> = Atomic::new(0);
 
 /// Proof that every reader which was running at some moment has finished since.
@@ -30,10 +30,9 @@ pub(crate) struct Synchronized(u64);
 
 /// Waits until every CPU has passed through the scheduler.
 ///
-/// May sleep. Under `klp_mutex`.
+/// May sleep.
 pub(crate) fn synchronize() -> Synchronized {
-    let number = SYNCHRONIZATIONS.load(Relaxed).wrapping_add(1);
-    SYNCHRONIZATIONS.store(number, Relaxed);
+    let number = SYNCHRONIZATIONS.fetch_add(1, Relaxed).wrapping_add(1);
 
     shim::synchronize();
 
@@ -66,9 +65,9 @@ impl<T> Retired<T> {
         if warn_on!(proof.0 <= self.after) {
             return;
         }
-        // SAFETY: The pointer comes from `KBox::into_raw`: `Published::replace` makes this of what an
-        // earlier call of it has published, and keeps no copy. Readers that could have seen it have
-        // finished, as the synchronization that `proof` stands for began later.
+        // SAFETY: The pointer comes from `KBox::into_raw`: `Published::replace` makes this of what
+        // an earlier call of it has published, and keeps no copy. Readers that could have seen it
+        // have finished, as the synchronization that `proof` stands for began later.
         drop(unsafe { KBox::from_raw(self.value) });
     }
 }

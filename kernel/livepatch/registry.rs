@@ -8,6 +8,7 @@ use crate::{
         Point, //
     },
     func_stacks::FuncStacks,
+    kobject::Root,
     model::operation::{
         Known,
         Registration, //
@@ -24,9 +25,7 @@ use crate::{
         Subject, //
     },
 };
-use core::ptr::NonNull;
 use kernel::{
-    bindings,
     prelude::*,
     sync::lock::GlobalGuard, //
 };
@@ -34,7 +33,8 @@ use kernel::{
 kernel::sync::global_lock! {
     /// Serializes everything that changes what is patched.
     ///
-    /// Taken before `cpu_hotplug_lock`, `ftrace_lock` and `tasklist_lock`. Not taken by the ftrace
+    /// Taken before `klp_sync_mutex` of the shim, `cpu_hotplug_lock`, `ftrace_lock` and
+    /// `tasklist_lock`. Not taken by the ftrace
     /// handler and by the hooks in the paths of fork, schedule, idle and the exit to user space.
     // SAFETY: `init_lock` is called by a core initcall, before modules can be loaded and hence
     // before any other use.
@@ -61,13 +61,10 @@ pub(crate) struct Registry {
     removing: KVec<ModuleId>,
     pub(crate) transition: Option<Running>,
     pub(crate) func_stacks: FuncStacks,
-    /// The kobject of /sys/kernel/livepatch, which stays; `None` before [`Registry::set_root`].
-    root: Option<NonNull<bindings::kobject>>,
-    last_id: u64,
+    /// /sys/kernel/livepatch; `None` before [`Registry::set_root`].
+    root: Option<Root>,
+    last_id: PatchId,
 }
-
-// SAFETY: `root` is a kobject, which belongs to no thread. All else can be sent.
-unsafe impl Send for Registry {}
 
 /// Prepares the lock.
 ///
@@ -94,12 +91,12 @@ impl Registry {
             transition: None,
             func_stacks: FuncStacks::new(),
             root: None,
-            last_id: 0,
+            last_id: PatchId::NONE,
         }
     }
 
-    /// Takes the kobject of /sys/kernel/livepatch. Before that, no patch is taken.
-    pub(crate) fn set_root(&mut self, root: NonNull<bindings::kobject>) {
+    /// Takes /sys/kernel/livepatch. Before that, no patch is taken.
+    pub(crate) fn set_root(&mut self, root: Root) {
         self.root = Some(root);
     }
 
@@ -109,18 +106,14 @@ impl Registry {
     }
 
     /// Creates those of the patch's directories in sysfs that are not there yet. May sleep.
-    pub(crate) fn add_to_sysfs(&self, patch: &Patch) -> Result {
-        let root = self.root.ok_or(ENODEV)?;
-
-        // SAFETY: `root` is visible, and is never removed.
-        unsafe { patch.add_to_sysfs(root) }
+    pub(crate) fn add_to_sysfs(&self, patch: &mut Patch) -> Result {
+        patch.add_to_sysfs(self.root.as_ref().ok_or(ENODEV)?)
     }
 
     /// A number for a new patch.
     pub(crate) fn next_id(&mut self) -> PatchId {
-        // 64 bits are not used up.
-        self.last_id = self.last_id.wrapping_add(1);
-        PatchId(self.last_id)
+        self.last_id = self.last_id.next();
+        self.last_id
     }
 
     /// All patches that are known.
@@ -138,19 +131,27 @@ impl Registry {
         self.enabled.iter().position(|patch| patch.id == id)
     }
 
+    /// The oldest of the patches that were enabled before the patch `id`; `None` if that is the
+    /// first.
+    pub(crate) fn first_before(&self, id: PatchId) -> Option<PatchId> {
+        let first = self.enabled.first()?.id;
+
+        (first != id).then_some(first)
+    }
+
     /// The patch `id` and all that its transition works on, and the transition that is under way.
     ///
-    /// A patch that is not enabled: -EINVAL.
-    pub(crate) fn subject(&mut self, id: PatchId) -> Result<(Subject<'_>, &mut Option<Running>)> {
-        let at = self.position(id).ok_or(EINVAL)?;
+    /// `None` if the patch is not enabled.
+    pub(crate) fn subject(&mut self, id: PatchId) -> Option<(Subject<'_>, &mut Option<Running>)> {
+        let at = self.position(id)?;
         let (older, rest) = self.enabled.split_at_mut(at);
         let subject = Subject {
-            patch: rest.first_mut().ok_or(EINVAL)?,
+            patch: rest.first_mut()?,
             older,
             func_stacks: &mut self.func_stacks,
         };
 
-        Ok((subject, &mut self.transition))
+        Some((subject, &mut self.transition))
     }
 
     /// What `model/operation.rs` has to know about the patch `id`; `None` if it is not known.
@@ -180,8 +181,9 @@ impl Registry {
 
         fault::check(Point::MakeRoom)?;
         self.enabled.reserve(1, GFP_KERNEL)?;
-        // INVARIANT: Room for those that are there, which are counted here or are in the list, and
-        // for the new one.
+        // INVARIANT: Each list gets room for all patches that may come into it: for the new one,
+        // and for those that are in none of the lists below and are counted here. Those that are in
+        // one of them already count by its length.
         self.registered.reserve(registered + 1, GFP_KERNEL)?;
         self.outgoing.reserve(known + 1, GFP_KERNEL)?;
         self.removing.reserve(known + 1, GFP_KERNEL)?;
@@ -242,9 +244,9 @@ impl Registry {
         shim::reap();
     }
 
-    /// Takes a patch that is to be freed; [`Registry::end_removal`] has to follow.
+    /// Takes the first patch that is to be freed; [`Registry::end_removal`] has to follow.
     pub(crate) fn take_outgoing(&mut self) -> Option<Patch> {
-        self.outgoing.pop()
+        self.outgoing.remove(0).ok()
     }
 
     /// The patch is not here any more; [`Registry::end_removal`] has to follow.

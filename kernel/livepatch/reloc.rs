@@ -8,7 +8,10 @@
 
 mod elf;
 
-pub(crate) use self::elf::Elf;
+pub(crate) use self::elf::{
+    Elf,
+    RelocationSection, //
+};
 
 use self::elf::Symbol;
 use crate::{
@@ -19,7 +22,10 @@ use crate::{
     },
 };
 use core::mem;
-use kernel::prelude::*;
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
 
 /// Text with an end, for C.
 struct Text(KVec<u8>);
@@ -42,8 +48,8 @@ impl Text {
 }
 
 /// A symbol that relocations refer to.
-struct Reference {
-    symbol: Symbol,
+struct Reference<'a> {
+    symbol: Symbol<'a>,
     /// `None` for vmlinux.
     object: Option<Text>,
     name: Text,
@@ -51,49 +57,49 @@ struct Reference {
 }
 
 /// What is wrong with a section or with an entry of it.
-enum Malformed {
-    Section(c_uint),
-    NotLivepatch(Symbol, usize),
-    Name(Symbol),
+enum Malformed<'a> {
+    Section(RelocationSection),
+    NotLivepatch(Symbol<'a>, usize),
+    Name(Symbol<'a>),
     OfVmlinux(Text),
-    NoSuchSymbol(c_uint, usize),
+    NoSuchSymbol(RelocationSection, usize),
 }
 
 /// Why there is no [`Reference`].
-enum Unusable {
-    Malformed(Malformed),
+enum Unusable<'a> {
+    Malformed(Malformed<'a>),
     Other(Error),
 }
 
-impl From<Malformed> for Unusable {
-    fn from(malformed: Malformed) -> Self {
+impl<'a> From<Malformed<'a>> for Unusable<'a> {
+    fn from(malformed: Malformed<'a>) -> Self {
         Unusable::Malformed(malformed)
     }
 }
 
-impl From<Error> for Unusable {
+impl From<Error> for Unusable<'_> {
     fn from(error: Error) -> Self {
         Unusable::Other(error)
     }
 }
 
-impl From<kernel::alloc::AllocError> for Unusable {
-    fn from(error: kernel::alloc::AllocError) -> Self {
+impl From<AllocError> for Unusable<'_> {
+    fn from(error: AllocError) -> Self {
         Unusable::Other(error.into())
     }
 }
 
 /// The relocations of a patch that refer to one object, before they are applied.
-pub(crate) struct Relocations {
-    elf: Elf,
-    sections: KVec<c_uint>,
-    references: KVVec<Reference>,
+pub(crate) struct Relocations<'a> {
+    elf: Elf<'a>,
+    sections: KVec<RelocationSection>,
+    references: KVVec<Reference<'a>>,
     /// What ended the collection. It is reported after what precedes it was found to be good.
-    malformed: Option<Malformed>,
+    malformed: Option<Malformed<'a>>,
 }
 
-impl Relocations {
-    fn new(elf: Elf) -> Self {
+impl<'a> Relocations<'a> {
+    fn new(elf: Elf<'a>) -> Self {
         Relocations {
             elf,
             sections: KVec::new(),
@@ -103,11 +109,11 @@ impl Relocations {
     }
 
     /// Collects the relocations of a loaded patch module that refer to `object`.
-    pub(crate) fn collect(elf: Elf, object: &CStr) -> Result<Self> {
+    pub(crate) fn collect(elf: Elf<'a>, object: &CStr) -> Result<Self> {
         let mut this = Self::new(elf);
 
-        for index in elf.relocation_sections() {
-            this.add_section(index, object)?;
+        for section in elf.relocation_sections() {
+            this.add_section(section, object)?;
             if this.malformed.is_some() {
                 break;
             }
@@ -115,9 +121,9 @@ impl Relocations {
         Ok(this)
     }
 
-    /// Adds the section `index` if it is meant for `object`. What is malformed is remembered.
-    fn add_section(&mut self, index: c_uint, object: &CStr) -> Result {
-        match self.try_add_section(index, object) {
+    /// Adds `section` if it is meant for `object`. What is malformed is remembered.
+    fn add_section(&mut self, section: RelocationSection, object: &CStr) -> Result {
+        match self.try_add_section(section, object) {
             Ok(()) => Ok(()),
             Err(Unusable::Malformed(malformed)) => {
                 self.malformed = Some(malformed);
@@ -127,27 +133,31 @@ impl Relocations {
         }
     }
 
-    fn try_add_section(&mut self, index: c_uint, object: &CStr) -> Result<(), Unusable> {
+    fn try_add_section(
+        &mut self,
+        section: RelocationSection,
+        object: &CStr,
+    ) -> Result<(), Unusable<'a>> {
         let elf = self.elf;
 
-        let its_object = reloc_name::parse_section(elf.section_name(index).to_bytes())
-            .ok_or(Malformed::Section(index))?;
+        let its_object = reloc_name::parse_section(elf.section_name(section.number()).to_bytes())
+            .ok_or(Malformed::Section(section))?;
         if !reloc_name::same_object(its_object, object.to_bytes()) {
             return Ok(());
         }
 
         // One symbol has many relocations.
         let mut seen = KVVec::from_elem(false, elf.symbol_count(), GFP_KERNEL)?;
-        for (at, number) in elf.references(index).enumerate() {
+        for (at, number) in elf.references(section).enumerate() {
             let (Some(seen), Some(symbol)) = (seen.get_mut(number), elf.symbol(number)) else {
-                return Err(Malformed::NoSuchSymbol(index, number).into());
+                return Err(Malformed::NoSuchSymbol(section, number).into());
             };
             if !mem::replace(seen, true) {
                 let reference = Reference::new(&elf, symbol, at, its_object != b"vmlinux")?;
                 self.references.push(reference, GFP_KERNEL)?;
             }
         }
-        self.sections.push(index, GFP_KERNEL)?;
+        self.sections.push(section, GFP_KERNEL)?;
         Ok(())
     }
 
@@ -171,7 +181,7 @@ impl Relocations {
     ///
     /// All or nothing, as far as the architecture can clear relocations. Errors are reported. May
     /// sleep.
-    pub(crate) fn apply<'a>(&self, wanted: impl Iterator<Item = &'a Wanted<'a>>) -> Result {
+    pub(crate) fn apply<'b>(&self, wanted: impl Iterator<Item = &'b Wanted<'b>>) -> Result {
         for (reference, found) in self.references.iter().zip(wanted) {
             self.elf.resolve(reference.symbol, found.resolved()?);
         }
@@ -190,13 +200,13 @@ impl Relocations {
         Ok(())
     }
 
-    fn report(&self, malformed: &Malformed) {
+    fn report(&self, malformed: &Malformed<'a>) {
         let elf = &self.elf;
 
         match *malformed {
-            Malformed::Section(index) => pr_err!(
+            Malformed::Section(section) => pr_err!(
                 "section {} has an incorrectly formatted name\n",
-                elf.section_name(index)
+                elf.section_name(section.number())
             ),
             Malformed::NotLivepatch(symbol, at) => pr_err!(
                 "symbol {} at rela sec {} idx {} is not marked as a livepatch symbol\n",
@@ -212,21 +222,26 @@ impl Relocations {
                 "invalid access to vmlinux symbol '{}' from module-specific livepatch relocation section\n",
                 symbol.as_c_str()
             ),
-            Malformed::NoSuchSymbol(index, number) => pr_err!(
+            Malformed::NoSuchSymbol(section, number) => pr_err!(
                 "section {} refers to symbol {}, which does not exist\n",
-                elf.section_name(index),
+                elf.section_name(section.number()),
                 number
             ),
         }
     }
 }
 
-impl Reference {
+impl<'a> Reference<'a> {
     /// Reads what the relocation number `at` of a section refers to.
     ///
     /// `of_module` tells that the section is for a module. Its symbols must not be those of
     /// vmlinux: they would be resolved too late for the module's special sections.
-    fn new(elf: &Elf, symbol: Symbol, at: usize, of_module: bool) -> Result<Self, Unusable> {
+    fn new(
+        elf: &Elf<'a>,
+        symbol: Symbol<'a>,
+        at: usize,
+        of_module: bool,
+    ) -> Result<Self, Unusable<'a>> {
         if !elf.is_livepatch_symbol(symbol) {
             return Err(Malformed::NotLivepatch(symbol, at).into());
         }
@@ -254,19 +269,19 @@ impl Reference {
 }
 
 /// Clears the relocations of a patch module that refer to `object`, which goes. May sleep.
-pub(crate) fn clear(elf: Elf, object: &CStr) {
-    for index in elf.relocation_sections() {
-        if reloc_name::parse_section(elf.section_name(index).to_bytes())
+pub(crate) fn clear(elf: Elf<'_>, object: &CStr) {
+    for section in elf.relocation_sections() {
+        if reloc_name::parse_section(elf.section_name(section.number()).to_bytes())
             .is_some_and(|its_object| reloc_name::same_object(its_object, object.to_bytes()))
         {
-            elf.clear(index);
+            elf.clear(section);
         }
     }
 }
 
 /// Applies the relocations in one section of a patch module that is being loaded, if they are for
 /// `object`. May sleep.
-pub(crate) fn apply_section(elf: Elf, section: c_uint, object: &CStr) -> Result {
+pub(crate) fn apply_section(elf: Elf<'_>, section: RelocationSection, object: &CStr) -> Result {
     let mut relocations = Relocations::new(elf);
     relocations.add_section(section, object)?;
 

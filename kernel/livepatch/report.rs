@@ -12,20 +12,29 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Warns, with a backtrace, the first time that the condition holds; whether it holds.
-macro_rules! warn_on_once {
-    ($condition:expr) => {{
+/// Warns with a backtrace, and with a message before it if there is one, the first time that this
+/// is reached.
+macro_rules! warn_once {
+    ($($message:tt)*) => {{
         static WARNED: kernel::sync::atomic::AtomicFlag =
             kernel::sync::atomic::AtomicFlag::new(false);
-        let holds: bool = $condition;
 
-        if holds && !WARNED.xchg(true, kernel::sync::atomic::Relaxed) {
-            kernel::warn_on!(holds);
+        if !WARNED.xchg(true, kernel::sync::atomic::Relaxed) {
+            $crate::report::warn_message!($($message)*);
+            kernel::warn_on!(true);
         }
-        holds
     }};
 }
-pub(crate) use warn_on_once;
+pub(crate) use warn_once;
+
+/// The message of [`warn_once`], if there is one.
+macro_rules! warn_message {
+    () => {};
+    ($($message:tt)+) => {
+        kernel::prelude::pr_warn!($($message)+)
+    };
+}
+pub(crate) use warn_message;
 
 fn direction(target: PatchState) -> &'static str {
     match target {
@@ -55,7 +64,6 @@ pub(crate) fn complete(patch: &CStr, target: PatchState) {
 }
 
 pub(crate) fn canceling(patch: &CStr) {
-    pr_warn!("failed to enable patch '{}'\n", patch);
     shim::debug(patch, DebugMessage::Canceling);
 }
 

@@ -19,8 +19,8 @@ use kernel::{
 
 kernel::sync::global_lock! {
     /// Serializes everything that adds or removes variables.
-    // SAFETY: `init` is called by a core initcall, before modules can be loaded, and nobody else uses
-    // variables.
+    // SAFETY: `init` is called by a core initcall, before modules can be loaded, and nobody else
+    // uses variables.
     unsafe(uninit) static SHADOW_LOCK: SpinLockIrq<()> = ();
 }
 
@@ -47,7 +47,8 @@ struct Unattached(NonNull<bindings::klp_shadow>);
 impl Unattached {
     /// Allocates a variable with `size` bytes of zeroes for its data.
     fn new(key: &bindings::klp_shadow_key, size: usize, gfp: bindings::gfp_t) -> Option<Self> {
-        // SAFETY: Takes no pointer: the size is checked for overflow, and the flags are the caller's.
+        // SAFETY: Takes no pointer: the size is checked for overflow, and the flags are the
+        // caller's.
         let shadow = NonNull::new(unsafe { bindings::klp_shim_shadow_alloc(size, gfp) })?;
 
         // SAFETY: The variable was just allocated, zeroed, and nobody else knows it.
@@ -60,8 +61,8 @@ impl Unattached {
     ///
     /// The caller has made sure that there is no variable with the same key.
     fn attach(self, _guard: &Guard) -> *mut c_void {
-        // SAFETY: The variable is owned by the type invariants, so it is in no container; `_guard` shows
-        // that the lock of the container is held.
+        // SAFETY: The variable is owned by the type invariants, so it is in no container; `_guard`
+        // shows that the lock of the container is held.
         unsafe { bindings::klp_shim_shadow_insert(self.0.as_ptr()) };
         let data = data_of(self.0);
         // It belongs to the container now.
@@ -252,8 +253,8 @@ pub(crate) unsafe extern "C" fn klp_shadow_free(
     let guard = SHADOW_LOCK.lock();
 
     if let Some(shadow) = find(&bindings::klp_shadow_key { obj, id }) {
-        // SAFETY: The variable was found in the container under the lock, which keeps it there; `dtor`
-        // is for it, as the caller promises.
+        // SAFETY: The variable was found in the container under the lock, which keeps it there;
+        // `dtor` is for it, as the caller promises.
         unsafe { detach(shadow, dtor, &guard) };
     }
 }
@@ -272,8 +273,8 @@ pub(crate) unsafe extern "C" fn klp_shadow_free_all(id: usize, dtor: bindings::k
     // SAFETY: Null asks for the first variable; the lock of the container is held.
     let mut next = NonNull::new(unsafe { bindings::klp_shim_shadow_next(ptr::null_mut()) });
     while let Some(shadow) = next {
-        // SAFETY: `shadow` came from the list, and stays in it until it is detached: the lock is held.
-        // `dtor` is for the variables with this number, as the caller promises.
+        // SAFETY: `shadow` came from the list, and stays in it until it is detached: the lock is
+        // held. `dtor` is for the variables with this number, as the caller promises.
         unsafe {
             next = NonNull::new(bindings::klp_shim_shadow_next(shadow.as_ptr()));
             if (*shadow.as_ptr()).key.id == id {

@@ -2,8 +2,9 @@
 
 //! `shim/shim.h` as Rust functions: what the core needs of C and C code that only Rust calls.
 //!
-//! Most of them may sleep, and say so. To sleep where that is not allowed is a bug, and no undefined
-//! behaviour: so it is not what the SAFETY comments are about, here as in the `kernel` crate.
+//! Most of them may sleep, and say so. To sleep where that is not allowed is a bug, and no
+//! undefined behaviour: so it is not what the SAFETY comments are about, here as in the `kernel`
+//! crate.
 
 use core::ptr::{
     self,
@@ -59,7 +60,7 @@ pub(crate) fn current() -> NonNull<bindings::task_struct> {
     unsafe { NonNull::new_unchecked(bindings::get_current()) }
 }
 
-/// Calls `f` with preemption disabled. Any context; makes no call that could be traced.
+/// Calls `f` with preemption disabled. Any context.
 pub(crate) fn preempt_disabled(f: impl FnOnce()) {
     // SAFETY: Enabled again below, and `f` does not unwind: panics do not return in the kernel.
     unsafe { bindings::preempt_disable_notrace() };
@@ -130,12 +131,12 @@ pub(crate) enum Filter {
     Remove,
 }
 
-/// Changes the filter of the shared `ftrace_ops`. Sorts `ips`. May sleep.
+/// Changes the filter of the shared `ftrace_ops`. May sleep.
 pub(crate) fn filter(how: Filter, ips: &mut [usize]) -> Result {
     let (ips, count) = (ips.as_mut_ptr(), c_uint::try_from(ips.len())?);
 
-    // SAFETY: `ips` points to `count` elements that are borrowed exclusively, and ftrace copies what
-    // it keeps. ftrace_lock serializes callers.
+    // SAFETY: `ips` points to `count` elements that are borrowed exclusively, and ftrace copies
+    // what it keeps. ftrace_lock serializes callers.
     to_result(unsafe {
         match how {
             Filter::Set => bindings::klp_shim_filter_set(ips, count),
@@ -172,19 +173,25 @@ pub(crate) fn attach_alone(ip: usize) -> Result<NonNull<bindings::ftrace_ops>> {
 ///
 /// `ops` must come from [`attach_alone`] and must not be used any more.
 pub(crate) unsafe fn detach_alone(ops: NonNull<bindings::ftrace_ops>) {
-    // SAFETY: The `ftrace_ops` is one that klp_shim_attach_alone() has made, and nobody else is going
-    // to free it.
+    // SAFETY: The `ftrace_ops` is one that klp_shim_attach_alone() has made, and nobody else is
+    // going to free it.
     unsafe { bindings::klp_shim_detach_alone(ops.as_ptr()) };
 }
 
-type Task = *mut bindings::task_struct;
+/// A task that one of the walks below has come to. It is valid during the call.
+type Task = NonNull<bindings::task_struct>;
 
 /// # Safety
 ///
-/// For [`each_task`] and [`each_task_in_batches`]: `data` must point to an `F` that nobody else uses.
-unsafe extern "C" fn visit_task<F: FnMut(Task) -> bool>(task: Task, data: *mut c_void) -> bool {
-    // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract of this function.
-    unsafe { (*data.cast::<F>())(task) }
+/// For [`each_task`] and [`each_task_in_batches`]: `data` must point to an `F` that nobody else
+/// uses.
+unsafe extern "C" fn visit_task<F: FnMut(Task) -> bool>(
+    task: *mut bindings::task_struct,
+    data: *mut c_void,
+) -> bool {
+    // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract of this
+    // function. The walk comes to valid tasks, whose address is not null.
+    unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task)) }
 }
 
 /// Calls `f` for each task, then for those that exit. One that exits may be met twice.
@@ -203,8 +210,8 @@ pub(crate) fn each_task(f: impl FnMut(Task)) {
     });
 }
 
-/// As [`each_task`], and lets others have `tasklist_lock` whenever `f` has returned true a number of
-/// times. Returns whether all tasks were met that were there in the beginning. May sleep.
+/// As [`each_task`], and lets others have `tasklist_lock` whenever `f` has returned true a number
+/// of times. Returns whether all tasks were met that were there in the beginning. May sleep.
 pub(crate) fn each_task_in_batches<F: FnMut(Task) -> bool>(mut f: F) -> bool {
     // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
     unsafe { bindings::klp_shim_each_task_in_batches(Some(visit_task::<F>), (&raw mut f).cast()) }
@@ -217,21 +224,22 @@ pub(crate) fn each_idle_task<F: FnMut(Task, Option<c_uint>)>(mut f: F) {
     ///
     /// For the walk below only: `data` must point to an `F` that nobody else uses.
     unsafe extern "C" fn visit<F: FnMut(Task, Option<c_uint>)>(
-        task: Task,
+        task: *mut bindings::task_struct,
         online: bool,
         cpu: c_uint,
         data: *mut c_void,
     ) {
-        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above.
-        unsafe { (*data.cast::<F>())(task, online.then_some(cpu)) };
+        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above. Each
+        // possible CPU has an idle task.
+        unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task), online.then_some(cpu)) };
     }
 
     // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
     unsafe { bindings::klp_shim_each_idle_task(Some(visit::<F>), (&raw mut f).cast()) };
 }
 
-/// Calls `f` for each entry of the stack of `task` until it returns false. Returns whether the stack
-/// was walked to its end, all of it being reliable.
+/// Calls `f` for each entry of the stack of `task` until it returns false. Returns whether the
+/// stack was walked to its end, all of it being reliable.
 ///
 /// # Safety
 ///

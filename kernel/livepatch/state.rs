@@ -11,12 +11,15 @@ use crate::{
         StateDescriptor, //
     },
     model::compatibility::State,
-    report::warn_on_once, //
+    report::warn_once, //
 };
 use core::mem;
 use kernel::prelude::*;
 
 /// A state in the descriptor of a patch.
+///
+/// Kept by the patch, and for the time of a transition by those who look for previous states: the
+/// patches that are enabled hold their modules in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Declared {
     pub(crate) state: State,
@@ -65,11 +68,12 @@ pub(crate) fn set_previous(states: Option<KVec<Declared>>) {
 pub(crate) fn previous(id: usize) -> Option<StateDescriptor> {
     let previous = PREVIOUS.lock();
 
-    if warn_on_once!(previous.is_none()) {
+    let Some(states) = previous.as_ref() else {
+        warn_once!();
         return None;
-    }
-    let mut states = previous.iter().flatten();
+    };
     states
+        .iter()
         .rfind(|declared| declared.state.id == id)
         .map(|declared| declared.descriptor)
 }

@@ -72,8 +72,8 @@ pub(crate) fn search(wanted: &mut [Wanted<'_>]) -> Result {
             by_object.push(symbol, GFP_KERNEL)?;
             continue;
         }
-        // SAFETY: `offer` gets a pointer to a `Search`, borrowed exclusively for the time of the call,
-        // and the name is a string.
+        // SAFETY: `offer` gets a pointer to a `Search`, borrowed exclusively for the time of the
+        // call, and the name is a string.
         unsafe {
             bindings::kallsyms_on_each_match_symbol(
                 Some(offer),

@@ -2,10 +2,10 @@
 
 //! Moving every task from one patch state to the other.
 //!
-//! A task has a state, `patch_state`, and a flag, `TIF_PATCH_PENDING`, which says that it has yet to
-//! move. It moves when it leaves the kernel, in the idle loop, in `schedule()` if it is a kthread
-//! that can be frozen, or when a pass over all tasks finds it asleep with a stack that is free of
-//! the code in question. The target that tasks move to is global.
+//! A task has a state, `patch_state`, and a flag, `TIF_PATCH_PENDING`, which says that it has yet
+//! to move. It moves when it leaves the kernel, in the idle loop, in `schedule()` if it is a
+//! kthread that can be frozen, or when a pass over all tasks finds it asleep with a stack that is
+//! free of the code in question. The target that tasks move to is global.
 //!
 //! What is done in which order is said in `model/protocol.rs`; here is what each step does to the
 //! kernel. Everything in this file runs under `klp_mutex`.
@@ -52,7 +52,7 @@ use crate::{
     },
     report::{
         self,
-        warn_on_once, //
+        warn_once, //
     },
     shim,
     stack_check::{
@@ -139,7 +139,10 @@ impl TransitionOps for Transition<'_, '_> {
                 patch.set_phase(Phase::towards(target));
                 patch.publish_enabled();
             }
-            Event::Canceling => report::canceling(&patch.name),
+            Event::Canceling => {
+                pr_warn!("failed to enable patch '{}'\n", &*patch.name);
+                report::canceling(&patch.name);
+            }
             Event::Completing(target) => report::completing(&patch.name, target),
             Event::Complete(target) => {
                 report::complete(&patch.name, target);
@@ -150,8 +153,8 @@ impl TransitionOps for Transition<'_, '_> {
     }
 
     fn expect(&self, assumption: Assumption, holds: bool) {
-        if warn_on_once!(!holds) {
-            pr_warn!(
+        if !holds {
+            warn_once!(
                 "'{}': assumption {:?} is wrong\n",
                 &*self.subject.patch.name,
                 assumption
@@ -261,18 +264,19 @@ pub(crate) fn enable(mut subject: Subject<'_>) -> Result<Running> {
 
     pr_notice!("enabling patch '{}'\n", &*subject.patch.name);
     let mut running = Running::new(subject.patch, PatchState::Patched, previous);
-    protocol::enable(&mut running.steps(&mut subject, None))?;
+    protocol::enable(&mut running.transition(&mut subject, None))?;
     subject.patch.publish_enabled();
     Ok(running)
 }
 
-/// Starts to move all tasks away from the patch. If there is no memory for that, nothing has changed.
+/// Starts to move all tasks away from the patch. If there is no memory for that, nothing has
+/// changed.
 pub(crate) fn disable(mut subject: Subject<'_>) -> Result<Running> {
     let previous = subject.previous_states()?;
     let ranges = subject.ranges(PatchState::Unpatched)?;
 
     let mut running = Running::new(subject.patch, PatchState::Unpatched, previous);
-    protocol::disable(&mut running.steps(&mut subject, Some(ranges)));
+    protocol::disable(&mut running.transition(&mut subject, Some(ranges)));
     subject.patch.publish_enabled();
     Ok(running)
 }
@@ -290,7 +294,7 @@ impl Running {
         }
     }
 
-    fn steps<'a, 'b>(
+    fn transition<'a, 'b>(
         &'a mut self,
         subject: &'a mut Subject<'b>,
         ranges: Option<KBox<Ranges>>,
@@ -307,10 +311,10 @@ impl Running {
     /// transition is over; otherwise the next try is arranged.
     pub(crate) fn try_complete(&mut self, mut subject: Subject<'_>) -> bool {
         let target = self.target;
-        let mut steps = self.steps(&mut subject, None);
+        let mut transition = self.transition(&mut subject, None);
 
-        if protocol::advance(&mut steps, target) {
-            protocol::finish(&mut steps, target);
+        if protocol::advance(&mut transition, target) {
+            protocol::finish(&mut transition, target);
             return true;
         }
 
@@ -332,7 +336,7 @@ impl Running {
         let target = self.target;
         let ranges = subject.ranges(target.opposite())?;
 
-        protocol::reverse(&mut self.steps(&mut subject, Some(ranges)), target);
+        protocol::reverse(&mut self.transition(&mut subject, Some(ranges)), target);
         Ok(())
     }
 
@@ -341,7 +345,7 @@ impl Running {
         let target = self.target;
 
         pr_warn!("forcing remaining tasks to the patched state\n");
-        protocol::force(&mut self.steps(&mut subject, None), target);
+        protocol::force(&mut self.transition(&mut subject, None), target);
         shim::retry_in(0);
     }
 }

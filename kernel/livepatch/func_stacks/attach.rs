@@ -2,10 +2,10 @@
 
 //! Which call sites ftrace leads to the handler.
 //!
-//! All share one `ftrace_ops` (`shim/handler.c`), so that any number of them is attached or detached
-//! by one pass over ftrace's records. A function with a direct caller, such as a BPF trampoline,
-//! gets an `ftrace_ops` of its own if the shared one is in use already: ftrace asks for the consent
-//! of such a caller only when an `ftrace_ops` is registered.
+//! All share one `ftrace_ops` (`shim/handler.c`), so that any number of them is attached or
+//! detached by one pass over ftrace's records. A function with a direct caller, such as a BPF
+//! trampoline, gets an `ftrace_ops` of its own if the shared one is in use already: ftrace asks for
+//! the consent of such a caller only when an `ftrace_ops` is registered.
 
 use crate::{
     fault::{
@@ -92,8 +92,8 @@ impl From<AllocError> for AttachError {
     }
 }
 
-/// The shared `ftrace_ops`, and how many call sites are in its filter. It is registered if there are
-/// any.
+/// The shared `ftrace_ops`, and how many call sites are in its filter. It is registered if there
+/// are any.
 pub(super) struct Attachment {
     shared: usize,
     /// Room for the addresses of one batch, so that detaching takes no memory.
@@ -134,8 +134,8 @@ impl Attachment {
             if attached && !(live && shim::has_direct_caller(site.ip)) {
                 continue;
             }
-            // Either ftrace does not say which function it has refused: find out. Should it take them
-            // all now, all is well. Or a direct caller came in between.
+            // Either ftrace does not say which function it has refused: find out. Should it take
+            // them all now, all is well. Or a direct caller came in between.
             self.detach([site].into_iter());
             one_by_one.push(site, GFP_KERNEL)?;
         }
@@ -157,7 +157,10 @@ impl Attachment {
         if sites.is_empty() {
             return Ok(());
         }
-        self.collect(sites.iter().copied());
+        self.ips.clear();
+        for site in sites {
+            self.ips.push(site.ip, GFP_KERNEL)?;
+        }
         fault::check(Point::SetFilter)?;
         let how = if live { Filter::Add } else { Filter::Set };
         shim::filter(how, &mut self.ips).map_err(|error| AttachError {
@@ -195,8 +198,8 @@ impl Attachment {
         Ok(())
     }
 
-    /// Detaches those of `sites` that are attached, and unregisters the handler with the last one of
-    /// the shared filter. Cannot fail. May sleep.
+    /// Detaches those of `sites` that are attached, and unregisters the handler with the last one
+    /// of the shared filter. Cannot fail. May sleep.
     pub(super) fn detach<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite>) {
         let mut shared = self.ips_without_alone(sites);
 
@@ -207,18 +210,20 @@ impl Attachment {
         self.ips = shared;
     }
 
-    /// Detaches those of `sites` that have an `ftrace_ops` of their own, and returns the addresses of
-    /// the others that are attached, in the memory of `ips`.
+    /// Detaches those of `sites` that have an `ftrace_ops` of their own, and returns the addresses
+    /// of the others that are attached, in the memory of `ips`.
     fn ips_without_alone<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite>) -> KVVec<usize> {
         self.ips.clear();
         for site in sites.filter(|site| site.is_attached()) {
-            match NonNull::new(site.alone.load(Relaxed)) {
+            if let Some(ops) = NonNull::new(site.alone.load(Relaxed)) {
                 // SAFETY: The `ftrace_ops` comes from attach_alone(), in `attach_one`, and is
-                // forgotten below.
-                Some(ops) => unsafe { shim::detach_alone(ops) },
-                None => push_reserved(&mut self.ips, site.ip),
+                // forgotten right here.
+                unsafe { shim::detach_alone(ops) };
+                site.alone.store(ptr::null_mut(), Relaxed);
+            } else if !push_reserved(&mut self.ips, site.ip) {
+                // It stays attached, to an empty stack, which is harmless.
+                continue;
             }
-            site.alone.store(ptr::null_mut(), Relaxed);
             site.attached.store(false, Relaxed);
         }
         core::mem::replace(&mut self.ips, KVVec::new())
@@ -241,17 +246,10 @@ impl Attachment {
         if let Err(error) = result {
             // Only if ftrace has shut down after an error of its own.
             pr_err!(
-                "failed to detach {} functions ({})\n",
+                "failed to leave {} functions ({})\n",
                 ips.len(),
                 error.to_errno()
             );
-        }
-    }
-
-    fn collect<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite>) {
-        self.ips.clear();
-        for site in sites {
-            push_reserved(&mut self.ips, site.ip);
         }
     }
 
@@ -263,10 +261,12 @@ impl Attachment {
 
 /// Adds an element for which the room was made before, when memory could still be asked for.
 ///
-/// Should that be wrong, it is said, and the element is missing: a call site that is forgotten
-/// stays attached to an empty stack, and a table that is forgotten leaks. Both are harmless.
-pub(super) fn push_reserved<T>(vec: &mut KVVec<T>, element: T) {
-    if vec.push_within_capacity(element).is_err() {
+/// Should there be none, that is said, and false is returned.
+pub(super) fn push_reserved<T>(vec: &mut KVVec<T>, element: T) -> bool {
+    let pushed = vec.push_within_capacity(element).is_ok();
+
+    if !pushed {
         pr_err!("no room was made for a patched function\n");
     }
+    pushed
 }

@@ -112,8 +112,8 @@ struct Entry<'a>(&'a Version);
 impl<'a> Entry<'a> {
     /// # Safety
     ///
-    /// `version` must be null or the `raw` of a version on a stack, and `klp_mutex` must be held for
-    /// `'a`.
+    /// `version` must be null or the `raw` of a version on a stack, and `klp_mutex` must be held
+    /// for `'a`.
     unsafe fn from_link(version: *mut bindings::klp_version) -> Option<Self> {
         // INVARIANT: The lock is held, as the caller promises.
         // SAFETY: A version on a stack stays allocated as long as `klp_mutex` is held by those who
@@ -135,8 +135,8 @@ impl Stacked for Entry<'_> {
     }
 
     fn below(self) -> Option<Self> {
-        // SAFETY: `below` is null or the `raw` of a version on the same stack by the type invariants
-        // of `Version`; the lock is held by those of `Entry`.
+        // SAFETY: `below` is null or the `raw` of a version on the same stack by the type
+        // invariants of `Version`; the lock is held by those of `Entry`.
         unsafe { Entry::from_link(self.0.below()) }
     }
 }
@@ -192,8 +192,8 @@ impl FuncStack {
             .filter(|below| below.new_func() != 0)
     }
 
-    /// Finds the code that a task runs before it is moved to `target` and not after, while `version`
-    /// is in transition. Under `klp_mutex`.
+    /// Finds the code that a task runs before it is moved to `target` and not after, while
+    /// `version` is in transition. Under `klp_mutex`.
     pub(crate) fn old_code<'a>(
         &'a self,
         version: &'a Version,

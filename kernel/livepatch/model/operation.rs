@@ -3,8 +3,8 @@
 //! The four operations: what each of them does to a patch, or why it is refused.
 
 use super::phase::{
-    PatchState, //
-    Phase,
+    PatchState,
+    Phase, //
 };
 
 /// How a patch came to be known, and hence for how long it is.

@@ -161,8 +161,8 @@ pub(crate) trait TransitionOps {
     /// Calls the `pre_unpatch` callbacks.
     fn prepare_to_revert(&mut self);
 
-    /// Publishes what a task must not be in when it moves to the target state. This cannot fail: the
-    /// memory was taken before.
+    /// Publishes what a task must not be in when it moves to the target state. This cannot fail:
+    /// the memory was taken before.
     fn publish_ranges(&mut self);
 
     /// Takes back what was published.
@@ -177,8 +177,8 @@ pub(crate) trait TransitionOps {
     /// Takes those of the patches that this one replaces off, if it does that.
     fn revert_replaced(&mut self);
 
-    /// Waits for all who were in the handler, in a stack check or in [`System::preempt_disabled`]. What
-    /// was taken off or taken back before is not in use any more.
+    /// Waits for all who were in the handler, in a stack check or in [`System::preempt_disabled`].
+    /// What was taken off or taken back before is not in use any more.
     fn synchronize(&mut self);
 
     /// Waits for all who were preempted on their way to or from the handler.
@@ -412,23 +412,23 @@ pub(crate) trait ModuleOps {
 }
 
 /// Applies a patch to a module that is coming and has not run yet. On failure nothing has changed.
-pub(crate) fn coming<P: ModuleOps>(part: &mut P) -> Result<(), P::Error> {
-    let applied = part.apply().and_then(|()| part.refresh_ranges());
+pub(crate) fn coming<M: ModuleOps>(ops: &mut M) -> Result<(), M::Error> {
+    let applied = ops.apply().and_then(|()| ops.refresh_ranges());
 
     if applied.is_err() {
-        part.revert();
+        ops.revert();
     }
     // Whoever calls the module next must find the versions, and be seen in its functions. And
     // nobody may still look at what was replaced or reverted.
-    part.synchronize();
+    ops.synchronize();
     applied
 }
 
 /// Takes a patch off a module that is going: callbacks run next, and then its memory goes.
-pub(crate) fn going<P: ModuleOps>(part: &mut P) {
-    part.revert();
+pub(crate) fn going<M: ModuleOps>(ops: &mut M) {
+    ops.revert();
     // Without memory the old ranges stay. They are more than needed, which at worst delays tasks.
-    let _ = part.refresh_ranges();
-    part.synchronize();
-    part.synchronize_tasks();
+    let _ = ops.refresh_ranges();
+    ops.synchronize();
+    ops.synchronize_tasks();
 }

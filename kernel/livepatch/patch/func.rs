@@ -12,7 +12,7 @@ use crate::{
         Site,
         Version, //
     },
-    kobject::Kobject,
+    kobject::Directory,
     model::names,
     shim,
     symbols::{
@@ -23,8 +23,7 @@ use crate::{
 use kernel::{
     bindings,
     prelude::*,
-    str::CString,
-    sync::aref::ARef, //
+    str::CString, //
 };
 
 /// Start and size in bytes of the code of a function.
@@ -53,7 +52,7 @@ pub(crate) struct Func {
     pub(crate) sympos: usize,
     version: Version,
     location: Location,
-    directory: ARef<Kobject<FuncStatus>>,
+    directory: Directory<FuncStatus>,
 }
 
 impl Func {
@@ -64,7 +63,7 @@ impl Func {
             sympos,
             version: Version::new(new_func),
             location: Location::Unknown,
-            directory: Kobject::new(FuncStatus)?,
+            directory: Directory::new(FuncStatus)?,
         })
     }
 
@@ -165,7 +164,7 @@ impl Func {
     /// # Safety
     ///
     /// `parent` must be a kobject that is visible until [`Func::remove_from_sysfs`].
-    pub(super) unsafe fn add_to_sysfs(&self, parent: *mut bindings::kobject) -> Result {
+    pub(super) unsafe fn add_to_sysfs(&mut self, parent: *mut bindings::kobject) -> Result {
         let sympos = names::shown_sympos(self.sympos);
 
         fault::check(Point::ShowFunc)?;
@@ -173,7 +172,7 @@ impl Func {
         unsafe { self.directory.add(parent, &self.name, Some(sympos)) }
     }
 
-    pub(super) fn remove_from_sysfs(&self) {
+    pub(super) fn remove_from_sysfs(&mut self) {
         self.directory.remove();
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         FuncStacks,
         Site, //
     },
-    kobject::Kobject,
+    kobject::Directory,
     model::names,
     reloc::{
         self,
@@ -35,10 +35,7 @@ use kernel::{
     bindings,
     prelude::*,
     str::CString,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// An object, vmlinux or a module, and what a patch replaces in it.
@@ -53,7 +50,7 @@ pub(crate) struct Object {
     /// Whether the object is in memory and its functions are located. It is patched only if it is.
     loaded: bool,
     status: Arc<ObjectStatus>,
-    directory: ARef<Kobject<Arc<ObjectStatus>>>,
+    directory: Directory<Arc<ObjectStatus>>,
 }
 
 impl Object {
@@ -76,7 +73,7 @@ impl Object {
             funcs: KVVec::new(),
             nops: KVVec::new(),
             loaded: false,
-            directory: Kobject::new(status.clone())?,
+            directory: Directory::new(status.clone())?,
             status,
         })
     }
@@ -178,7 +175,7 @@ impl Object {
     }
 
     /// Applies `relocations`, and learns where those functions are that are not located yet.
-    fn locate(&mut self, patch: &PatchModule, relocations: Option<Relocations>) -> Result {
+    fn locate(&mut self, patch: &PatchModule, relocations: Option<Relocations<'_>>) -> Result {
         let unknown = self.funcs().filter(|func| !func.is_located()).count();
         // A malformed relocation refers to nothing, and has to be reported.
         if unknown == 0 && relocations.is_none() {
@@ -198,7 +195,7 @@ impl Object {
     ///
     /// The outer error means that nothing has changed; with the inner one, the relocations are
     /// applied. Returns the addresses of the functions that are not located yet.
-    fn search(&self, relocations: Option<&Relocations>) -> Result<Result<KVVec<usize>>> {
+    fn search(&self, relocations: Option<&Relocations<'_>>) -> Result<Result<KVVec<usize>>> {
         let references = relocations.map_or(0, Relocations::len);
         let unknown = || self.funcs().filter(|func| !func.is_located());
 
@@ -297,7 +294,7 @@ impl Object {
 
     /// Frees the nops, which are on no stack any more. After `synchronize`.
     pub(super) fn discard_nops(&mut self) {
-        self.nops.iter().for_each(Func::remove_from_sysfs);
+        self.nops.iter_mut().for_each(Func::remove_from_sysfs);
         self.nops = KVVec::new();
         if self.is_for_nops() {
             self.directory.remove();
@@ -334,19 +331,24 @@ impl Object {
     /// # Safety
     ///
     /// `parent` must be a kobject that is visible until [`Object::remove_from_sysfs`].
-    pub(super) unsafe fn add_to_sysfs(&self, parent: *mut bindings::kobject) -> Result {
+    pub(super) unsafe fn add_to_sysfs(&mut self, parent: *mut bindings::kobject) -> Result {
         fault::check(Point::ShowObject)?;
         // SAFETY: `parent` stays visible until the directory is removed, as the caller promises.
-        unsafe { self.directory.add(parent, self.label(), None) }?;
-        self.funcs().try_for_each(|func| {
+        unsafe {
+            let label = names::object_label(self.name.as_deref());
+            self.directory.add(parent, label, None)
+        }?;
+
+        let parent = self.directory.as_ptr();
+        self.funcs_mut().try_for_each(|func| {
             // SAFETY: The directory of the object is visible now, and is removed after those of its
             // functions, in `remove_from_sysfs` and in `discard_nops`.
-            unsafe { func.add_to_sysfs(self.directory.as_ptr()) }
+            unsafe { func.add_to_sysfs(parent) }
         })
     }
 
-    pub(super) fn remove_from_sysfs(&self) {
-        self.funcs().for_each(Func::remove_from_sysfs);
+    pub(super) fn remove_from_sysfs(&mut self) {
+        self.funcs_mut().for_each(Func::remove_from_sysfs);
         self.directory.remove();
     }
 }

@@ -18,7 +18,17 @@ use kernel::{
 
 /// Identifies a patch for as long as the system runs; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PatchId(pub(crate) u64);
+pub(crate) struct PatchId(u64);
+
+impl PatchId {
+    /// The number of no patch.
+    pub(crate) const NONE: Self = PatchId(0);
+
+    /// The number after this one. 64 bits are not used up.
+    pub(crate) const fn next(self) -> Self {
+        PatchId(self.0.wrapping_add(1))
+    }
+}
 
 /// Says which module something is about. Only to be compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +54,8 @@ pub(crate) struct PatchModule(NonNull<bindings::module>);
 unsafe impl Send for PatchModule {}
 
 impl PatchModule {
-    /// The module that `patch` is in; `None` if it is not a livepatch module, or has not come as far
-    /// as its init function.
+    /// The module that `patch` is in; `None` if it is not a livepatch module, or has not come as
+    /// far as its init function.
     ///
     /// # Safety
     ///
@@ -60,9 +70,10 @@ impl PatchModule {
         ModuleId(self.0.as_ptr())
     }
 
-    /// The ELF file of the module. Must not be used longer than this.
-    pub(crate) fn elf(&self) -> Elf {
-        // SAFETY: It is a livepatch module that is in memory, by the type invariants.
+    /// The ELF file of the module.
+    pub(super) fn elf(&self) -> Elf<'_> {
+        // SAFETY: It is a livepatch module by the type invariants, and in memory for as long as
+        // this is borrowed.
         unsafe { Elf::of_loaded(self.0) }
     }
 
@@ -95,19 +106,19 @@ impl Drop for ModuleRef {
 }
 
 /// What keeps the module of a patch loaded.
-pub(crate) enum Hold {
+pub(super) enum Hold {
     /// Nothing: the patch is not in use.
     None,
     /// A reference, while the patch is in use.
     Held(ModuleRef),
-    /// A reference that nobody will put: the patch was removed by force, and a task may run the
-    /// module's code for as long as it likes.
+    /// A reference that was taken and that nobody will put: the patch was removed by force, and a
+    /// task may run the module's code for as long as it likes.
     Forever,
 }
 
 impl Hold {
-    /// The patch is going to be in use.
-    pub(crate) fn renew(&mut self, module: &PatchModule) -> Result {
+    /// Takes a reference if there is none, for a patch that is going to be in use.
+    pub(super) fn renew(&mut self, module: &PatchModule) -> Result {
         let reference = module.hold().ok_or(ENODEV)?;
 
         if let Hold::None = self {
@@ -116,8 +127,8 @@ impl Hold {
         Ok(())
     }
 
-    /// The patch is not in use any more. Returns the reference, which is put when it is dropped.
-    pub(crate) fn release(&mut self) -> Option<ModuleRef> {
+    /// Gives up the reference of a patch that is not in use any more. It is put when it is dropped.
+    pub(super) fn release(&mut self) -> Option<ModuleRef> {
         match mem::replace(self, Hold::None) {
             Hold::None => None,
             Hold::Held(reference) => Some(reference),
@@ -128,14 +139,17 @@ impl Hold {
         }
     }
 
-    /// The patch is removed by force.
-    pub(crate) fn pin(&mut self) {
-        if let Hold::Held(reference) = mem::replace(self, Hold::Forever) {
-            mem::forget(reference);
+    /// Keeps the reference for ever. Only a patch that is in use can be removed by force, so there
+    /// is one.
+    pub(super) fn pin(&mut self) {
+        match mem::replace(self, Hold::Forever) {
+            Hold::Held(reference) => mem::forget(reference),
+            Hold::Forever => {}
+            Hold::None => pr_err!("a patch is forced that does not hold its module\n"),
         }
     }
 
-    pub(crate) fn is_forever(&self) -> bool {
+    pub(super) fn is_forever(&self) -> bool {
         matches!(self, Hold::Forever)
     }
 }

@@ -5,7 +5,7 @@
 use super::{
     func::Func,
     object::Object,
-    Identity,
+    NewPatch,
     Patch, //
 };
 use crate::{
@@ -27,7 +27,7 @@ use kernel::{
 
 impl Patch {
     /// Makes the core's own copy of what `descriptor` says. Errors are reported.
-    pub(crate) fn read(descriptor: PatchDescriptor, identity: Identity) -> Result<Self> {
+    pub(crate) fn read(descriptor: PatchDescriptor, new: NewPatch) -> Result<Self> {
         let mut objects: KVec<Object> = KVec::new();
 
         for object in descriptor.objects() {
@@ -45,7 +45,7 @@ impl Patch {
         }
 
         fault::check(Point::NewPatch)?;
-        Patch::new(descriptor, identity, objects)
+        Patch::new(descriptor, new, objects)
     }
 }
 

@@ -3,7 +3,10 @@
 //! The ELF file of a patch module: its sections, its symbols, and the architecture's code that
 //! applies relocations.
 
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -19,28 +22,51 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// All pointers are valid, and stay so while this exists: `sections` has `count` elements whose
+/// All pointers are valid for `'a`: `sections` has `count` elements whose
 /// content is in memory, one of them is `symbol_table`. The module loader has checked the names of
 /// sections and symbols.
 #[derive(Clone, Copy)]
-pub(crate) struct Elf {
+pub(crate) struct Elf<'a> {
     module: *mut bindings::module,
     sections: *mut bindings::Elf64_Shdr,
     count: c_uint,
     section_names: *const c_char,
     symbol_names: *const c_char,
     symbol_table: c_uint,
+    _module: PhantomData<&'a bindings::module>,
 }
 
 /// A symbol of the symbol table.
 ///
 /// # Invariants
 ///
-/// Points to a symbol in the table of the [`Elf`] that it was asked for, and is used with no other.
+/// Points to a symbol in the table of an [`Elf`], which is there for `'a`.
 #[derive(Clone, Copy)]
-pub(super) struct Symbol(NonNull<bindings::Elf64_Sym>);
+pub(super) struct Symbol<'a>(NonNull<bindings::Elf64_Sym>, PhantomData<Elf<'a>>);
 
-impl Elf {
+/// The number of a section with relocations.
+///
+/// # Invariants
+///
+/// It is one of the module's, and has relocations of the module's architecture.
+#[derive(Clone, Copy)]
+pub(crate) struct RelocationSection(c_uint);
+
+impl RelocationSection {
+    /// # Safety
+    ///
+    /// For the loader: `section` must be the number of a section with relocations.
+    pub(crate) const unsafe fn new(section: c_uint) -> Self {
+        // INVARIANT: The caller promises it.
+        RelocationSection(section)
+    }
+
+    pub(super) const fn number(self) -> c_uint {
+        self.0
+    }
+}
+
+impl<'a> Elf<'a> {
     /// The ELF parts that a livepatch module keeps when it is loaded.
     ///
     /// # Safety
@@ -49,8 +75,8 @@ impl Elf {
     pub(crate) unsafe fn of_loaded(module: NonNull<bindings::module>) -> Self {
         let module = module.as_ptr();
 
-        // INVARIANT: The loader keeps copies of the headers and names of a livepatch module, and its
-        // symbol table, for as long as the module is in memory.
+        // INVARIANT: The loader keeps copies of the headers and names of a livepatch module, and
+        // its symbol table, for as long as the module is in memory.
         // SAFETY: The module is in memory, as the caller promises, and `klp_info` is set for one
         // that is a livepatch module.
         unsafe {
@@ -62,6 +88,7 @@ impl Elf {
                 section_names: (*info).secstrings,
                 symbol_names: (*module).core_kallsyms.strtab,
                 symbol_table: (*info).symndx,
+                _module: PhantomData,
             }
         }
     }
@@ -78,16 +105,17 @@ impl Elf {
         section_names: *const c_char,
         symbol_names: *const c_char,
         symbol_table: c_uint,
-        section: c_uint,
+        section: RelocationSection,
     ) -> Self {
         // INVARIANT: The caller promises it, and both of the sections that it names are there.
         Elf {
             module,
             sections,
-            count: symbol_table.max(section).saturating_add(1),
+            count: symbol_table.max(section.0).saturating_add(1),
             section_names,
             symbol_names,
             symbol_table,
+            _module: PhantomData,
         }
     }
 
@@ -119,11 +147,12 @@ impl Elf {
         Some((address as *mut c_void, size))
     }
 
-    /// The numbers of the livepatch relocation sections.
-    pub(super) fn relocation_sections(&self) -> impl Iterator<Item = c_uint> + '_ {
+    /// The livepatch relocation sections.
+    pub(super) fn relocation_sections(&self) -> impl Iterator<Item = RelocationSection> + '_ {
         self.sections()
             .filter(|(_, section)| section.sh_flags & u64::from(bindings::SHF_RELA_LIVEPATCH) != 0)
-            .map(|(index, _)| index)
+            // INVARIANT: The flag is only set for sections with relocations.
+            .map(|(index, _)| RelocationSection(index))
     }
 
     /// The name of the section `index`; empty if there is none.
@@ -135,9 +164,9 @@ impl Elf {
         })
     }
 
-    /// The numbers of the symbols that the relocations in the section `index` refer to.
-    pub(super) fn references(&self, index: c_uint) -> impl Iterator<Item = usize> {
-        let (start, size) = self.content(index);
+    /// The numbers of the symbols that the relocations in the section refer to.
+    pub(super) fn references(&self, section: RelocationSection) -> impl Iterator<Item = usize> {
+        let (start, size) = self.content(section.0);
 
         (0..size / size_of::<bindings::Elf64_Rela>()).map(move |at| {
             // SAFETY: Within the content of the section, which is in memory by the type invariants.
@@ -160,19 +189,20 @@ impl Elf {
         self.content(self.symbol_table).1 / size_of::<bindings::Elf64_Sym>()
     }
 
-    pub(super) fn symbol(&self, index: usize) -> Option<Symbol> {
+    pub(super) fn symbol(&self, index: usize) -> Option<Symbol<'a>> {
         let table = self.content(self.symbol_table).0 as *mut bindings::Elf64_Sym;
 
         if index >= self.symbol_count() {
             return None;
         }
         // INVARIANT: In bounds of this table.
-        NonNull::new(table.wrapping_add(index)).map(Symbol)
+        let symbol = NonNull::new(table.wrapping_add(index))?;
+        Some(Symbol(symbol, PhantomData))
     }
 
-    pub(super) fn symbol_name(&self, symbol: Symbol) -> &CStr {
-        // SAFETY: The symbol is one of this table by the type invariants of `Symbol`, and the loader
-        // has checked that the name is within the table of names, which ends with a NUL.
+    pub(super) fn symbol_name(&self, symbol: Symbol<'a>) -> &CStr {
+        // SAFETY: The symbol is one of this table by the type invariants of `Symbol`, and the
+        // loader has checked that the name is within the table of names, which ends with a NUL.
         unsafe {
             let name = (*symbol.0.as_ptr()).st_name as usize;
             CStr::from_char_ptr(self.symbol_names.add(name))
@@ -180,7 +210,7 @@ impl Elf {
     }
 
     /// Is it a symbol that the livepatch core has to resolve?
-    pub(super) fn is_livepatch_symbol(&self, symbol: Symbol) -> bool {
+    pub(super) fn is_livepatch_symbol(&self, symbol: Symbol<'a>) -> bool {
         // SAFETY: The symbol is one of this table by the type invariants of `Symbol`.
         let index = unsafe { (*symbol.0.as_ptr()).st_shndx };
 
@@ -188,7 +218,7 @@ impl Elf {
     }
 
     /// Says where a symbol is, for [`Elf::apply`]. Under `klp_mutex`, or by the loader.
-    pub(super) fn resolve(&self, symbol: Symbol, address: usize) {
+    pub(super) fn resolve(&self, symbol: Symbol<'a>, address: usize) {
         // SAFETY: The symbol is one of this table by the type invariants of `Symbol`. kallsyms may
         // be reading it, with RCU only, hence the atomic access.
         unsafe {
@@ -201,29 +231,29 @@ impl Elf {
     }
 
     /// Applies the relocations in `section`. May sleep.
-    pub(super) fn apply(&self, section: c_uint) -> Result {
+    pub(super) fn apply(&self, section: RelocationSection) -> Result {
         // SAFETY: All arguments are parts of the file of one module by the type invariants, and
-        // `section`, which came from `relocation_sections` or the loader, is one of relocations.
+        // `section` is one with relocations by its own.
         to_result(unsafe {
             bindings::apply_relocate_add(
                 self.sections,
                 self.symbol_names,
                 self.symbol_table,
-                section,
+                section.0,
                 self.module,
             )
         })
     }
 
     /// Clears the relocations in `section`, as far as the architecture can do that. May sleep.
-    pub(super) fn clear(&self, section: c_uint) {
-        // SAFETY: As for `apply`.
+    pub(super) fn clear(&self, section: RelocationSection) {
+        // SAFETY: As for `apply`. Where a relocation was not applied, what is cleared is 0 already.
         unsafe {
             bindings::clear_relocate_add(
                 self.sections,
                 self.symbol_names,
                 self.symbol_table,
-                section,
+                section.0,
                 self.module,
             )
         }

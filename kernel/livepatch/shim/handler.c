@@ -83,7 +83,7 @@ unlock:
 #endif
 
 /*
- * One ops for all patched functions: attaching or leaving any number of them
+ * One ops for all patched functions: attaching or detaching any number of them
  * is one pass over ftrace's records. It is never freed, so it is not
  * FTRACE_OPS_FL_DYNAMIC and ftrace does not wait for its callers: the core does
  * that itself, once for a whole patch.

@@ -114,8 +114,9 @@ void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
  * the place to go on from. Returns false if that happens again and again: not
  * all tasks were met.
  */
-bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task, void *data),
-				 void *data)
+bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task,
+					     void *data),
+				   void *data)
 {
 	struct task_struct *g, *task;
 	unsigned int worked, walks, cpu;

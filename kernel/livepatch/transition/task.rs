@@ -68,13 +68,6 @@ impl TaskRef {
         TaskRef(task)
     }
 
-    /// A task that one of the walks of the shim has come to, for the time of the call.
-    fn visited(task: *mut bindings::task_struct) -> Self {
-        // INVARIANT: The walk holds one of the locks, or it is an idle task.
-        // SAFETY: The walks of the shim never come to null.
-        TaskRef(unsafe { NonNull::new_unchecked(task) })
-    }
-
     /// The task that runs this.
     pub(super) fn current() -> Self {
         // INVARIANT: The current task is valid.
@@ -99,16 +92,16 @@ impl TaskRef {
 
 impl Task for TaskRef {
     fn patch_state(self) -> Option<PatchState> {
-        // SAFETY: The task is valid by the type invariants, and all accesses to the field are single
-        // copies.
+        // SAFETY: The task is valid by the type invariants, and all accesses to the field are
+        // single copies.
         PatchState::from_raw(unsafe {
             atomic_load(&raw mut (*self.0.as_ptr()).patch_state, Relaxed)
         })
     }
 
     fn set_patch_state(self, state: Option<PatchState>) {
-        // SAFETY: The task is valid by the type invariants, and all accesses to the field are single
-        // copies.
+        // SAFETY: The task is valid by the type invariants, and all accesses to the field are
+        // single copies.
         unsafe {
             atomic_store(
                 &raw mut (*self.0.as_ptr()).patch_state,
@@ -187,21 +180,27 @@ impl System for Kernel {
 }
 
 /// Calls `f` for each task, then for the idle task of each possible CPU. As
-/// [`TransitionOps::each_task`](crate::model::protocol::TransitionOps::each_task).
+/// [`each_task`](crate::model::protocol::TransitionOps::each_task) of the protocol.
 ///
 /// Holds a lock meanwhile: `f` must not sleep. A task that exits may be met twice.
 pub(super) fn each_task(mut f: impl FnMut(TaskRef)) {
-    shim::each_task(|task| f(TaskRef::visited(task)));
-    shim::each_idle_task(|task, _| f(TaskRef::visited(task)));
+    // SAFETY: The walk keeps the task valid during the call of the closure.
+    shim::each_task(|task| f(unsafe { TaskRef::new(task) }));
+    // SAFETY: Idle tasks are always there.
+    shim::each_idle_task(|task, _| f(unsafe { TaskRef::new(task) }));
 }
 
 /// Calls `f` for each task, and gives up the locks now and then. As
-/// [`TransitionOps::each_task_in_batches`](crate::model::protocol::TransitionOps::each_task_in_batches).
+/// [`each_task_in_batches`](crate::model::protocol::TransitionOps::each_task_in_batches) of the
+/// protocol.
 pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
+    // SAFETY: The walk keeps the task valid during the call of the closure.
     let all_met =
-        shim::each_task_in_batches(|task| f(TaskRef::visited(task), false) != Visit::Passed);
+        shim::each_task_in_batches(|task| f(unsafe { TaskRef::new(task) }, false) != Visit::Passed);
+
     shim::each_idle_task(|task, online| {
-        let visit = f(TaskRef::visited(task), online.is_none());
+        // SAFETY: Idle tasks are always there.
+        let visit = f(unsafe { TaskRef::new(task) }, online.is_none());
 
         if let (Some(cpu), Visit::Stays) = (online, visit) {
             // Make the idle task pass through its main loop, where it is moved.
@@ -215,7 +214,8 @@ pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) ->
 /// Signals all tasks that have yet to move. One that moves meanwhile is signalled in vain.
 pub(super) fn signal() {
     shim::each_task(|task| {
-        let task = TaskRef::visited(task);
+        // SAFETY: The walk keeps the task valid during the call of this closure.
+        let task = unsafe { TaskRef::new(task) };
 
         if task.is_pending() {
             task.signal();

@@ -6,7 +6,11 @@ check_verb() {
 	CHECK_BAD=0
 	check_one "rustfmt" check_rustfmt
 	check_one "clippy" check_clippy
+	check_one "sizes and imports" check_structure
 	check_one "fault points" check_fault_points
+	check_one "htmldocs" check_htmldocs
+	check_one "kernel-doc" check_kernel_doc
+	check_one "rustdoc" check_rustdoc
 	check_one "series, git am, checkpatch" series_verb
 	check_one "shellcheck" check_shellcheck
 	[ "$CHECK_BAD" -eq 0 ] || die "check: not everything is as it should be"
