@@ -397,12 +397,15 @@ fn names() {
             &["model/protocol.rs", "shim/handler.c"][..],
         ),
         (FlagsThenStacks, &["model/protocol.rs", "shim/handler.c"]),
-        (TargetThenPending, &["model/protocol.rs", "transition.rs"]),
-        (SchedPending, &["model/protocol.rs", "transition.rs"]),
-        (TakePending, &["model/protocol.rs", "transition.rs"]),
+        (
+            TargetThenPending,
+            &["model/protocol.rs", "transition/task.rs"],
+        ),
+        (SchedPending, &["model/protocol.rs", "transition/task.rs"]),
+        (TakePending, &["model/protocol.rs", "transition/task.rs"]),
         (VersionThenFlag, &["model/protocol.rs", "shim/handler.c"]),
         (FlagThenState, &["model/protocol.rs", "shim/handler.c"]),
-        (PushThenRead, &["ops.rs"]),
+        (PushThenRead, &["func_stacks/version.rs"]),
         (PublishThenRead, &["publish.rs"]),
     ] {
         let name = format!("{rule:?}");
