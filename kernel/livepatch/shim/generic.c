@@ -31,6 +31,7 @@ static void klp_transition_work_fn(struct work_struct *work)
 {
 	klp_rust_retry();
 }
+
 static DECLARE_DELAYED_WORK(klp_transition_work, klp_transition_work_fn);
 
 /*
@@ -77,6 +78,7 @@ static void klp_reap_work_fn(struct work_struct *work)
 {
 	klp_rust_reap();
 }
+
 static DECLARE_WORK(klp_reap_work, klp_reap_work_fn);
 
 /*
@@ -91,7 +93,10 @@ void klp_shim_reap(void)
 static void klp_sync(struct work_struct *work)
 {
 }
+
 static DEFINE_PER_CPU(struct work_struct, klp_sync_work);
+
+/* There is one work item per CPU, for one caller at a time. */
 static DEFINE_MUTEX(klp_sync_mutex);
 
 /*

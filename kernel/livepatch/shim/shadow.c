@@ -14,6 +14,7 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bits.h>
 #include <linux/bug.h>
 #include <linux/hash.h>
 #include <linux/init.h>
@@ -26,8 +27,8 @@
 
 /* One bucket, a pointer, for so many bytes of memory: 1 << KLP_SHADOW_SCALE. */
 #define KLP_SHADOW_SCALE	20
-#define KLP_SHADOW_MIN		(1UL << 12)
-#define KLP_SHADOW_MAX		(1UL << 20)
+#define KLP_SHADOW_MIN		BIT(12)
+#define KLP_SHADOW_MAX		BIT(20)
 
 static struct hlist_head *klp_shadow_table __ro_after_init;
 static unsigned int klp_shadow_bits __ro_after_init;

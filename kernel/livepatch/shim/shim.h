@@ -95,7 +95,7 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
 			void *data);
 bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task,
-					     void *data),
+					      void *data),
 				   void *data);
 void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
 					unsigned int cpu, void *data),

@@ -115,7 +115,7 @@ void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
  * all tasks were met.
  */
 bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task,
-					     void *data),
+					      void *data),
 				   void *data)
 {
 	struct task_struct *g, *task;
