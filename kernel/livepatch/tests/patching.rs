@@ -102,7 +102,9 @@ mod tests {
         for _ in 0..2 {
             patch.enable_and_settle(&scene.sysfs)?;
             check_eq!(one(), 1);
+            // Each door has its own answer.
             check_eq!(patch.enable(), Err(EEXIST));
+            check_eq!(patch.write(&scene.sysfs, c"enabled", b"1"), Err(EINVAL));
             check_eq!(patch.unregister(), Err(EINVAL));
 
             patch.write(&scene.sysfs, c"enabled", b"0")?;
