@@ -403,7 +403,8 @@ impl Thread {
         ///
         /// `data` must come from `KBox::into_raw` of a `Start<F>`, which is given away.
         unsafe extern "C" fn run<F: FnOnce() -> c_int>(data: *mut c_void) -> c_int {
-            // SAFETY: By the contract of this function.
+            // SAFETY: `data` comes from `KBox::into_raw` of a `Start<F>`, and is given away, as
+            // promised.
             let start = unsafe { KBox::<Start<F>>::from_raw(data.cast()) };
             let Start { f, done } = KBox::into_inner(start);
 

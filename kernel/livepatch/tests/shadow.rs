@@ -63,7 +63,7 @@ unsafe extern "C" fn construct(
     shadow: *mut c_void,
     data: *mut c_void,
 ) -> c_int {
-    // SAFETY: By the contract of this function.
+    // SAFETY: `data` points to a number, and `shadow` to the memory of a new variable, as promised.
     unsafe {
         let generation = *data.cast::<usize>();
         shadow.cast::<Value>().write(Value {
@@ -170,7 +170,7 @@ struct Race {
 ///
 /// For the race only: `data` is the counter of the constructors.
 unsafe extern "C" fn count(_object: *mut c_void, _shadow: *mut c_void, data: *mut c_void) -> c_int {
-    // SAFETY: By the contract of this function.
+    // SAFETY: `data` points to a counter that stays, as promised.
     unsafe { &*data.cast::<Atomic<u32>>() }.add(1, Relaxed);
     0
 }

@@ -56,7 +56,8 @@ impl Sysfs {
             len: usize,
             is_directory: bool,
         ) {
-            // SAFETY: By the contract of this function.
+            // SAFETY: `data` points to a `Call<F>` that nobody else uses, and `name` to `len` bytes, as
+            // promised.
             let (call, name) = unsafe {
                 (
                     &mut *data.cast::<Call<'_, F>>(),
