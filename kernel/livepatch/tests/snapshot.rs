@@ -56,8 +56,8 @@ impl Sysfs {
             len: usize,
             is_directory: bool,
         ) {
-            // SAFETY: `data` points to a `Call<F>` that nobody else uses, and `name` to `len` bytes,
-            // as promised.
+            // SAFETY: `data` points to a `Call<F>` that nobody else uses, and `name` to `len`
+            // bytes, as promised.
             let (call, name) = unsafe {
                 (
                     &mut *data.cast::<Call<'_, F>>(),
