@@ -11,8 +11,7 @@ use crate::{
             Task, //
         },
     },
-    world::{
-        Code,
+    rules::{
         Rule::{
             self,
             Assumptions,
@@ -30,8 +29,12 @@ use crate::{
             TargetThenPending,
             VersionThenFlag, //
         },
+        Rules, //
+    },
+    steps::Transition,
+    world::{
+        Code,
         Start,
-        Steps,
         World, //
     },
 };
@@ -41,13 +44,13 @@ use loom::{
     thread, //
 };
 
-/// More than any worker has steps.
+/// More than any worker has transition.
 const PAUSES: usize = 32;
 
 /// One thread works on the patch, the other one is a task.
 struct Scene {
     start: Start,
-    worker: fn(&mut Steps<'_>),
+    worker: fn(&mut Transition<'_>),
     task: fn(&World),
 }
 
@@ -65,12 +68,12 @@ impl Scene {
         // each step that lets the task go first, and one without.
         for pause in 0..=PAUSES {
             Builder::new().check(move || {
-                let world = Arc::new(World::new(start, without));
+                let world = Arc::new(World::new(start, Rules::without(without)));
                 let other = {
                     let world = world.clone();
                     thread::spawn(move || task(&world))
                 };
-                worker(&mut Steps::new(&world, pause));
+                worker(&mut Transition::new(&world, pause));
                 other.join().unwrap();
                 world.expect_no_task_left();
             });
@@ -78,62 +81,62 @@ impl Scene {
     }
 }
 
-fn enable(steps: &mut Steps<'_>) {
-    protocol::enable(steps).unwrap();
+fn enable(transition: &mut Transition<'_>) {
+    protocol::enable(transition).unwrap();
 }
 
-fn disable(steps: &mut Steps<'_>) {
-    protocol::disable(steps);
+fn disable(transition: &mut Transition<'_>) {
+    protocol::disable(transition);
 }
 
-fn enable_and_reverse(steps: &mut Steps<'_>) {
-    enable(steps);
-    reverse(steps, PatchState::Patched);
+fn enable_and_reverse(transition: &mut Transition<'_>) {
+    enable(transition);
+    reverse(transition, PatchState::Patched);
 }
 
-fn disable_and_reverse(steps: &mut Steps<'_>) {
-    disable(steps);
-    reverse(steps, PatchState::Unpatched);
+fn disable_and_reverse(transition: &mut Transition<'_>) {
+    disable(transition);
+    reverse(transition, PatchState::Unpatched);
 }
 
-fn reverse(steps: &mut Steps<'_>, target: PatchState) {
-    protocol::reverse(steps, target);
+fn reverse(transition: &mut Transition<'_>, target: PatchState) {
+    protocol::reverse(transition, target);
 
-    let reversed = System::target_state(steps.world) == Some(target.opposite());
+    let reversed = System::target_state(transition.world) == Some(target.opposite());
     assert!(reversed, "the transition is not reversed");
 }
 
-fn enable_to_end(steps: &mut Steps<'_>) {
-    enable(steps);
-    try_complete(steps, PatchState::Patched);
+fn enable_to_end(transition: &mut Transition<'_>) {
+    enable(transition);
+    try_complete(transition, PatchState::Patched);
 }
 
-fn disable_to_end(steps: &mut Steps<'_>) {
-    disable(steps);
-    try_complete(steps, PatchState::Unpatched);
+fn disable_to_end(transition: &mut Transition<'_>) {
+    disable(transition);
+    try_complete(transition, PatchState::Unpatched);
 }
 
-fn replace_to_end(steps: &mut Steps<'_>) {
-    steps.replaces = true;
-    enable_to_end(steps);
+fn replace_to_end(transition: &mut Transition<'_>) {
+    transition.replaces = true;
+    enable_to_end(transition);
 }
 
-fn force_to_end(steps: &mut Steps<'_>) {
-    enable(steps);
-    protocol::force(steps, PatchState::Patched);
-    try_complete(steps, PatchState::Patched);
+fn force_to_end(transition: &mut Transition<'_>) {
+    enable(transition);
+    protocol::force(transition, PatchState::Patched);
+    try_complete(transition, PatchState::Patched);
 }
 
-fn try_complete(steps: &mut Steps<'_>, target: PatchState) {
-    if protocol::advance(steps, target) {
-        protocol::finish(steps, target);
+fn try_complete(transition: &mut Transition<'_>, target: PatchState) {
+    if protocol::advance(transition, target) {
+        protocol::finish(transition, target);
     }
 }
 
-fn enable_for_sleeper(steps: &mut Steps<'_>) {
-    enable(steps);
-    steps.asleep = true;
-    protocol::advance(steps, PatchState::Patched);
+fn enable_for_sleeper(transition: &mut Transition<'_>) {
+    enable(transition);
+    transition.asleep = true;
+    protocol::advance(transition, PatchState::Patched);
 }
 
 fn call_unpatched(world: &World) {
@@ -224,29 +227,29 @@ fn sleep_and_call(world: &World) {
 }
 
 /// The ranges are published anew, since a module comes.
-fn enable_and_refresh(steps: &mut Steps<'_>) {
-    enable(steps);
-    protocol::coming(steps).unwrap();
-    steps.free_ranges();
+fn enable_and_refresh(transition: &mut Transition<'_>) {
+    enable(transition);
+    protocol::coming(transition).unwrap();
+    transition.free_ranges();
 }
 
 /// The same, since a module goes.
-fn enable_and_remove(steps: &mut Steps<'_>) {
-    enable(steps);
-    protocol::going(steps);
-    steps.free_ranges();
+fn enable_and_remove(transition: &mut Transition<'_>) {
+    enable(transition);
+    protocol::going(transition);
+    transition.free_ranges();
 }
 
 /// A module comes whose function is patched; there is no transition.
-fn module_comes(steps: &mut Steps<'_>) {
-    protocol::coming(steps).unwrap();
-    steps.world.set_module_live();
+fn module_comes(transition: &mut Transition<'_>) {
+    protocol::coming(transition).unwrap();
+    transition.world.set_module_live();
 }
 
 /// The module goes, and its function and version with it; there is no transition.
-fn module_goes(steps: &mut Steps<'_>) {
-    protocol::going(steps);
-    steps.free_module();
+fn module_goes(transition: &mut Transition<'_>) {
+    protocol::going(transition);
+    transition.free_module();
 }
 
 fn call_anything(world: &World) {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rules that keep the protocol in order, and that can be taken out one by one.
+//!
+//! Barriers are fences of the strength that C11 has for them: `smp_wmb()` is a release fence, which
+//! orders earlier writes before later ones for a reader with an acquire fence, which is `smp_rmb()`.
+
+use loom::sync::atomic::{
+    fence,
+    Ordering::{
+        self,
+        Relaxed,
+        Release, //
+    }, //
+};
+
+/// What keeps the protocol in order. Each can be taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Barriers of `protocol.rs`.
+    StatesThenFlags,
+    FlagsThenStacks,
+    TargetThenPending,
+    SchedPending,
+    /// That of `test_and_clear_tsk_thread_flag()`.
+    TakePending,
+    /// Those of the handler.
+    VersionThenFlag,
+    FlagThenState,
+    /// The release stores of `FuncStack::push` and `Published::replace`.
+    PushThenRead,
+    PublishThenRead,
+    /// `TransitionOps::synchronize`.
+    Synchronize,
+    /// Preemption is disabled in the handler, in `update` and in `schedule`.
+    Preemption,
+    /// `tasklist_lock` is taken by those who fork.
+    ForkLock,
+    /// The lock by which a task is held off while another one moves it.
+    HeldOff,
+    /// Assumptions of the protocol are checked.
+    Assumptions,
+}
+
+/// Those that are kept.
+pub(crate) struct Rules {
+    without: Vec<Rule>,
+}
+
+impl Rules {
+    pub(crate) fn without(rules: &[Rule]) -> Self {
+        Rules {
+            without: rules.to_vec(),
+        }
+    }
+
+    pub(crate) fn has(&self, rule: Rule) -> bool {
+        !self.without.contains(&rule)
+    }
+
+    pub(crate) fn fence(&self, rule: Rule, ordering: Ordering) {
+        if self.has(rule) {
+            fence(ordering);
+        }
+    }
+
+    pub(crate) fn store_order(&self, rule: Rule) -> Ordering {
+        if self.has(rule) {
+            Release
+        } else {
+            Relaxed
+        }
+    }
+}
