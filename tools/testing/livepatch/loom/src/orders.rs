@@ -44,7 +44,7 @@ use loom::{
     thread, //
 };
 
-/// More than any worker has transition.
+/// More than any worker has steps.
 const PAUSES: usize = 32;
 
 /// One thread works on the patch, the other one is a task.

@@ -154,7 +154,7 @@ impl<'a> System for &'a World {
         // `Published::read`: an address dependency, of which loom knows nothing.
         let ranges = self.ranges.load(Acquire);
         if ranges == 0 {
-            // After a forced transition they may be gone: as `stack::check`.
+            // After a forced transition they may be gone: as `stack_check::check`.
             return false;
         }
         // SAFETY: loom has made sure of that: it is what this is about.
