@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """make check-series: git am and checkpatch one by one, and after each patch the tree builds.
 
-Two builds. With LIVEPATCH_C all of the kernel, from the first patch on. With LIVEPATCH_RUST as soon as
-there is a core: kernel/livepatch/ alone, until the series has Kconfig's choice; then all of the kernel.
+Two builds. With LIVEPATCH_C all of the kernel, from the first patch on. With LIVEPATCH_RUST what there is
+of the core, until the series has Kconfig's choice: its rules, which are a crate for KUnit, and as soon as
+it has a crate of its own kernel/livepatch/. Then all of the kernel.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from git import git
 from source import SourceTree
 
 CORE = "kernel/livepatch/klp.rs"
+RULES = "kernel/livepatch/klp_kunit"
 KCONFIG = "kernel/livepatch/Kconfig"
 # What is laid over until the series has Kconfig's choice.
 LAID_OVER = (KCONFIG, "rust/kernel/Kconfig.test", "init/")
@@ -120,7 +122,7 @@ class Checker:
         changed = git(self.repo, "show", "--name-only", "--format=", "HEAD").split()
         done = self.build_c(number)
         complete = self.is_complete()
-        if self.has(CORE):
+        if self.has(CORE) or self.has(RULES + ".rs"):
             done += self.build_rust(number, complete)
         if any(needs.for_selftests(path) for path in changed):
             done += self.build_selftests(number, complete and self.has(CORE))
@@ -135,8 +137,10 @@ class Checker:
         laid_over = [] if complete else [path for path in self.place.files() if path.startswith(LAID_OVER)]
         if any(needs.for_rust(path, complete) for path in self.update(self.rust, laid_over)):
             self.rust.spoil()
-        targets = ["bzImage", "modules"] if complete else ["kernel/livepatch/", UNUSED]
-        return self.build("Rust" if complete else "Rust*", self.rust, targets, number)
+        if complete:
+            return self.build("Rust", self.rust, ["bzImage", "modules"], number)
+        target = "kernel/livepatch/" if self.has(CORE) else RULES + ".o"
+        return self.build("Rust*", self.rust, [target, UNUSED], number)
 
     def build(self, title, build, targets, number):
         if build.is_built(targets):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 
+from errors import SeriesError
 from layout import read
 
 
@@ -26,9 +27,13 @@ class SourceTree:
             file.writelines(path + "\n" for path in sorted(self.paths))
         excluded = [f"--exclude=/{path}" for path in sorted(self.paths)]
         os.makedirs(self.directory, exist_ok=True)
-        subprocess.run(
-            ["rsync", "-a", "--delete", "--exclude=/.git", *excluded, self.base + "/", self.directory + "/"], check=True
+        result = subprocess.run(
+            ["rsync", "-a", "--delete", "--exclude=/.git", *excluded, self.base + "/", self.directory + "/"],
+            capture_output=True,
+            text=True,
         )
+        if result.returncode:
+            raise SeriesError(f"rsync to {self.directory}:", *result.stderr.splitlines())
 
     def update(self, wanted):
         """wanted: from path to the file with its content. Returns the paths that changed."""
