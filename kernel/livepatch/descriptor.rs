@@ -31,7 +31,7 @@ use kernel::{
 ///
 /// Points to a valid descriptor in a module that is in memory. `mod`, `objs` and all lists of
 /// functions are not null, and every function has a name.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct PatchDescriptor(NonNull<bindings::klp_patch>);
 
 // SAFETY: The descriptor is memory of a module, which belongs to no thread. What changes in it is
@@ -115,23 +115,16 @@ impl PatchDescriptor {
     }
 
     pub(crate) fn objects(self) -> impl Iterator<Item = ObjectDescriptor> {
-        // SAFETY: The descriptor is valid by the type invariants.
-        let mut next = unsafe { (*self.0.as_ptr()).objs };
+        // SAFETY: The descriptor is valid by the type invariants, and its list of objects ends with
+        // an entry that has neither functions nor a name.
+        let objects = unsafe {
+            entries((*self.0.as_ptr()).objs, |object| {
+                object.funcs.is_null() && object.name.is_null()
+            })
+        };
 
-        core::iter::from_fn(move || {
-            // INVARIANT: An entry of a valid list, and below it is made sure that it is not the
-            // end.
-            let object = ObjectDescriptor(NonNull::new(next)?);
-            // SAFETY: The list has an entry with neither functions nor name as its end, by the type
-            // invariants, and `next` is not behind it: the iteration stops there.
-            unsafe {
-                if (*next).funcs.is_null() && (*next).name.is_null() {
-                    return None;
-                }
-                next = next.add(1);
-            }
-            Some(object)
-        })
+        // INVARIANT: An entry of a valid list, and not its end.
+        objects.map(ObjectDescriptor)
     }
 
     pub(crate) fn states(self) -> impl Iterator<Item = StateDescriptor> {
@@ -148,11 +141,12 @@ impl PatchDescriptor {
 #[derive(Clone, Copy)]
 pub(crate) struct ObjectDescriptor(NonNull<bindings::klp_object>);
 
-// SAFETY: As for `PatchDescriptor`.
+// SAFETY: The entry is memory of a module, which belongs to no thread. What changes in it is
+// accessed under `klp_mutex`.
 unsafe impl Send for ObjectDescriptor {}
 
 /// A callback that cannot refuse.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Callback {
     PostPatch,
     PreUnpatch,
@@ -189,29 +183,24 @@ impl ObjectDescriptor {
 
     /// The functions; none if there is no list.
     pub(crate) fn funcs(self) -> impl Iterator<Item = FuncDescriptor> {
-        // SAFETY: The entry is valid by the type invariants.
-        let mut next = unsafe { (*self.0.as_ptr()).funcs };
+        // SAFETY: The entry is valid by the type invariants, and its list of functions is null or
+        // ends with an entry of zeroes.
+        let funcs = unsafe {
+            entries((*self.0.as_ptr()).funcs, |func| {
+                func.old_name.is_null() && func.new_func.is_null() && func.old_sympos == 0
+            })
+        };
 
-        core::iter::from_fn(move || {
-            if next.is_null() {
-                return None;
-            }
+        funcs.map(|func| {
+            // SAFETY: The entry is one of a valid list, which stays while the module is in memory.
+            let func = unsafe { func.as_ref() };
+
             // INVARIANT: The name of an entry of a valid list is null or a string.
-            // SAFETY: The list ends with an entry of zeroes by the type invariants, and `next` is
-            // not behind it: the iteration stops there.
-            let func = unsafe {
-                FuncDescriptor {
-                    name: (*next).old_name,
-                    new_func: (*next).new_func,
-                    sympos: (*next).old_sympos,
-                }
-            };
-            if func.name.is_null() && func.new_func.is_null() && func.sympos == 0 {
-                return None;
+            FuncDescriptor {
+                name: func.old_name,
+                new_func: func.new_func,
+                sympos: func.old_sympos,
             }
-            // SAFETY: The entry was not the end, so there is another one.
-            next = unsafe { next.add(1) };
-            Some(func)
         })
     }
 
@@ -305,7 +294,7 @@ impl FuncDescriptor {
 #[derive(Clone, Copy)]
 pub(crate) struct StateDescriptor(NonNull<bindings::klp_state>);
 
-// SAFETY: As for `PatchDescriptor`.
+// SAFETY: The entry is memory of a module, which belongs to no thread, and is never changed.
 unsafe impl Send for StateDescriptor {}
 
 impl StateDescriptor {
@@ -333,20 +322,36 @@ impl StateDescriptor {
 pub(crate) unsafe fn states(
     patch: *mut bindings::klp_patch,
 ) -> impl Iterator<Item = StateDescriptor> {
-    // SAFETY: `patch` is valid by the contract of this function.
-    let mut next = unsafe { (*patch).states };
+    // SAFETY: `patch` is valid and stays, as the caller promises, and the list of states of a valid
+    // descriptor is null or ends with an id of 0.
+    let states = unsafe { entries((*patch).states, |state| state.id == 0) };
+
+    // INVARIANT: An entry of a valid list, and not its end.
+    states.map(StateDescriptor)
+}
+
+/// Walks over a list of C up to its end; null is an empty one.
+///
+/// # Safety
+///
+/// `first` must be null, or point to the first entry of a list that ends with one for which
+/// `is_end` is true. The list must stay, and what `is_end` reads must not change, while the
+/// iterator is used.
+unsafe fn entries<T>(
+    first: *mut T,
+    is_end: impl Fn(&T) -> bool,
+) -> impl Iterator<Item = NonNull<T>> {
+    let mut next = first;
 
     core::iter::from_fn(move || {
-        // INVARIANT: An entry of a valid list, and below it is made sure that it is not the end.
-        let state = StateDescriptor(NonNull::new(next)?);
-        // SAFETY: The list ends with an id of 0, as a valid descriptor's does, and `next` is not
-        // behind it: the iteration stops there.
-        unsafe {
-            if (*next).id == 0 {
-                return None;
-            }
-            next = next.add(1);
+        let entry = NonNull::new(next)?;
+        // SAFETY: `next` is in the list, as the caller promises that it has an end, and as it is
+        // not advanced behind that.
+        if is_end(unsafe { entry.as_ref() }) {
+            return None;
         }
-        Some(state)
+        // SAFETY: The entry was not the end, so there is another one.
+        next = unsafe { next.add(1) };
+        Some(entry)
     })
 }

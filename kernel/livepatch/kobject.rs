@@ -217,7 +217,8 @@ pub(crate) struct Directory<T: KobjectData>(NonNull<Kobject<T>>);
 // shared, as `KobjectData` demands.
 unsafe impl<T: KobjectData> Send for Directory<T> {}
 
-// SAFETY: As for `Send`; nothing can be done with a shared reference but to get the address.
+// SAFETY: A shared reference only gives the address of the kobject, on any thread; `add` and
+// `remove` take an exclusive one.
 unsafe impl<T: KobjectData> Sync for Directory<T> {}
 
 impl<T: KobjectData> Drop for Directory<T> {

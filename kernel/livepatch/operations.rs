@@ -166,26 +166,13 @@ fn admit(mut registry: Guard, descriptor: PatchDescriptor, operation: Operation)
     else {
         return Err(EINVAL);
     };
-    let mut patch = read(&mut registry, descriptor, registration)?;
+    let patch = read(&mut registry, descriptor, registration)?;
 
     let admitted = match registration {
-        Registration::OneShot => prepare(&registry, &mut patch),
-        Registration::Registered => {
-            pr_notice!("registering patch '{}'\n", &*patch.name);
-            patch
-                .load()
-                .and_then(|()| registry.add_to_sysfs(&mut patch))
-        }
+        Registration::OneShot => start_enable(&mut registry, patch),
+        Registration::Registered => keep_registered(&mut registry, patch),
     };
-    let refused = match (admitted, registration) {
-        (Ok(()), Registration::OneShot) => start_enable(&mut registry, patch).err(),
-        (Ok(()), Registration::Registered) => {
-            registry.put_registered(patch);
-            None
-        }
-        (Err(error), _) => Some((error, patch)),
-    };
-    let Some((error, patch)) = refused else {
+    let Err((error, patch)) = admitted else {
         return Ok(());
     };
 
@@ -210,8 +197,7 @@ fn read(
         check_states(registry, descriptor.name(), &states, descriptor.replaces())?;
     }
 
-    fault::check(Point::HoldModule)?;
-    let hold = module.hold().ok_or(ENODEV)?;
+    let hold = module.hold()?;
     registry.make_room()?;
     let new = NewPatch {
         id: registry.next_id(),
@@ -223,18 +209,35 @@ fn read(
     Patch::read(descriptor, new)
 }
 
-/// What precedes enabling. What was done when it fails is undone by the caller.
-fn prepare(registry: &Registry, patch: &mut Patch) -> Result {
-    patch.add_nops(&registry.enabled)?;
+/// Resolves a patch and shows it in sysfs. What was done when it fails is undone by the caller.
+fn load(registry: &Registry, patch: &mut Patch) -> Result {
     patch.load()?;
     registry.add_to_sysfs(patch)
 }
 
-/// Puts a patch that was prepared behind the enabled ones, and starts its transition. If that
+/// Takes a new patch into the list of registered ones. If that fails, the patch is given back.
+fn keep_registered(registry: &mut Registry, mut patch: Patch) -> Result<(), (Error, Patch)> {
+    pr_notice!("registering patch '{}'\n", &*patch.name);
+    match load(registry, &mut patch) {
+        Ok(()) => {
+            registry.put_registered(patch);
+            Ok(())
+        }
+        Err(error) => Err((error, patch)),
+    }
+}
+
+/// Puts a patch that is in no list behind the enabled ones, and starts its transition. If that
 /// fails, the patch is given back.
-fn start_enable(registry: &mut Registry, patch: Patch) -> Result<(), (Error, Patch)> {
+fn start_enable(registry: &mut Registry, mut patch: Patch) -> Result<(), (Error, Patch)> {
     let id = patch.id;
 
+    let prepared = patch
+        .add_nops(&registry.enabled)
+        .and_then(|()| load(registry, &mut patch));
+    if let Err(error) = prepared {
+        return Err((error, patch));
+    }
     // There is room, so this does not fail.
     registry
         .push_enabled(patch)
@@ -270,10 +273,9 @@ fn enable_registered(registry: &mut Registry, id: PatchId) -> Result {
     registry.make_room_to_enable()?;
 
     let mut patch = registry.take_registered(id).ok_or(EINVAL)?;
-    let prepared = check_states(registry, &patch.name, &patch.states, patch.replaces())
-        .and_then(|()| patch.hold_module())
-        .and_then(|()| prepare(registry, &mut patch));
-    let started = match prepared {
+    let usable = check_states(registry, &patch.name, &patch.states, patch.replaces())
+        .and_then(|()| patch.hold_module());
+    let started = match usable {
         Ok(()) => start_enable(registry, patch),
         Err(error) => Err((error, patch)),
     };
@@ -318,7 +320,7 @@ fn try_complete(registry: &mut Registry) {
 
 /// Retires what is not in use any more after the transition of the patch `id`.
 fn retire_unused(registry: &mut Registry, id: PatchId) {
-    let Some(patch) = registry.enabled.iter().find(|patch| patch.id == id) else {
+    let Some(patch) = registry.get(id) else {
         return;
     };
 

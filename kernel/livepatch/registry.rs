@@ -121,6 +121,11 @@ impl Registry {
         Iterator::chain(self.enabled.iter(), &self.registered)
     }
 
+    /// The patch `id`, if it is known.
+    pub(crate) fn get(&self, id: PatchId) -> Option<&Patch> {
+        self.all().find(|patch| patch.id == id)
+    }
+
     /// The patch of the module, if there is one.
     pub(crate) fn of_module(&self, module: ModuleId) -> Option<&Patch> {
         self.all().find(|patch| patch.module() == module)
@@ -156,10 +161,11 @@ impl Registry {
 
     /// What `model/operation.rs` has to know about the patch `id`; `None` if it is not known.
     pub(crate) fn known(&self, id: PatchId) -> Option<Known> {
-        let (patch, covered) = match self.position(id) {
-            Some(at) => (self.enabled.get(at)?, at + 1 < self.enabled.len()),
-            None => (self.registered.iter().find(|patch| patch.id == id)?, false),
-        };
+        let patch = self.get(id)?;
+        let covered = self
+            .position(id)
+            .is_some_and(|at| at + 1 < self.enabled.len());
+
         Some(Known {
             registration: patch.registration,
             phase: patch.phase(),

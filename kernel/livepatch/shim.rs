@@ -123,7 +123,7 @@ pub(crate) fn has_direct_caller(ip: usize) -> bool {
 }
 
 /// What to do with call sites and the filter of the shared `ftrace_ops`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Filter {
     /// Put these in place of what is there.
     Set,

@@ -47,7 +47,7 @@ pub(super) fn decide(registry: &Registry, id: PatchId, operation: Operation) -> 
 }
 
 fn report_exists(registry: &Registry, id: PatchId) {
-    if let Some(patch) = registry.all().find(|patch| patch.id == id) {
+    if let Some(patch) = registry.get(id) {
         let state = match patch.registration {
             Registration::OneShot => "enabled",
             Registration::Registered => "registered",
@@ -57,9 +57,7 @@ fn report_exists(registry: &Registry, id: PatchId) {
 }
 
 fn report_covered(registry: &Registry, id: PatchId) {
-    let patch = registry.enabled.iter().find(|patch| patch.id == id);
-
-    if let (Some(patch), Some(last)) = (patch, registry.enabled.last()) {
+    if let (Some(patch), Some(last)) = (registry.get(id), registry.enabled.last()) {
         pr_err!(
             "patch '{}' was enabled after '{}': disable it first\n",
             &*last.name,

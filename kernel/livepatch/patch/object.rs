@@ -252,6 +252,10 @@ impl Object {
     ///
     /// All or nothing. Errors are reported. May sleep.
     pub(crate) fn apply(&mut self, func_stacks: &mut FuncStacks) -> Result {
+        if self.is_patched() {
+            // Nobody applies an object twice.
+            return Err(EBUSY);
+        }
         self.funcs_mut().try_for_each(Func::find_call_site)?;
 
         let mut sites = KVVec::with_capacity(self.funcs().count(), GFP_KERNEL)?;
@@ -259,8 +263,8 @@ impl Object {
             sites.push(site, GFP_KERNEL)?;
         }
 
-        // SAFETY: The versions are on no stack: they get there only here, and `set_patched` keeps
-        // an object that is applied from being applied again. They are kept in `funcs` and `nops`,
+        // SAFETY: The versions are on no stack: they get there only here, and the object is not
+        // patched. They are kept in `funcs` and `nops`,
         // whose elements do not move any more, until the patch is freed or the nops are discarded;
         // both happen after they were taken off and after `synchronize`.
         unsafe { func_stacks.apply(&sites) }.map_err(|failed| {

@@ -4,6 +4,10 @@
 
 use crate::{
     descriptor::PatchDescriptor,
+    fault::{
+        self,
+        Point, //
+    },
     reloc::Elf,
     shim, //
 };
@@ -77,14 +81,15 @@ impl PatchModule {
         unsafe { Elf::of_loaded(self.0) }
     }
 
-    /// Takes a reference, which keeps the module loaded; `None` if it is going.
-    pub(crate) fn hold(&self) -> Option<ModuleRef> {
+    /// Takes a reference, which keeps the module loaded; -ENODEV if it is going.
+    pub(crate) fn hold(&self) -> Result<ModuleRef> {
+        fault::check(Point::HoldModule)?;
         // SAFETY: The module is in memory by the type invariants.
         let held = unsafe { shim::module_get(self.0) };
 
         // Not `then_some`: a `ModuleRef` that is made and dropped puts the module.
         // INVARIANT: The reference was taken above.
-        held.then(|| ModuleRef(self.0))
+        held.then(|| ModuleRef(self.0)).ok_or(ENODEV)
     }
 }
 
@@ -119,7 +124,7 @@ pub(super) enum Hold {
 impl Hold {
     /// Takes a reference if there is none, for a patch that is going to be in use.
     pub(super) fn renew(&mut self, module: &PatchModule) -> Result {
-        let reference = module.hold().ok_or(ENODEV)?;
+        let reference = module.hold()?;
 
         if let Hold::None = self {
             *self = Hold::Held(reference);

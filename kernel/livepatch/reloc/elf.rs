@@ -247,7 +247,9 @@ impl<'a> Elf<'a> {
 
     /// Clears the relocations in `section`, as far as the architecture can do that. May sleep.
     pub(super) fn clear(&self, section: RelocationSection) {
-        // SAFETY: As for `apply`. Where a relocation was not applied, what is cleared is 0 already.
+        // SAFETY: All arguments are parts of the file of one module by the type invariants, and
+        // `section` is one with relocations by its own. Where a relocation was not applied, what is
+        // cleared is 0 already.
         unsafe {
             bindings::clear_relocate_add(
                 self.sections,
