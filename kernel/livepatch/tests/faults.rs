@@ -300,10 +300,10 @@ impl NoMemory {
 
     /// Calls `f`, in which allocation number `nth` fails. Returns how many there were, too.
     fn with<R>(&self, nth: c_uint, f: impl FnOnce() -> R) -> (R, c_uint) {
-        // SAFETY: Always possible, and so below.
+        // SAFETY: Takes a number; that `self` exists shows that it was started.
         unsafe { bindings::klp_test_nomem_arm(nth) };
         let result = f();
-        // SAFETY: As above.
+        // SAFETY: Takes no pointer; it was armed above.
         (result, unsafe { bindings::klp_test_nomem_disarm() })
     }
 }

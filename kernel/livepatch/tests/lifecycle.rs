@@ -13,7 +13,10 @@ use super::{
     Snapshot, //
 };
 use crate::abi;
-use core::ptr;
+use core::{
+    mem,
+    ptr, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -166,39 +169,30 @@ mod tests {
     fn unsuitable_modules_are_refused() -> Result {
         let scene = Scene::new()?;
         let patch = patch_with_two_objects()?;
-        let module = patch.module;
 
-        // SAFETY: The module is of this test alone.
-        unsafe { (*module).klp = false };
+        patch.edit_module(|module| module.klp = false);
         let refused = (patch.register(), patch.enable());
-        // SAFETY: As above.
-        unsafe { (*module).klp = true };
+        patch.edit_module(|module| module.klp = true);
         check_eq!(refused, (Err(EINVAL), Err(EINVAL)));
 
         // Before the init function.
-        // SAFETY: As above.
-        let info = unsafe { core::mem::replace(&mut (*module).klp_info, ptr::null_mut()) };
+        let info = patch.edit_module(|module| mem::replace(&mut module.klp_info, ptr::null_mut()));
         let refused = (patch.register(), patch.enable());
-        // SAFETY: As above.
-        unsafe { (*module).klp_info = info };
+        patch.edit_module(|module| module.klp_info = info);
         check_eq!(refused, (Err(EINVAL), Err(EINVAL)));
 
-        // SAFETY: As above.
-        unsafe { (*module).state = bindings::module_state_MODULE_STATE_GOING };
+        patch.edit_module(|module| module.state = bindings::module_state_MODULE_STATE_GOING);
         let refused = (patch.register(), patch.enable());
-        // SAFETY: As above.
-        unsafe { (*module).state = bindings::module_state_MODULE_STATE_LIVE };
+        patch.edit_module(|module| module.state = bindings::module_state_MODULE_STATE_LIVE);
         check_eq!(refused, (Err(ENODEV), Err(ENODEV)));
         check!(Snapshot::take(&scene.sysfs)? == scene.before);
 
         // One that is registered does not hold its module yet.
         patch.register()?;
         let registered = Snapshot::take(&scene.sysfs)?;
-        // SAFETY: As above.
-        unsafe { (*module).state = bindings::module_state_MODULE_STATE_GOING };
+        patch.edit_module(|module| module.state = bindings::module_state_MODULE_STATE_GOING);
         let refused = patch.enable();
-        // SAFETY: As above.
-        unsafe { (*module).state = bindings::module_state_MODULE_STATE_LIVE };
+        patch.edit_module(|module| module.state = bindings::module_state_MODULE_STATE_LIVE);
         check_eq!(refused, Err(ENODEV));
         check!(Snapshot::take(&scene.sysfs)? == registered);
 

@@ -278,6 +278,13 @@ impl Livepatch {
         self
     }
 
+    /// Changes what the core asks the module about.
+    fn edit_module<R>(&self, f: impl FnOnce(&mut bindings::module) -> R) -> R {
+        // SAFETY: The module is valid by the type invariant. It is used by this test alone, and the
+        // core looks at it only in calls that this thread makes.
+        f(unsafe { &mut *self.module })
+    }
+
     fn patch(&self) -> *mut bindings::klp_patch {
         match &self.descriptor {
             // SAFETY: The descriptor is valid; no reference is made.
@@ -292,7 +299,7 @@ impl Livepatch {
     }
 
     fn enable(&self) -> Result {
-        // SAFETY: As above.
+        // SAFETY: The descriptor is valid by the type invariant, and kept while the core knows it.
         to_result(unsafe { abi::klp_enable_patch(self.patch()) })
     }
 
@@ -506,18 +513,18 @@ impl Drop for Sleeper {
 }
 
 fn one() -> c_int {
-    // SAFETY: Always possible, and so below.
+    // SAFETY: A function without arguments, which only returns a number.
     unsafe { bindings::klp_test_one() }
 }
 
 fn two() -> c_int {
-    // SAFETY: As above.
+    // SAFETY: A function without arguments, which only returns a number.
     unsafe { bindings::klp_test_two() }
 }
 
 /// What the functions of the name `klp_test_twin` answer.
 fn twins() -> [c_int; 2] {
-    // SAFETY: As above; they are functions without arguments.
+    // SAFETY: Functions without arguments, which return pointers to such functions, and numbers.
     unsafe {
         [
             bindings::klp_test_first_twin(),

@@ -138,7 +138,7 @@ fn write(talk: &Talk, limit: Delta) -> Result {
                 unsafe { klp_shadow_free(object(nr), READ_ID, None) };
             }
         } else {
-            // SAFETY: As above.
+            // SAFETY: There is no destructor.
             unsafe { klp_shadow_free_all(READ_ID, None) };
         }
         for nr in 0..OBJECTS {
