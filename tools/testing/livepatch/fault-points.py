@@ -21,6 +21,8 @@ import re
 import sys
 from pathlib import Path
 
+from rust_source import closing, strip
+
 # Not the core: what tests it, and rules that cannot fail in this sense.
 NOT_LOOKED_AT = ("tests/", "model/", "klp_kunit", "fault")
 ROOTS = ["klp_register_patch", "klp_enable_patch"]
@@ -56,7 +58,6 @@ EXCUSED = {
     ("patch/read::read_object", "Object::new("): "an allocation",
     ("patch/callbacks::pre_patch", "to_result(ret)"):
         "Point::PrePatch, before the call; a veto in patching.rs",
-    ("patch/owner::renew", "module.hold()"): "Point::HoldModule, before the call",
     ("patch/func::locate", "symbols::size_of(self.version"): "Point::Measure, before the call",
     ("kobject::add", "to_result("):
         "Point::ShowPatch, Point::ShowObject, Point::ShowFunc, before the calls",
@@ -72,23 +73,6 @@ EXCUSED = {
 
 MEMORY = re.compile(
     r"GFP_KERNEL|CString::try_from|Directory::new|Text::new|AllocError|slots_for")
-
-
-def strip(text):
-    """Blanks comments and strings, keeping every position."""
-    def blank(match):
-        return re.sub(r"[^\n]", " ", match.group())
-    return re.sub(r'//[^\n]*|/\*.*?\*/|c?"(?:\\.|[^"\\])*"|b?\'(?:\\.|[^\'\\])\'', blank, text,
-                  flags=re.S)
-
-
-def closing(text, start):
-    depth = 0
-    for at in range(start, len(text)):
-        depth += (text[at] in "([{") - (text[at] in ")]}")
-        if depth == 0:
-            return at
-    return len(text)
 
 
 class Function:

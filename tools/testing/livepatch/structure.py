@@ -15,27 +15,12 @@ import re
 import sys
 from pathlib import Path
 
+from rust_source import closing, strip
+
 MAX_LINES = 450
 MAX_FUNCTION = 50
 # Crate roots: they declare all others.
 ROOTS = ("klp.rs", "klp_kunit.rs")
-
-
-def blank(text):
-    """Blanks comments and strings, keeping every line."""
-    def spaces(match):
-        return re.sub(r"[^\n]", " ", match.group())
-    return re.sub(r'//[^\n]*|/\*.*?\*/|c?"(?:\\.|[^"\\])*"|b?\'(?:\\.|[^\'\\])\'', spaces, text,
-                  flags=re.S)
-
-
-def closing(text, start):
-    depth = 0
-    for at in range(start, len(text)):
-        depth += (text[at] == "{") - (text[at] == "}")
-        if depth == 0:
-            return at
-    return len(text)
 
 
 def longest_function(text):
@@ -129,7 +114,7 @@ def main():
     imports, table, wrong = {}, [], []
     for module, file in files.items():
         source = file.read_text()
-        text = blank(source)
+        text = strip(source)
         uses = re.findall(r"\buse\s+([^;]+);", text)
         targets = (target_of(path, module, files) for use in uses for path in expand(use))
         imports[module] = {target for target in targets if target is not None and target != module}
