@@ -327,6 +327,18 @@ function start_hammers() {
 	write "$TARGET_DIR/hammer" 3
 }
 
+function stop_hammers() {
+	touch "$CORE_TMP/stop"
+	wait
+	write "$TARGET_DIR/hammer" 0
+}
+
+# expect_unmixed() - no pass so far had old and new code in it
+function expect_unmixed() {
+	expect "mixed passes" 0 "$(target stats | cut -d ' ' -f 4)"
+	expect "mixed passes of user tasks" "" "$(cat "$CORE_TMP/mixed")"
+}
+
 # tasks_in_state(states) - ids of the tasks which have one of these patch states
 function tasks_in_state() {
 	local file state wanted tasks=()

@@ -25,10 +25,9 @@ function user_hammer() {
 	done
 }
 
-function stop_hammers() {
-	touch "$CORE_TMP/stop"
-	wait
-	write "$TARGET_DIR/hammer" 0
+# end_hammers() - none of their passes was mixed
+function end_hammers() {
+	stop_hammers
 	target passes
 	expect_unmixed
 }
@@ -43,11 +42,6 @@ function more_passes_of() {
 	local wanted=$(($(passes_of "$1") + 30))
 
 	expect_soon "passes of version $1" '[[ $(passes_of '"$1"') -ge '$wanted' ]]'
-}
-
-function expect_unmixed() {
-	expect "mixed passes" 0 "$(target stats | cut -d ' ' -f 4)"
-	expect "mixed passes of user tasks" "" "$(cat "$CORE_TMP/mixed")"
 }
 
 # expect_pair(version) - what a pass of this shell says after a transition
@@ -80,7 +74,7 @@ function replace_each_other() {
 	done
 	disable_lp $REPLACE$new
 	unload_lp $REPLACE$new
-	stop_hammers
+	end_hammers
 	unload_mod $TARGET
 }
 
@@ -112,7 +106,7 @@ function replace_by_nothing() {
 	done
 	disable_lp $NOPS
 	unload_lp $NOPS
-	stop_hammers
+	end_hammers
 	unload_mod $TARGET
 }
 
@@ -165,7 +159,7 @@ function replace_reversed() {
 	disable_lp ${REPLACE}2
 	unload_lp ${REPLACE}2
 	more_passes_of 0
-	stop_hammers
+	end_hammers
 	expect "answer of the first sleeper" 1 "$(cat "$CORE_TMP/busy.1")"
 	expect "answer of the second sleeper" 2 "$(cat "$CORE_TMP/busy.2")"
 	unload_mod $TARGET

@@ -30,12 +30,6 @@ function user_hammer() {
 	done
 }
 
-function stop_hammers() {
-	touch "$CORE_TMP/stop"
-	wait
-	write "$TARGET_DIR/hammer" 0
-}
-
 # passes(kind) - how many there were: 1 all, 2 by old code, 3 by new, 4 mixed
 function passes() {
 	target stats | cut -d ' ' -f "$1"
@@ -46,11 +40,6 @@ function more_passes() {
 	local wanted=$(($(passes "$1") + 30))
 
 	expect_soon "passes of kind $1" '[[ $(passes '"$1"') -ge '$wanted' ]]'
-}
-
-function expect_unmixed() {
-	expect "mixed passes" 0 "$(passes 4)"
-	expect "mixed passes of user tasks" "" "$(cat "$CORE_TMP/mixed")"
 }
 
 function enable_disable() {
