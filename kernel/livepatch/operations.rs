@@ -168,11 +168,11 @@ fn admit(mut registry: Guard, descriptor: PatchDescriptor, operation: Operation)
     };
     let patch = read(&mut registry, descriptor, registration)?;
 
-    let admitted = match registration {
+    let refused = match registration {
         Registration::OneShot => start_enable(&mut registry, patch),
         Registration::Registered => keep_registered(&mut registry, patch),
     };
-    let Err((error, patch)) = admitted else {
+    let Some(Refused { error, patch }) = refused else {
         return Ok(());
     };
 
@@ -215,42 +215,46 @@ fn load(registry: &Registry, patch: &mut Patch) -> Result {
     registry.add_to_sysfs(patch)
 }
 
-/// Takes a new patch into the list of registered ones. If that fails, the patch is given back.
-fn keep_registered(registry: &mut Registry, mut patch: Patch) -> Result<(), (Error, Patch)> {
-    pr_notice!("registering patch '{}'\n", &*patch.name);
-    match load(registry, &mut patch) {
-        Ok(()) => {
-            registry.put_registered(patch);
-            Ok(())
-        }
-        Err(error) => Err((error, patch)),
-    }
+/// A patch that was not taken, and why.
+struct Refused {
+    error: Error,
+    patch: Patch,
 }
 
-/// Puts a patch that is in no list behind the enabled ones, and starts its transition. If that
-/// fails, the patch is given back.
-fn start_enable(registry: &mut Registry, mut patch: Patch) -> Result<(), (Error, Patch)> {
+/// Takes a new patch into the list of registered ones, unless that fails.
+#[must_use]
+fn keep_registered(registry: &mut Registry, mut patch: Patch) -> Option<Refused> {
+    pr_notice!("registering patch '{}'\n", &*patch.name);
+    if let Err(error) = load(registry, &mut patch) {
+        return Some(Refused { error, patch });
+    }
+    registry.put_registered(patch);
+    None
+}
+
+/// Puts a patch that is in no list behind the enabled ones, and starts its transition, unless that
+/// fails.
+#[must_use]
+fn start_enable(registry: &mut Registry, mut patch: Patch) -> Option<Refused> {
     let id = patch.id;
 
     let prepared = patch
         .add_nops(&registry.enabled)
         .and_then(|()| load(registry, &mut patch));
     if let Err(error) = prepared {
-        return Err((error, patch));
+        return Some(Refused { error, patch });
     }
-    // There is room, so this does not fail.
-    registry
-        .push_enabled(patch)
-        .map_err(|patch| (ENOMEM, patch))?;
-    match start(registry, id, PatchState::Patched) {
-        Ok(()) => {
-            try_complete(registry);
-            Ok(())
-        }
-        Err(error) => registry
-            .take_enabled(id)
-            .map_or(Ok(()), |patch| Err((error, patch))),
+    if let Some(patch) = registry.push_enabled(patch) {
+        // There is room, so this does not happen.
+        let error = ENOMEM;
+        return Some(Refused { error, patch });
     }
+    if let Err(error) = start(registry, id, PatchState::Patched) {
+        let patch = registry.take_enabled(id)?;
+        return Some(Refused { error, patch });
+    }
+    try_complete(registry);
+    None
 }
 
 /// Enables or disables a patch that is known.
@@ -275,15 +279,16 @@ fn enable_registered(registry: &mut Registry, id: PatchId) -> Result {
     let mut patch = registry.take_registered(id).ok_or(EINVAL)?;
     let usable = check_states(registry, &patch.name, &patch.states, patch.replaces())
         .and_then(|()| patch.hold_module());
-    let started = match usable {
+    let refused = match usable {
         Ok(()) => start_enable(registry, patch),
-        Err(error) => Err((error, patch)),
+        Err(error) => Some(Refused { error, patch }),
+    };
+    let Some(Refused { error, patch }) = refused else {
+        return Ok(());
     };
 
-    started.map_err(|(error, patch)| {
-        registry.put_registered(patch);
-        error
-    })
+    registry.put_registered(patch);
+    Err(error)
 }
 
 /// Starts a transition of an enabled patch.

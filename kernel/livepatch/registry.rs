@@ -203,10 +203,11 @@ impl Registry {
     }
 
     /// Puts a patch behind the enabled ones; gives it back if no room was made.
-    pub(crate) fn push_enabled(&mut self, patch: Patch) -> Result<(), Patch> {
-        self.enabled
-            .push_within_capacity(patch)
-            .map_err(|full| full.0)
+    #[must_use]
+    pub(crate) fn push_enabled(&mut self, patch: Patch) -> Option<Patch> {
+        let full = self.enabled.push_within_capacity(patch).err()?;
+
+        Some(full.0)
     }
 
     /// Takes a patch out of the list of enabled ones.

@@ -226,7 +226,7 @@ impl Attachment {
             }
             site.attached.store(false, Relaxed);
         }
-        core::mem::replace(&mut self.ips, KVVec::new())
+        core::mem::take(&mut self.ips)
     }
 
     fn detach_shared(&self, ips: &mut [usize]) {

@@ -312,22 +312,26 @@ impl Object {
 
     /// Calls the callback after all tasks were moved to the patch.
     pub(crate) fn post_patch(&self) {
-        self.descriptor.map(callbacks::post_patch);
+        self.descriptor.into_iter().for_each(callbacks::post_patch);
     }
 
     /// Calls the callback before tasks are moved away from the patch.
     pub(crate) fn pre_unpatch(&self) {
-        self.descriptor.map(callbacks::pre_unpatch);
+        self.descriptor.into_iter().for_each(callbacks::pre_unpatch);
     }
 
     /// Calls the callback after the functions were taken off.
     pub(crate) fn post_unpatch(&self) {
-        self.descriptor.map(callbacks::post_unpatch);
+        self.descriptor
+            .into_iter()
+            .for_each(callbacks::post_unpatch);
     }
 
     /// There will be no [`Object::post_unpatch`] this time: the patch was replaced.
     pub(super) fn skip_post_unpatch(&self) {
-        self.descriptor.map(callbacks::skip_post_unpatch);
+        self.descriptor
+            .into_iter()
+            .for_each(callbacks::skip_post_unpatch);
     }
 
     /// Creates those of the directories that are not there yet.

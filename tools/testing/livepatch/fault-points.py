@@ -54,6 +54,7 @@ EXCUSED = {
     ("operations::start", "registry.subject("): "an id that was just found",
     ("operations::operate", ".reverse("): "an enable that takes a disable back",
     ("operations::enable_registered", "registry.take_registered("): "an id that was just found",
+    ("operations::start_enable", "registry.take_enabled("): "an id that was just found",
     ("patch/read::read_func", "descriptor.name().ok_or(EINVAL)"): "input",
     ("patch/read::read_object", "Object::new("): "an allocation",
     ("patch/callbacks::pre_patch", "to_result(ret)"):
@@ -70,6 +71,9 @@ EXCUSED = {
     ("reloc::", ""): "test-core-nomem.sh, test-core-reloc.sh",
     ("reloc/elf::", ""): "test-core-nomem.sh, test-core-reloc.sh",
 }
+
+# What a function returns that can fail.
+FALLIBLE = re.compile(r"Result|Refused")
 
 MEMORY = re.compile(
     r"GFP_KERNEL|CString::try_from|Directory::new|Text::new|AllocError|slots_for")
@@ -168,7 +172,7 @@ def main():
         checked |= set(re.findall(r"fault::check\((Point::\w+)\)", text))
         for function in functions(file, text):
             off_path = any(function.is_in(key) for key in NOT_ON_THE_PATH)
-            if "Result" in function.returns and not off_path or function.name in ROOTS:
+            if FALLIBLE.search(function.returns) and not off_path or function.name in ROOTS:
                 known.setdefault(function.name, []).append(function)
 
     path, todo = {}, [f for name in ROOTS for f in known.get(name, [])]
