@@ -170,7 +170,7 @@ impl FuncStack {
 
     /// The top of the stack for the ftrace handler: no traceable call, null for an empty stack.
     #[inline(always)]
-    pub(crate) fn top_for_handler(&self) -> *mut bindings::klp_version {
+    pub(super) fn top_for_handler(&self) -> *mut bindings::klp_version {
         // ORDERING: An address dependency orders the reads of the version's content after this
         // one. Pairs with `PushThenRead` in `FuncStack::push`.
         // SAFETY: The place is a field of `self`, aligned, and only changed by atomic stores.

@@ -71,7 +71,7 @@ impl Func {
         Self::new(name, sympos, 0)
     }
 
-    fn is_nop(&self) -> bool {
+    pub(super) fn is_nop(&self) -> bool {
         self.version.new_func() == 0
     }
 

@@ -78,13 +78,18 @@ impl Object {
         })
     }
 
-    /// Adds a function that the patch replaces.
+    /// Adds a function that the patch replaces, or a nop. Not while the object is patched: the
+    /// versions that are on stacks must not move.
     pub(super) fn push(&mut self, func: Func) -> Result {
-        Ok(self.funcs.push(func, GFP_KERNEL)?)
-    }
-
-    pub(super) fn push_nop(&mut self, nop: Func) -> Result {
-        Ok(self.nops.push(nop, GFP_KERNEL)?)
+        if self.is_patched() {
+            return Err(EBUSY);
+        }
+        let list = if func.is_nop() {
+            &mut self.nops
+        } else {
+            &mut self.funcs
+        };
+        Ok(list.push(func, GFP_KERNEL)?)
     }
 
     pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> + Clone {
@@ -206,7 +211,6 @@ impl Object {
         for func in unknown() {
             wanted.push(func.wanted(self.name()), GFP_KERNEL)?;
         }
-        fault::check(Point::Search)?;
         symbols::search(&mut wanted)?;
 
         // The memory first: what follows the relocations has to undo them.
@@ -264,9 +268,9 @@ impl Object {
         }
 
         // SAFETY: The versions are on no stack: they get there only here, and the object is not
-        // patched. They are kept in `funcs` and `nops`,
-        // whose elements do not move any more, until the patch is freed or the nops are discarded;
-        // both happen after they were taken off and after `synchronize`.
+        // patched. They are kept in `funcs` and `nops`, whose elements do not move while it is, see
+        // `push`, until the patch is freed or the nops are discarded; both happen after they were
+        // taken off and after `synchronize`.
         unsafe { func_stacks.apply(&sites) }.map_err(|failed| {
             let of_ip = |func: &&Func| func.site().is_some_and(|site| Some(site.ip) == failed.ip);
             let func = self.funcs().find(of_ip);
