@@ -47,20 +47,32 @@ pub(crate) unsafe extern "C" fn klp_rust_init_early() {
 }
 
 /// Called when sysfs is there. Returns 0 or a negative errno.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_rust_init() -> c_int {
+pub(crate) unsafe extern "C" fn klp_rust_init() -> c_int {
     to_c_int(operations::init_sysfs())
 }
 
 /// Called by the delayed work of a transition. May sleep.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_rust_retry() {
+pub(crate) unsafe extern "C" fn klp_rust_retry() {
     operations::retry();
 }
 
 /// Called by a work item when a patch is to be freed. May sleep.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_rust_reap() {
+pub(crate) unsafe extern "C" fn klp_rust_reap() {
     reaper::reap();
 }
 
@@ -96,16 +108,24 @@ pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch
 /// Disables the patch that `patch` describes.
 ///
 /// May sleep; not from a callback. Returns 0 or a negative errno.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
+pub(crate) unsafe extern "C" fn klp_disable_patch(patch: *mut bindings::klp_patch) -> c_int {
     to_c_int(operations::disable(patch))
 }
 
 /// Forgets the patch that `patch` describes, which must be registered and not in use.
 ///
 /// May sleep; not from a callback. Returns 0 or a negative errno.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
+pub(crate) unsafe extern "C" fn klp_unregister_patch(patch: *mut bindings::klp_patch) -> c_int {
     to_c_int(operations::unregister(patch))
 }
 
@@ -136,8 +156,12 @@ pub(crate) unsafe extern "C" fn klp_get_state(
 ///
 /// For callbacks only: the state belongs to a patch that may be gone after the transition. Warns
 /// when there is no transition. Any context but NMI.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_get_prev_state(id: usize) -> *mut bindings::klp_state {
+pub(crate) unsafe extern "C" fn klp_get_prev_state(id: usize) -> *mut bindings::klp_state {
     state::previous(id).map_or(ptr::null_mut(), |state| state.as_ptr())
 }
 

@@ -158,8 +158,12 @@ unsafe fn find_or_attach(
 ///
 /// Any context. `obj` is not accessed. Whoever may free the variable has to be kept from that while
 /// it is used.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) extern "C" fn klp_shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
+pub(crate) unsafe extern "C" fn klp_shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
     find(&bindings::klp_shadow_key { obj, id }).map_or(ptr::null_mut(), data_of)
 }
 

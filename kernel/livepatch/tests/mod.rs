@@ -234,10 +234,11 @@ impl Livepatch {
 
     /// Changes the descriptor. Only while the core does not know it.
     fn edit<R>(&self, f: impl FnOnce(&mut Descriptor) -> R) -> Option<R> {
-        // SAFETY: Nobody else uses the descriptor: it is this thread's, and not known to the core.
-        self.descriptor
-            .as_ref()
-            .map(|descriptor| f(unsafe { &mut *descriptor.get() }))
+        self.descriptor.as_ref().map(|descriptor| {
+            // SAFETY: Nobody else uses the descriptor: it is this thread's, and not known to the
+            // core.
+            f(unsafe { &mut *descriptor.get() })
+        })
     }
 
     /// The patch replaces all others.
@@ -304,11 +305,13 @@ impl Livepatch {
     }
 
     fn disable(&self) -> Result {
-        to_result(abi::klp_disable_patch(self.patch()))
+        // SAFETY: Always safe to call.
+        to_result(unsafe { abi::klp_disable_patch(self.patch()) })
     }
 
     fn unregister(&self) -> Result {
-        to_result(abi::klp_unregister_patch(self.patch()))
+        // SAFETY: Always safe to call.
+        to_result(unsafe { abi::klp_unregister_patch(self.patch()) })
     }
 
     /// How many references the core holds to the module.

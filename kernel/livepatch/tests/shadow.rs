@@ -83,12 +83,18 @@ struct Talk {
     broken: Atomic<u32>,
 }
 
+/// [`klp_shadow_get()`].
+fn shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
+    // SAFETY: Always safe to call.
+    unsafe { klp_shadow_get(obj, id) }
+}
+
 /// Reads all variables until the writer is done.
 fn read(talk: &Talk) {
     while !talk.over.load(Relaxed) {
         for nr in 0..OBJECTS {
             let guard = rcu::read_lock();
-            let value = klp_shadow_get(object(nr), READ_ID).cast::<Value>();
+            let value = shadow_get(object(nr), READ_ID).cast::<Value>();
             // SAFETY: A variable that was found stays allocated until the guard is dropped, and
             // what is in it is not changed once others can find it.
             let sound = unsafe { value.as_ref() }.map(|value| {
@@ -142,7 +148,7 @@ fn write(talk: &Talk, limit: Delta) -> Result {
             unsafe { klp_shadow_free_all(READ_ID, None) };
         }
         for nr in 0..OBJECTS {
-            check!(klp_shadow_get(object(nr), READ_ID).is_null());
+            check!(shadow_get(object(nr), READ_ID).is_null());
         }
         round += 1;
     }
@@ -277,7 +283,7 @@ mod tests {
             check_eq!(thread.join(), 0);
         }
 
-        let found = (0..ROUNDS).filter(|&nr| !klp_shadow_get(object(nr), RACE_ID).is_null());
+        let found = (0..ROUNDS).filter(|&nr| !shadow_get(object(nr), RACE_ID).is_null());
         let found = found.count();
         DESTROYED.store(0, Relaxed);
         // SAFETY: The destructor does not touch the variables.
@@ -290,7 +296,7 @@ mod tests {
         check_eq!(found, ROUNDS);
         check_eq!(DESTROYED.load(Relaxed) as usize, ROUNDS);
         for nr in 0..ROUNDS {
-            check!(klp_shadow_get(object(nr), RACE_ID).is_null());
+            check!(shadow_get(object(nr), RACE_ID).is_null());
         }
         Ok(())
     }
@@ -310,7 +316,7 @@ mod tests {
                 )
             };
             check!(value.is_null());
-            check!(klp_shadow_get(object(0), FAIL_ID).is_null());
+            check!(shadow_get(object(0), FAIL_ID).is_null());
         }
         DESTROYED.store(0, Relaxed);
         // SAFETY: The destructor does not touch the variables.

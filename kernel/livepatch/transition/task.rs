@@ -194,9 +194,12 @@ pub(super) fn each_task(mut f: impl FnMut(TaskRef)) {
 /// [`each_task_in_batches`](crate::model::protocol::TransitionOps::each_task_in_batches) of the
 /// protocol.
 pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
-    // SAFETY: The walk keeps the task valid during the call of the closure.
-    let all_met =
-        shim::each_task_in_batches(|task| f(unsafe { TaskRef::new(task) }, false) != Visit::Passed);
+    let all_met = shim::each_task_in_batches(|task| {
+        // SAFETY: The walk keeps the task valid during the call of the closure.
+        let task = unsafe { TaskRef::new(task) };
+
+        f(task, false) != Visit::Passed
+    });
 
     shim::each_idle_task(|task, online| {
         // SAFETY: Idle tasks are always there.
