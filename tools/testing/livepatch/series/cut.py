@@ -34,6 +34,8 @@ def put(place, repo, path, data):
 def commit(place, plan, number, repo):
     """One group. Returns whether there is anything in it."""
     group = plan.groups[number]
+    if group.left_out:
+        return False
     for path in plan.touched(number):
         data = plan.content(path, number)
         if data is not None:
@@ -54,6 +56,9 @@ def cut(place):
         for number, group in enumerate(plan.groups):
             if commit(place, plan, number, repo):
                 sizes.append(limits.size(repo, group))
+            elif group.left_out:
+                files = [path for path, owner in plan.owner.items() if owner == number]
+                plan.notes += [f"left out: {path}: {group.left_out}" for path in files]
             else:
                 plan.notes.append(f"series/groups:{group.line}: nothing in it yet: {group.title}")
         shutil.rmtree(place.out, ignore_errors=True)
