@@ -24,26 +24,10 @@ macro_rules! points {
 }
 
 points! {
-    /// Room in the list of enabled patches, for one that is registered.
-    MakeRoomToEnable,
-    /// Copy the states of the descriptor.
-    ReadStates,
     /// Compare the states with those of the enabled patches.
     CheckStates,
     /// Take a reference to the patch's module.
     HoldModule,
-    /// Room in all lists, for a new patch.
-    MakeRoom,
-    /// Copy an object of the descriptor.
-    ReadObject,
-    /// Copy a function of the descriptor.
-    ReadFunc,
-    /// Make the patch of its parts.
-    NewPatch,
-    /// Add nops for a patch that is going to be replaced.
-    AddNops,
-    /// Look up symbols.
-    Search,
     /// Was the symbol found, and only once?
     Resolve,
     /// Ask for the sizes of a function and its replacement.
@@ -54,20 +38,14 @@ points! {
     ShowObject,
     /// Create a function's directory in sysfs.
     ShowFunc,
-    /// Collect the states of the patches before.
-    PreviousStates,
     /// Call the pre-patch callback of an object.
     PrePatch,
     /// Ask ftrace for a function's call site.
     FindCallSite,
-    /// Make stacks for functions that are patched for the first time.
-    MakeStacks,
     /// Tell ftrace which functions.
     SetFilter,
     /// Tell ftrace to call the handler.
     RegisterHandler,
-    /// Collect the code that is in the way of the transition.
-    CollectRanges,
 }
 
 /// Fails if the tests want the step to fail that comes next. Under `klp_mutex`.

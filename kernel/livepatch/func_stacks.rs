@@ -21,10 +21,6 @@ use self::attach::{
     Attachment, //
 };
 use crate::{
-    fault::{
-        self,
-        Point, //
-    },
     model::ip_table::{
         self,
         Slot, //
@@ -35,9 +31,13 @@ use crate::{
         Synchronized, //
     },
 };
-use core::mem;
+use core::{
+    mem,
+    ptr::NonNull, //
+};
 use kernel::{
     alloc::AllocError,
+    bindings,
     prelude::*,
     sync::Arc, //
 };
@@ -49,19 +49,22 @@ struct Table {
 
 static TABLE: Published<Table> = Published::empty();
 
-/// Finds the stack for the call site `ip`.
+/// Finds the newest version for the call site `ip`, for the ftrace handler: no traceable call.
+///
+/// The handler gets the version and not the stack, whose methods are for those who hold
+/// `klp_mutex`.
 ///
 /// # Safety
 ///
-/// As for [`Published::read`]: preemption must stay disabled while the result is used.
+/// Preemption must be disabled from before the call until after the last use of the result.
 #[inline(always)]
-pub(crate) unsafe fn find<'a>(ip: usize) -> Option<&'a FuncStack> {
-    // SAFETY: Preemption stays disabled while the result is used, as the caller promises, and hence
-    // while the table is.
+pub(crate) unsafe fn top_for_handler(ip: usize) -> Option<NonNull<bindings::klp_version>> {
+    // SAFETY: Preemption stays disabled during the call, as the caller promises.
     let table = unsafe { TABLE.read() }?;
 
-    // `&**` and not `as_ref()` or `clone()`: the reference count is not touched.
-    ip_table::find(&table.slots, ip).map(|stack| &**stack)
+    // A reference to what the `Arc` holds: its count is not touched.
+    let stack = ip_table::find(&table.slots, ip)?;
+    NonNull::new(stack.top_for_handler())
 }
 
 /// A version to apply or to take off, and the call site of the function that it is for.
@@ -178,8 +181,6 @@ impl FuncStacks {
 
     /// Makes a stack for each call site that has none, and lets the handler find it.
     fn make_stacks(&mut self, sites: &[Site<'_>]) -> Result<(), AllocError> {
-        fault::check(Point::MakeStacks).map_err(|_| AllocError)?;
-
         let Some(stacks) = self.stacks_with(sites)? else {
             return Ok(());
         };

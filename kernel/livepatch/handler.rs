@@ -55,12 +55,15 @@ impl Stacked for Seen {
 }
 
 /// Finds the newest version for the call site `ip`; null if there is none.
+///
+/// # Safety
+///
+/// For the shell: preemption must be disabled until after the last use of the result.
 #[export]
-pub(crate) extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
-    // SAFETY: The shell has disabled preemption, and uses nothing of the result after it has
-    // enabled it again.
-    match unsafe { func_stacks::find(ip) } {
-        Some(stack) => stack.top_for_handler(),
+pub(crate) unsafe extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
+    // SAFETY: Preemption is disabled for as long as the result is used, as the caller promises.
+    match unsafe { func_stacks::top_for_handler(ip) } {
+        Some(version) => version.as_ptr(),
         None => ptr::null_mut(),
     }
 }

@@ -6,7 +6,6 @@
 //! to anything else, so it may outlive what it is about: sysfs keeps it while a file is open.
 
 use core::{
-    marker::PhantomData,
     mem,
     ptr::{
         self,
@@ -27,144 +26,48 @@ use kernel::{
 /// What a [`Directory`] carries.
 pub(crate) trait KobjectData: Send + Sync + Sized + 'static {
     /// The attributes of the directory.
-    const ATTRIBUTES: Attributes<Self>;
+    const ATTRIBUTES: &'static [Attribute<Self>];
 }
 
-/// A file in a [`Directory`].
+/// The most attributes that a directory can have.
+const MAX_ATTRIBUTES: usize = 7;
+
+/// Returns the number that is to be read from a file.
+pub(crate) type Show<T> = fn(&T) -> Result<c_int>;
+
+/// Acts on a text that was written to a file.
+pub(crate) type Store<T> = fn(&T, &CStr) -> Result;
+
+/// A file in a [`Directory`] that carries a `T`.
 ///
-/// The mode says which of the two functions are called. Both may sleep. While one of them runs,
-/// [`Directory::remove`] waits for it.
-pub(crate) trait Attribute {
-    /// What the directory carries.
-    type Data: KobjectData;
-
-    const NAME: &'static CStr;
-    const MODE: bindings::umode_t;
-
-    /// The number to be read from the file.
-    fn show(_data: &Self::Data) -> Result<c_int> {
-        Err(EIO)
-    }
-
-    /// Acts on a text that was written to the file.
-    fn store(_data: &Self::Data, _text: &CStr) -> Result {
-        Err(EIO)
-    }
+/// Its functions may sleep. While one of them runs, [`Directory::remove`] waits for it.
+#[repr(C)]
+pub(crate) struct Attribute<T> {
+    /// Comes first, so that a pointer to it is one to the whole.
+    attr: bindings::kobj_attribute,
+    show: Option<Show<T>>,
+    store: Option<Store<T>>,
 }
 
-/// A pointer to an attribute for directories with data of type `T`, or the end of a list of them.
-#[repr(transparent)]
-pub(crate) struct AttributePtr<T>(*const bindings::attribute, PhantomData<fn(&T)>);
+impl<T: KobjectData> Attribute<T> {
+    /// A file that can be read if there is `show`, and written by root if there is `store`.
+    pub(crate) const fn new(
+        name: &'static CStr,
+        show: Option<Show<T>>,
+        store: Option<Store<T>>,
+    ) -> Self {
+        let mut attr: bindings::kobj_attribute = pin_init::zeroed();
 
-impl<T: KobjectData> AttributePtr<T> {
-    pub(crate) const END: Self = AttributePtr(ptr::null(), PhantomData);
-
-    pub(crate) const fn of<A: Attribute<Data = T>>() -> Self {
-        const {
-            assert!(mem::offset_of!(bindings::kobj_attribute, attr) == 0);
+        attr.attr.name = as_char_ptr_in_const_context(name);
+        if show.is_some() {
+            attr.attr.mode |= 0o444;
+            attr.__bindgen_anon_1.show = Some(Kobject::<T>::show);
         }
-        AttributePtr((&raw const *Callbacks::<A>::ATTRIBUTE).cast(), PhantomData)
-    }
-}
-
-/// The list of the attributes for directories with data of type `T`; made by [`attributes`].
-///
-/// # Invariants
-///
-/// The last pointer, and no other, is the end of the list.
-pub(crate) struct Attributes<T: 'static>(&'static [AttributePtr<T>]);
-
-impl<T> Attributes<T> {
-    /// Refuses, at compile time, a list without an end.
-    pub(crate) const fn new(list: &'static [AttributePtr<T>]) -> Self {
-        let mut at = 0;
-
-        while at < list.len() {
-            assert!(list[at].0.is_null() == (at + 1 == list.len()));
-            at += 1;
+        if store.is_some() {
+            attr.attr.mode |= 0o200;
+            attr.__bindgen_anon_2.store = Some(Kobject::<T>::store);
         }
-        assert!(at > 0);
-        // INVARIANT: This was just checked.
-        Attributes(list)
-    }
-
-    /// How many attributes there are.
-    pub(crate) const fn len(&self) -> usize {
-        self.0.len() - 1
-    }
-}
-
-/// Makes [`Attributes`] of types that implement [`Attribute`].
-macro_rules! attributes {
-    ($($attribute:ty),* $(,)?) => {
-        $crate::kobject::Attributes::new(&[
-            $($crate::kobject::AttributePtr::of::<$attribute>(),)*
-            $crate::kobject::AttributePtr::END,
-        ])
-    };
-}
-pub(crate) use attributes;
-
-/// What C calls for the attribute `A`.
-struct Callbacks<A>(PhantomData<A>);
-
-impl<A: Attribute> Callbacks<A> {
-    const ATTRIBUTE: &'static bindings::kobj_attribute = &{
-        // SAFETY: All zeroes are a `kobj_attribute` without name and callbacks.
-        let mut attribute: bindings::kobj_attribute = unsafe { mem::zeroed() };
-        attribute.attr.name = as_char_ptr_in_const_context(A::NAME);
-        attribute.attr.mode = A::MODE;
-        if A::MODE & 0o444 != 0 {
-            attribute.__bindgen_anon_1.show = Some(Self::show);
-        }
-        if A::MODE & 0o222 != 0 {
-            attribute.__bindgen_anon_2.store = Some(Self::store);
-        }
-        attribute
-    };
-
-    /// # Safety
-    ///
-    /// For sysfs: `kobj` must belong to a `Kobject<A::Data>` that stays during the call, `buf` must
-    /// be a page.
-    unsafe extern "C" fn show(
-        kobj: *mut bindings::kobject,
-        _attr: *mut bindings::kobj_attribute,
-        buf: *mut c_char,
-    ) -> isize {
-        // SAFETY: `kobj` is the first field of a `Kobject<A::Data>`: an `AttributePtr<A::Data>` is
-        // only in the list of attributes of these. It stays during the call, for which kernfs keeps
-        // it.
-        let this = unsafe { &*kobj.cast::<Kobject<A::Data>>() };
-
-        match A::show(&this.data) {
-            // SAFETY: `buf` is a page, which is what sysfs_emit() writes to; the number is what the
-            // format asks for.
-            Ok(number) => unsafe {
-                bindings::sysfs_emit(buf, c"%d\n".as_char_ptr(), number) as isize
-            },
-            Err(error) => error.to_errno() as isize,
-        }
-    }
-
-    /// # Safety
-    ///
-    /// For sysfs: `kobj` must belong to a `Kobject<A::Data>` that stays during the call, `buf` must
-    /// be a string.
-    unsafe extern "C" fn store(
-        kobj: *mut bindings::kobject,
-        _attr: *mut bindings::kobj_attribute,
-        buf: *const c_char,
-        count: usize,
-    ) -> isize {
-        // SAFETY: `kobj` is the first field of a `Kobject<A::Data>`: an `AttributePtr<A::Data>` is
-        // only in the list of attributes of these. It stays during the call, for which kernfs keeps
-        // it.
-        let this = unsafe { &*kobj.cast::<Kobject<A::Data>>() };
-        // SAFETY: `buf` is a string: kernfs puts a NUL behind what was written.
-        let text = unsafe { CStr::from_char_ptr(buf) };
-
-        from_result(|| A::store(&this.data, text).map(|()| count as isize))
+        Attribute { attr, show, store }
     }
 }
 
@@ -177,24 +80,77 @@ struct Kobject<T> {
 }
 
 impl<T: KobjectData> Kobject<T> {
+    /// Pointers to the attributes. The last one is null, which is the end.
+    const LIST: &'static [*const bindings::attribute; MAX_ATTRIBUTES + 1] = &{
+        assert!(T::ATTRIBUTES.len() <= MAX_ATTRIBUTES);
+        assert!(mem::offset_of!(bindings::kobj_attribute, attr) == 0);
+        let mut list = [ptr::null(); MAX_ATTRIBUTES + 1];
+        let mut at = 0;
+        while at < T::ATTRIBUTES.len() {
+            list[at] = (&raw const T::ATTRIBUTES[at]).cast();
+            at += 1;
+        }
+        list
+    };
     const GROUP: &'static bindings::attribute_group = &{
-        // SAFETY: All zeroes are an `attribute_group` without attributes.
-        let mut group: bindings::attribute_group = unsafe { mem::zeroed() };
-        // C reads the list to its end, which is there by the type invariants of `Attributes`.
-        group.__bindgen_anon_2.attrs_const = T::ATTRIBUTES.0.as_ptr().cast();
+        let mut group: bindings::attribute_group = pin_init::zeroed();
+        group.__bindgen_anon_2.attrs_const = Self::LIST.as_ptr();
         group
     };
     const GROUPS: &'static [*const bindings::attribute_group; 2] = &[Self::GROUP, ptr::null()];
     const TYPE: &'static bindings::kobj_type = &{
-        // SAFETY: All zeroes are a `kobj_type` without any callback and without attributes.
-        let mut ktype: bindings::kobj_type = unsafe { mem::zeroed() };
+        let mut ktype: bindings::kobj_type = pin_init::zeroed();
         ktype.release = Some(Self::release);
         ktype.sysfs_ops = &raw const bindings::kobj_sysfs_ops;
-        if T::ATTRIBUTES.len() > 0 {
-            ktype.default_groups = Self::GROUPS.as_ptr().cast_mut().cast();
+        if !T::ATTRIBUTES.is_empty() {
+            ktype.default_groups = Self::GROUPS.as_ptr().cast_mut();
         }
         ktype
     };
+
+    /// # Safety
+    ///
+    /// For sysfs: `kobj` must belong to a `Kobject<T>` that stays during the call, `attr` to an
+    /// attribute of it, and `buf` must be a page.
+    unsafe extern "C" fn show(
+        kobj: *mut bindings::kobject,
+        attr: *mut bindings::kobj_attribute,
+        buf: *mut c_char,
+    ) -> isize {
+        // SAFETY: `kobj` is the first field of a `Kobject<T>`, which kernfs keeps during the call;
+        // `attr` is the first field of an `Attribute<T>`: only those are in `LIST`.
+        let (this, attr) = unsafe { (&*kobj.cast::<Self>(), &*attr.cast::<Attribute<T>>()) };
+
+        match attr.show.ok_or(EIO).and_then(|show| show(&this.data)) {
+            // SAFETY: `buf` is a page, which is what sysfs_emit() writes to; the number is what the
+            // format asks for.
+            Ok(number) => unsafe {
+                bindings::sysfs_emit(buf, c"%d\n".as_char_ptr(), number) as isize
+            },
+            Err(error) => error.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For sysfs: as for [`Kobject::show`], but `buf` must be a string.
+    unsafe extern "C" fn store(
+        kobj: *mut bindings::kobject,
+        attr: *mut bindings::kobj_attribute,
+        buf: *const c_char,
+        count: usize,
+    ) -> isize {
+        // SAFETY: `kobj` is the first field of a `Kobject<T>`, which kernfs keeps during the call;
+        // `attr` is the first field of an `Attribute<T>`: only those are in `LIST`.
+        let (this, attr) = unsafe { (&*kobj.cast::<Self>(), &*attr.cast::<Attribute<T>>()) };
+        // SAFETY: `buf` is a string: kernfs puts a NUL behind what was written.
+        let text = unsafe { CStr::from_char_ptr(buf) };
+
+        from_result(|| {
+            attr.store.ok_or(EIO)?(&this.data, text)?;
+            Ok(count as isize)
+        })
+    }
 
     /// # Safety
     ///

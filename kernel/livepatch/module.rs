@@ -33,6 +33,7 @@ use crate::{
         Running, //
     },
 };
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     prelude::*,
@@ -98,6 +99,32 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
             unsafe { set_alive(module, false) };
             revert_until(&mut registry, name, Some(patch));
             error.to_errno()
+        }
+    }
+}
+
+/// A module has run its init function, and is about to free its init section: patches let go of
+/// what they replace there. May sleep.
+///
+/// # Safety
+///
+/// For the notifier of the module loader: `module` must be valid and in the state
+/// MODULE_STATE_LIVE.
+#[export]
+pub(crate) unsafe extern "C" fn klp_rust_module_live(module: *mut bindings::module) {
+    // SAFETY: The loader keeps the module valid during the call.
+    let name = unsafe { name_of(module) };
+    let Registry {
+        enabled,
+        registered,
+        func_stacks,
+        ..
+    } = &mut *registry::lock();
+
+    for patch in Iterator::chain(enabled.iter_mut(), registered) {
+        if let Some(module) = NonNull::new(module) {
+            // SAFETY: The loader keeps the module, and frees its init section after this.
+            unsafe { patch.leave_init_text(module, name, func_stacks) };
         }
     }
 }

@@ -12,10 +12,6 @@ use self::refuse::{
 };
 use crate::{
     descriptor::PatchDescriptor,
-    fault::{
-        self,
-        Point, //
-    },
     kobject::Root,
     model::{
         operation::{
@@ -191,7 +187,6 @@ fn read(
     let module = check_module(registry, descriptor)?;
     check_name(registry, module.id(), descriptor.name())?;
 
-    fault::check(Point::ReadStates)?;
     let states = state::read(descriptor)?;
     if registration == Registration::OneShot {
         check_states(registry, descriptor.name(), &states, descriptor.replaces())?;

@@ -54,6 +54,7 @@ use crate::{
     },
     state::Declared,
 };
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     prelude::*,
@@ -287,6 +288,25 @@ impl Patch {
 
         if let Some(object) = objects.find(|object| object.is_module(name) && object.is_loaded()) {
             object.unload(&self.module);
+        }
+    }
+
+    /// Gives up what the patch replaces in the init section of `module`, whose name is `name`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Object::leave_init_text`].
+    pub(crate) unsafe fn leave_init_text(
+        &mut self,
+        module: NonNull<bindings::module>,
+        name: &CStr,
+        func_stacks: &mut FuncStacks,
+    ) {
+        let mut objects = self.objects.iter_mut();
+
+        if let Some(object) = objects.find(|object| object.is_module(name)) {
+            // SAFETY: As the caller promises.
+            unsafe { object.leave_init_text(module, &self.name, func_stacks) };
         }
     }
 

@@ -12,8 +12,8 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Relaxed,
-        Release, //
+        Full,
+        Relaxed, //
     },
     warn_on,
 };
@@ -32,7 +32,9 @@ pub(crate) struct Synchronized(u64);
 ///
 /// May sleep.
 pub(crate) fn synchronize() -> Synchronized {
-    let number = SYNCHRONIZATIONS.fetch_add(1, Relaxed).wrapping_add(1);
+    // ORDERING: Fully ordered, with `Published::replace`: who has not seen this number there has
+    // unpublished its value before the readers are waited for.
+    let number = SYNCHRONIZATIONS.fetch_add(1, Full).wrapping_add(1);
 
     shim::synchronize();
 
@@ -92,8 +94,9 @@ impl<T> Published<T> {
         let new = new.map_or(ptr::null_mut(), KBox::into_raw);
 
         // ORDERING: `PublishThenRead` makes the content of `new` visible before its address. Pairs
-        // with the address dependency in `Published::read`.
-        let value = self.0.xchg(new, Release);
+        // with the address dependency in `Published::read`. And the value is unpublished before the
+        // number is read: see `synchronize`.
+        let value = self.0.xchg(new, Full);
         Retired {
             value,
             after: SYNCHRONIZATIONS.load(Relaxed),

@@ -3,10 +3,6 @@
 //! The patches that are known, and in which list each of them is.
 
 use crate::{
-    fault::{
-        self,
-        Point, //
-    },
     func_stacks::FuncStacks,
     kobject::Root,
     model::operation::{
@@ -34,8 +30,8 @@ kernel::sync::global_lock! {
     /// Serializes everything that changes what is patched.
     ///
     /// Taken before `klp_sync_mutex` of the shim, `cpu_hotplug_lock`, `ftrace_lock` and
-    /// `tasklist_lock`. Not taken by the ftrace
-    /// handler and by the hooks in the paths of fork, schedule, idle and the exit to user space.
+    /// `tasklist_lock`. Not taken by the ftrace handler and by the hooks in the paths of fork,
+    /// schedule, idle and the exit to user space.
     // SAFETY: `init_lock` is called by a core initcall, before modules can be loaded and hence
     // before any other use.
     #[allow(non_upper_case_globals)]
@@ -185,7 +181,6 @@ impl Registry {
             .count();
         let known = self.all().count();
 
-        fault::check(Point::MakeRoom)?;
         self.enabled.reserve(1, GFP_KERNEL)?;
         // INVARIANT: Each list gets room for all patches that may come into it: for the new one,
         // and for those that are in none of the lists below and are counted here. Those that are in
@@ -198,7 +193,6 @@ impl Registry {
 
     /// Makes room for one more enabled patch.
     pub(crate) fn make_room_to_enable(&mut self) -> Result {
-        fault::check(Point::MakeRoomToEnable)?;
         Ok(self.enabled.reserve(1, GFP_KERNEL)?)
     }
 

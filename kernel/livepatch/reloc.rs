@@ -22,10 +22,7 @@ use crate::{
     },
 };
 use core::mem;
-use kernel::{
-    alloc::AllocError,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Text with an end, for C.
 struct Text(KVec<u8>);
@@ -65,30 +62,6 @@ enum Malformed<'a> {
     NoSuchSymbol(RelocationSection, usize),
 }
 
-/// Why there is no [`Reference`].
-enum Unusable<'a> {
-    Malformed(Malformed<'a>),
-    Other(Error),
-}
-
-impl<'a> From<Malformed<'a>> for Unusable<'a> {
-    fn from(malformed: Malformed<'a>) -> Self {
-        Unusable::Malformed(malformed)
-    }
-}
-
-impl From<Error> for Unusable<'_> {
-    fn from(error: Error) -> Self {
-        Unusable::Other(error)
-    }
-}
-
-impl From<AllocError> for Unusable<'_> {
-    fn from(error: AllocError) -> Self {
-        Unusable::Other(error.into())
-    }
-}
-
 /// The relocations of a patch that refer to one object, before they are applied.
 pub(crate) struct Relocations<'a> {
     elf: Elf<'a>,
@@ -113,7 +86,7 @@ impl<'a> Relocations<'a> {
         let mut this = Self::new(elf);
 
         for section in elf.relocation_sections() {
-            this.add_section(section, object)?;
+            this.malformed = this.add_section(section, object)?;
             if this.malformed.is_some() {
                 break;
             }
@@ -121,44 +94,37 @@ impl<'a> Relocations<'a> {
         Ok(this)
     }
 
-    /// Adds `section` if it is meant for `object`. What is malformed is remembered.
-    fn add_section(&mut self, section: RelocationSection, object: &CStr) -> Result {
-        match self.try_add_section(section, object) {
-            Ok(()) => Ok(()),
-            Err(Unusable::Malformed(malformed)) => {
-                self.malformed = Some(malformed);
-                Ok(())
-            }
-            Err(Unusable::Other(error)) => Err(error),
-        }
-    }
-
-    fn try_add_section(
+    /// Adds `section` if it is meant for `object`. Returns what is malformed in it.
+    fn add_section(
         &mut self,
         section: RelocationSection,
         object: &CStr,
-    ) -> Result<(), Unusable<'a>> {
+    ) -> Result<Option<Malformed<'a>>> {
         let elf = self.elf;
 
-        let its_object = reloc_name::parse_section(elf.section_name(section.number()).to_bytes())
-            .ok_or(Malformed::Section(section))?;
+        let name = elf.section_name(section.number());
+        let Some(its_object) = reloc_name::parse_section(name.to_bytes()) else {
+            return Ok(Some(Malformed::Section(section)));
+        };
         if !reloc_name::same_object(its_object, object.to_bytes()) {
-            return Ok(());
+            return Ok(None);
         }
 
         // One symbol has many relocations.
         let mut seen = KVVec::from_elem(false, elf.symbol_count(), GFP_KERNEL)?;
         for (at, number) in elf.references(section).enumerate() {
             let (Some(seen), Some(symbol)) = (seen.get_mut(number), elf.symbol(number)) else {
-                return Err(Malformed::NoSuchSymbol(section, number).into());
+                return Ok(Some(Malformed::NoSuchSymbol(section, number)));
             };
             if !mem::replace(seen, true) {
-                let reference = Reference::new(&elf, symbol, at, its_object != b"vmlinux")?;
-                self.references.push(reference, GFP_KERNEL)?;
+                match Reference::new(&elf, symbol, at, its_object != b"vmlinux")? {
+                    Ok(reference) => self.references.push(reference, GFP_KERNEL)?,
+                    Err(malformed) => return Ok(Some(malformed)),
+                }
             }
         }
         self.sections.push(section, GFP_KERNEL)?;
-        Ok(())
+        Ok(None)
     }
 
     /// How many symbols there are to be found.
@@ -236,22 +202,24 @@ impl<'a> Reference<'a> {
     ///
     /// `of_module` tells that the section is for a module. Its symbols must not be those of
     /// vmlinux: they would be resolved too late for the module's special sections.
+    ///
+    /// The outer error is a lack of memory, the inner one what is wrong with the relocation.
     fn new(
         elf: &Elf<'a>,
         symbol: Symbol<'a>,
         at: usize,
         of_module: bool,
-    ) -> Result<Self, Unusable<'a>> {
+    ) -> Result<Result<Self, Malformed<'a>>> {
         if !elf.is_livepatch_symbol(symbol) {
-            return Err(Malformed::NotLivepatch(symbol, at).into());
+            return Ok(Err(Malformed::NotLivepatch(symbol, at)));
         }
         let Some(parsed) = reloc_name::parse_symbol(elf.symbol_name(symbol).to_bytes()) else {
-            return Err(Malformed::Name(symbol).into());
+            return Ok(Err(Malformed::Name(symbol)));
         };
         let name = Text::new(parsed.symbol.iter().copied())?;
         let is_vmlinux = parsed.object == b"vmlinux";
         if of_module && is_vmlinux {
-            return Err(Malformed::OfVmlinux(name).into());
+            return Ok(Err(Malformed::OfVmlinux(name)));
         }
         let object = if is_vmlinux {
             None
@@ -259,12 +227,12 @@ impl<'a> Reference<'a> {
             let object = parsed.object.iter().copied();
             Some(Text::new(object.map(reloc_name::module_char))?)
         };
-        Ok(Reference {
+        Ok(Ok(Reference {
             symbol,
             object,
             name,
             sympos: parsed.sympos,
-        })
+        }))
     }
 }
 
@@ -283,7 +251,7 @@ pub(crate) fn clear(elf: Elf<'_>, object: &CStr) {
 /// `object`. May sleep.
 pub(crate) fn apply_section(elf: Elf<'_>, section: RelocationSection, object: &CStr) -> Result {
     let mut relocations = Relocations::new(elf);
-    relocations.add_section(section, object)?;
+    relocations.malformed = relocations.add_section(section, object)?;
 
     let mut wanted = KVVec::with_capacity(relocations.len(), GFP_KERNEL)?;
     for symbol in relocations.wanted() {

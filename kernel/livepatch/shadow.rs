@@ -110,40 +110,11 @@ unsafe fn detach(
     }
 }
 
-/// What to do when the variable is there already.
-enum Existing {
-    Return,
-    Refuse,
-}
-
-/// # Safety
-///
-/// `ctor` must be a constructor for a variable of `size` bytes.
-unsafe fn get_or_alloc(
-    key: &bindings::klp_shadow_key,
-    size: usize,
-    gfp: bindings::gfp_t,
-    ctor: bindings::klp_shadow_ctor_t,
-    ctor_data: *mut c_void,
-    existing: Existing,
-) -> *mut c_void {
-    // SAFETY: `ctor` is for a variable of that size, as the caller promises.
-    match unsafe { find_or_attach(key, size, gfp, ctor, ctor_data) } {
-        Some(Attached::New(data)) => data,
-        Some(Attached::Old(data)) => match existing {
-            Existing::Return => data,
-            Existing::Refuse => {
-                // SAFETY: `key` is borrowed for the time of the call, and only printed.
-                unsafe { bindings::klp_shim_shadow_duplicate(key) };
-                ptr::null_mut()
-            }
-        },
-        None => ptr::null_mut(),
-    }
-}
-
+/// A variable that others can find: its data.
 enum Attached {
+    /// It was made.
     New(*mut c_void),
+    /// It was there already.
     Old(*mut c_void),
 }
 
@@ -151,7 +122,7 @@ enum Attached {
 ///
 /// # Safety
 ///
-/// As for [`get_or_alloc`].
+/// `ctor` must be a constructor for a variable of `size` bytes.
 unsafe fn find_or_attach(
     key: &bindings::klp_shadow_key,
     size: usize,
@@ -213,7 +184,15 @@ pub(crate) unsafe extern "C" fn klp_shadow_alloc(
     let key = bindings::klp_shadow_key { obj, id };
 
     // SAFETY: `ctor` is for a variable of `size` bytes, as the caller promises.
-    unsafe { get_or_alloc(&key, size, gfp_flags, ctor, ctor_data, Existing::Refuse) }
+    match unsafe { find_or_attach(&key, size, gfp_flags, ctor, ctor_data) } {
+        Some(Attached::New(data)) => data,
+        Some(Attached::Old(_)) => {
+            // SAFETY: `key` is borrowed for the time of the call, and only printed.
+            unsafe { bindings::klp_shim_shadow_duplicate(&key) };
+            ptr::null_mut()
+        }
+        None => ptr::null_mut(),
+    }
 }
 
 /// Like [`klp_shadow_alloc`], and returns the data of a variable that exists.
@@ -233,7 +212,10 @@ pub(crate) unsafe extern "C" fn klp_shadow_get_or_alloc(
     let key = bindings::klp_shadow_key { obj, id };
 
     // SAFETY: `ctor` is for a variable of `size` bytes, as the caller promises.
-    unsafe { get_or_alloc(&key, size, gfp_flags, ctor, ctor_data, Existing::Return) }
+    match unsafe { find_or_attach(&key, size, gfp_flags, ctor, ctor_data) } {
+        Some(Attached::New(data) | Attached::Old(data)) => data,
+        None => ptr::null_mut(),
+    }
 }
 
 /// Frees the variable `id` of `obj`, if there is one, after `dtor` has run.

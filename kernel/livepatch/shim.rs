@@ -78,6 +78,29 @@ pub(crate) fn find_module(name: &CStr) -> *mut bindings::module {
     unsafe { bindings::klp_shim_find_module(name.as_char_ptr()) }
 }
 
+/// Is `addr` in the init section of `module`, which still has one?
+///
+/// # Safety
+///
+/// `module` must be in memory.
+pub(crate) unsafe fn is_init_text(module: NonNull<bindings::module>, addr: usize) -> bool {
+    // SAFETY: The module is in memory, as the caller promises; `addr` is not accessed.
+    unsafe { bindings::klp_shim_is_init_text(module.as_ptr(), addr) }
+}
+
+/// Is `addr` in the init section of `module`, and the module past its init function?
+///
+/// # Safety
+///
+/// `module` must be in memory.
+pub(crate) unsafe fn is_freed_init_text(module: NonNull<bindings::module>, addr: usize) -> bool {
+    // SAFETY: The module is in memory, as the caller promises. The state is written without a lock.
+    let state = unsafe { ptr::read_volatile(&raw const (*module.as_ptr()).state) };
+
+    // SAFETY: As above.
+    state == bindings::module_state_MODULE_STATE_LIVE && unsafe { is_init_text(module, addr) }
+}
+
 /// Takes a reference to a module. Returns whether that succeeded: not if the module is going.
 ///
 /// # Safety

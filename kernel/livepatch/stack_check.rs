@@ -36,16 +36,23 @@ use kernel::{
 };
 
 /// The code that is in the way of one transition in one direction.
+///
+/// # Invariants
+///
+/// The tags of `index` are positions in `names`. Those are strings of the patch in transition,
+/// which is in the registry, and hence not freed, until after the ranges were withdrawn and all
+/// readers of them have finished.
 pub(crate) struct Ranges {
     index: KVVec<Range>,
-    /// The names of the patched functions, by the tags of the ranges. They belong to the patch.
+    /// The names of the patched functions, by the tags of the ranges.
     names: KVVec<*const c_char>,
 }
 
-// SAFETY: The names are only handed on, as addresses, and belong to no thread.
+// SAFETY: The names are strings that nobody changes, by the type invariants, and belong to no
+// thread.
 unsafe impl Send for Ranges {}
 
-// SAFETY: Nothing in it changes.
+// SAFETY: As for `Send`, and nothing in it changes.
 unsafe impl Sync for Ranges {}
 
 impl Ranges {
@@ -89,6 +96,9 @@ impl Ranges {
             }
         }
         ranges::build(&mut index);
+        // INVARIANT: Each tag was the position of the name that was pushed with it. `klp_mutex` is
+        // held as the patch is borrowed from the registry, and what publishes the ranges withdraws
+        // them, and synchronizes, before it gives up the patch.
         Ok(KBox::new(Ranges { index, names }, GFP_KERNEL)?)
     }
 }

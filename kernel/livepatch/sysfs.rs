@@ -18,9 +18,7 @@
 
 use crate::{
     kobject::{
-        attributes,
         Attribute,
-        Attributes,
         KobjectData, //
     },
     model::names,
@@ -32,24 +30,35 @@ use crate::{
     },
 };
 use kernel::{
-    bindings,
     prelude::*,
     str::kstrtobool,
     sync::Arc, //
 };
 
 impl KobjectData for Arc<PatchStatus> {
-    const ATTRIBUTES: Attributes<Self> = attributes![
-        Enabled, Transition, Force, Replace, StackOrder, //
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::new(
+            c"enabled",
+            Some(|status| Ok(status.is_enabled().into())),
+            Some(|status, text| operations::write_enabled(status.id, kstrtobool(text)?)),
+        ),
+        Attribute::new(
+            c"transition",
+            Some(|status| Ok(status.phase().in_transition().into())),
+            None,
+        ),
+        Attribute::new(
+            c"force",
+            None,
+            Some(|status, text| operations::write_force(status.id, kstrtobool(text)?)),
+        ),
+        Attribute::new(c"replace", Some(|status| Ok(status.replace.into())), None),
+        Attribute::new(
+            c"stack_order",
+            Some(|status| Ok(c_int::try_from(operations::stack_order(status.id))?)),
+            None,
+        ),
     ];
-}
-
-impl KobjectData for Arc<ObjectStatus> {
-    const ATTRIBUTES: Attributes<Self> = attributes![Patched];
-}
-
-impl KobjectData for FuncStatus {
-    const ATTRIBUTES: Attributes<Self> = attributes![];
 }
 
 /// An object must not have the name of an attribute: `model/names.rs` has to know all of them.
@@ -58,84 +67,14 @@ const _: () = assert!(
     "model/names.rs does not have all attributes"
 );
 
-struct Enabled;
-
-impl Attribute for Enabled {
-    type Data = Arc<PatchStatus>;
-
-    const NAME: &'static CStr = c"enabled";
-    const MODE: bindings::umode_t = 0o644;
-
-    fn show(status: &Self::Data) -> Result<c_int> {
-        Ok(status.is_enabled().into())
-    }
-
-    fn store(status: &Self::Data, text: &CStr) -> Result {
-        operations::write_enabled(status.id, kstrtobool(text)?)
-    }
+impl KobjectData for Arc<ObjectStatus> {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[Attribute::new(
+        c"patched",
+        Some(|status| Ok(status.is_patched().into())),
+        None,
+    )];
 }
 
-struct Transition;
-
-impl Attribute for Transition {
-    type Data = Arc<PatchStatus>;
-
-    const NAME: &'static CStr = c"transition";
-    const MODE: bindings::umode_t = 0o444;
-
-    fn show(status: &Self::Data) -> Result<c_int> {
-        Ok(status.phase().in_transition().into())
-    }
-}
-
-struct Force;
-
-impl Attribute for Force {
-    type Data = Arc<PatchStatus>;
-
-    const NAME: &'static CStr = c"force";
-    const MODE: bindings::umode_t = 0o200;
-
-    fn store(status: &Self::Data, text: &CStr) -> Result {
-        operations::write_force(status.id, kstrtobool(text)?)
-    }
-}
-
-struct Replace;
-
-impl Attribute for Replace {
-    type Data = Arc<PatchStatus>;
-
-    const NAME: &'static CStr = c"replace";
-    const MODE: bindings::umode_t = 0o444;
-
-    fn show(status: &Self::Data) -> Result<c_int> {
-        Ok(status.replace.into())
-    }
-}
-
-struct StackOrder;
-
-impl Attribute for StackOrder {
-    type Data = Arc<PatchStatus>;
-
-    const NAME: &'static CStr = c"stack_order";
-    const MODE: bindings::umode_t = 0o444;
-
-    fn show(status: &Self::Data) -> Result<c_int> {
-        Ok(c_int::try_from(operations::stack_order(status.id))?)
-    }
-}
-
-struct Patched;
-
-impl Attribute for Patched {
-    type Data = Arc<ObjectStatus>;
-
-    const NAME: &'static CStr = c"patched";
-    const MODE: bindings::umode_t = 0o444;
-
-    fn show(status: &Self::Data) -> Result<c_int> {
-        Ok(status.is_patched().into())
-    }
+impl KobjectData for FuncStatus {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[];
 }

@@ -20,10 +20,6 @@ use self::task::{
     TaskRef, //
 };
 use crate::{
-    fault::{
-        self,
-        Point, //
-    },
     func_stacks::FuncStacks,
     model::{
         pacing::{
@@ -182,7 +178,6 @@ impl TransitionOps for Transition<'_, '_> {
         } = &mut *self.subject;
 
         patch.apply(func_stacks)?;
-        fault::check(Point::CollectRanges)?;
         self.ranges = Some(self.subject.ranges(self.running.target)?);
         Ok(())
     }
@@ -259,7 +254,6 @@ impl TransitionOps for Transition<'_, '_> {
 
 /// Starts to move all tasks to the patch. If that fails, nothing has changed.
 pub(crate) fn enable(mut subject: Subject<'_>) -> Result<Running> {
-    fault::check(Point::PreviousStates)?;
     let previous = subject.previous_states()?;
 
     pr_notice!("enabling patch '{}'\n", &*subject.patch.name);

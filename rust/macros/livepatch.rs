@@ -6,10 +6,7 @@
 //! there writes one kind of item, from what `parse` has read. `replacement` is a macro of its own.
 
 use proc_macro2::TokenStream;
-use quote::{
-    quote,
-    quote_spanned, //
-};
+use quote::quote;
 
 mod abi_types;
 mod lists;
@@ -77,21 +74,21 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
 /// Returns the errors for a kernel that cannot have this module.
 fn errors(info: &LivepatchInfo) -> TokenStream {
     let error = "a livepatch can only be built as a loadable module";
-    let needs = (info.registration == Registration::Registered).then(|| {
-        quote_spanned! { info.registration_span =>
+    let mut errors = quote! {
+        #[cfg(not(MODULE))]
+        ::core::compile_error!(#error);
+    };
+
+    if let Registration::Registered(span) = info.registration {
+        errors.extend(quote::quote_spanned! { span =>
             #[cfg(not(CONFIG_LIVEPATCH_RUST))]
             ::core::compile_error!(
                 "`registration: registered` needs CONFIG_LIVEPATCH_RUST: the livepatch core in C \
                  does not have klp_register_patch()"
             );
-        }
-    });
-
-    quote! {
-        #[cfg(not(MODULE))]
-        ::core::compile_error!(#error);
-        #needs
+        });
     }
+    errors
 }
 
 /// Returns the mark of modules that the livepatch core takes patches from.
@@ -136,7 +133,7 @@ impl Start {
                     unsafe { __PATCH.enable() }
                 },
             },
-            Registration::Registered => Self {
+            Registration::Registered(_) => Self {
                 cfg: quote!(#[cfg(CONFIG_LIVEPATCH_RUST)]),
                 patch_type: quote!(::kernel::livepatch::Registered),
                 call: quote! {
@@ -161,8 +158,9 @@ impl Start {
 fn module_impl(info: &LivepatchInfo, start: &Start) -> TokenStream {
     let Start { cfg, call, .. } = start;
     // Callbacks may have attached some before that of `vmlinux` has failed.
-    let frees =
-        info.has_own_shadows() && !info.replace && info.registration == Registration::OneShot;
+    let frees = info.has_own_shadows()
+        && !info.replace
+        && matches!(info.registration, Registration::OneShot);
     let free_if_failed = frees.then(|| {
         quote! {
             if patch.is_err() {

@@ -31,7 +31,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// While it is on a stack, `below` is null or points to the `raw` of another version on that stack.
+/// While it is on a stack, `below` is null or the link to another version on that stack.
 #[repr(C)]
 pub(crate) struct Version {
     /// What the handler reads. Comes first, so that a pointer to it is one to the whole.
@@ -87,6 +87,11 @@ impl Version {
 
     pub(crate) fn set_new_size(&self, size: usize) {
         self.new_size.store(size, Relaxed);
+    }
+
+    /// What links and the handler hold: a pointer to `raw` that may be used for the whole.
+    fn as_link(&self) -> *mut bindings::klp_version {
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     fn below(&self) -> *mut bindings::klp_version {
@@ -170,7 +175,7 @@ impl FuncStack {
 
     /// The top of the stack for the ftrace handler: no traceable call, null for an empty stack.
     #[inline(always)]
-    pub(crate) fn top_for_handler(&self) -> *mut bindings::klp_version {
+    pub(super) fn top_for_handler(&self) -> *mut bindings::klp_version {
         // ORDERING: An address dependency orders the reads of the version's content after this
         // one. Pairs with `PushThenRead` in `FuncStack::push`.
         // SAFETY: The place is a field of `self`, aligned, and only changed by atomic stores.
@@ -218,7 +223,7 @@ impl FuncStack {
         // ORDERING: `PushThenRead` makes `below`, and the transition flag set earlier, visible
         // before the version itself. Pairs with the address dependency in
         // `FuncStack::top_for_handler`.
-        self.top.store(version.raw.get(), Release);
+        self.top.store(version.as_link(), Release);
     }
 
     /// Takes `version` off, wherever it is in the stack.

@@ -41,6 +41,8 @@ enum Location {
     Located(Code),
     /// Also the call site, as ftrace knows it: the function was applied since it was located.
     Attachable(Code, usize),
+    /// It was in the init section of its object: it is never called again, and its memory is gone.
+    Gone,
 }
 
 /// A function that a patch replaces.
@@ -71,7 +73,7 @@ impl Func {
         Self::new(name, sympos, 0)
     }
 
-    fn is_nop(&self) -> bool {
+    pub(super) fn is_nop(&self) -> bool {
         self.version.new_func() == 0
     }
 
@@ -90,7 +92,7 @@ impl Func {
     /// The original function, if its object is loaded.
     pub(crate) fn old_func(&self) -> Option<Code> {
         match self.location {
-            Location::Unknown => None,
+            Location::Unknown | Location::Gone => None,
             Location::Located(code) | Location::Attachable(code, _) => Some(code),
         }
     }
@@ -107,7 +109,7 @@ impl Func {
     }
 
     pub(super) fn is_located(&self) -> bool {
-        self.old_func().is_some()
+        !matches!(self.location, Location::Unknown)
     }
 
     /// What to look up for [`Func::locate`], in the object of the name `object`.
@@ -146,8 +148,17 @@ impl Func {
         self.location = Location::Unknown;
     }
 
-    /// Asks ftrace for the call site of the located function. Errors are reported.
+    /// The init section of the object is about to go, and the function with it.
+    pub(super) fn set_gone(&mut self) {
+        self.location = Location::Gone;
+    }
+
+    /// Asks ftrace for the call site of the located function, if it is not gone. Errors are
+    /// reported.
     pub(super) fn find_call_site(&mut self) -> Result {
+        if let Location::Gone = self.location {
+            return Ok(());
+        }
         fault::check(Point::FindCallSite)?;
         let code = self.old_func().ok_or(EINVAL)?;
         let ip = shim::call_site(code.start).ok_or_else(|| {

@@ -30,7 +30,10 @@ use crate::{
         Wanted, //
     },
 };
-use core::ptr;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::{
     bindings,
     prelude::*,
@@ -78,13 +81,18 @@ impl Object {
         })
     }
 
-    /// Adds a function that the patch replaces.
+    /// Adds a function that the patch replaces, or a nop. Not while the object is patched: the
+    /// versions that are on stacks must not move.
     pub(super) fn push(&mut self, func: Func) -> Result {
-        Ok(self.funcs.push(func, GFP_KERNEL)?)
-    }
-
-    pub(super) fn push_nop(&mut self, nop: Func) -> Result {
-        Ok(self.nops.push(nop, GFP_KERNEL)?)
+        if self.is_patched() {
+            return Err(EBUSY);
+        }
+        let list = if func.is_nop() {
+            &mut self.nops
+        } else {
+            &mut self.funcs
+        };
+        Ok(list.push(func, GFP_KERNEL)?)
     }
 
     pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> + Clone {
@@ -147,22 +155,23 @@ impl Object {
     /// May sleep. Errors are reported, and undone. What was located before stays, except that a nop
     /// may be left not located.
     pub(super) fn load(&mut self, patch: &PatchModule) -> Result {
-        let mut module = ptr::null_mut();
-
         if self.loaded {
             return self.locate(patch, None);
         }
-        if let Some(name) = self.name() {
-            module = shim::find_module(name);
-            if module.is_null() {
-                return Ok(());
-            }
+        let module = self.find_module();
+        if module.is_none() && self.name().is_some() {
+            return Ok(());
         }
-        self.set_module(module);
+        self.set_module(module.map_or(ptr::null_mut(), NonNull::as_ptr));
         self.resolve(patch)
             .inspect_err(|_| self.set_module(ptr::null_mut()))?;
         self.loaded = true;
         Ok(())
+    }
+
+    /// The module that the object is, if it is in memory; `None` for vmlinux.
+    fn find_module(&self) -> Option<NonNull<bindings::module>> {
+        NonNull::new(shim::find_module(self.name()?))
     }
 
     fn resolve(&mut self, patch: &PatchModule) -> Result {
@@ -206,7 +215,6 @@ impl Object {
         for func in unknown() {
             wanted.push(func.wanted(self.name()), GFP_KERNEL)?;
         }
-        fault::check(Point::Search)?;
         symbols::search(&mut wanted)?;
 
         // The memory first: what follows the relocations has to undo them.
@@ -227,10 +235,103 @@ impl Object {
     }
 
     fn set_locations(&mut self, addresses: &[usize]) -> Result {
-        self.funcs_mut()
+        let module = self.find_module();
+
+        for (func, &address) in self
+            .funcs_mut()
             .filter(|func| !func.is_located())
             .zip(addresses)
-            .try_for_each(|(func, &address)| func.locate(address))
+        {
+            // SAFETY: The module was found under `klp_mutex`, which keeps it in memory.
+            if module.is_some_and(|module| unsafe { shim::is_freed_init_text(module, address) }) {
+                // As will be said in a moment, when its symbol has gone, too.
+                pr_err!("symbol '{}' not found in symbol table\n", &*func.name);
+                return Err(EINVAL);
+            }
+            func.locate(address)?;
+        }
+        self.drop_aliases()
+    }
+
+    /// What has one address is one function, whatever it is called. A nop gives way to a
+    /// replacement, or to another nop; two replacements of one function are refused.
+    fn drop_aliases(&mut self) -> Result {
+        let mut by_address = KVVec::with_capacity(self.funcs().count(), GFP_KERNEL)?;
+        for (at, func) in self.funcs().enumerate() {
+            let address = func.old_func().map(|code| code.start);
+            by_address.push((address, at), GFP_KERNEL)?;
+        }
+        // Of each address, what comes first in `funcs()` is first: a replacement before the nops.
+        by_address.sort_unstable();
+
+        let mut dropped = KVVec::from_elem(false, self.nops.len(), GFP_KERNEL)?;
+        for same in by_address.chunk_by(|a, b| a.0.is_some() && a.0 == b.0) {
+            for &(_, at) in same.iter().skip(1) {
+                let nop = at.checked_sub(self.funcs.len());
+                let Some(dropped) = nop.and_then(|nop| dropped.get_mut(nop)) else {
+                    self.report_aliases(same);
+                    return Err(EEXIST);
+                };
+                *dropped = true;
+            }
+        }
+        let mut dropped = dropped.iter();
+        self.nops.retain(|nop| {
+            let keep = dropped.next() != Some(&true);
+            if !keep {
+                nop.remove_from_sysfs();
+            }
+            keep
+        });
+        Ok(())
+    }
+
+    fn report_aliases(&self, same: &[(Option<usize>, usize)]) {
+        let mut names = same.iter().filter_map(|&(_, at)| self.funcs.get(at));
+
+        if let (Some(one), Some(other)) = (names.next(), names.next()) {
+            pr_err!(
+                "object '{}': '{}' and '{}' are the same function\n",
+                self.label(),
+                &*one.name,
+                &*other.name
+            );
+        }
+    }
+
+    /// Gives up the functions in the init section of `module`, which the object is and which has
+    /// run them for the last time. `patch` is the name of the patch. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `module` must be in memory, and not have freed its init section yet.
+    pub(crate) unsafe fn leave_init_text(
+        &mut self,
+        module: NonNull<bindings::module>,
+        patch: &CStr,
+        func_stacks: &mut FuncStacks,
+    ) {
+        let is_init = |func: &Func| {
+            func.old_func()
+                // SAFETY: The module is in memory, as the caller promises.
+                .is_some_and(|code| unsafe { shim::is_init_text(module, code.start) })
+        };
+
+        if self.is_patched() {
+            let leaving = self.funcs().filter(|func| is_init(func));
+            leaving.clone().for_each(|func| {
+                pr_notice!(
+                    "patch '{}': '{}' of '{}' is not patched any more: its init section goes\n",
+                    patch,
+                    &*func.name,
+                    self.label()
+                );
+            });
+            func_stacks.remove(leaving.filter_map(Func::site));
+        }
+        for func in self.funcs_mut().filter(|func| is_init(func)) {
+            func.set_gone();
+        }
     }
 
     /// Undoes [`Object::resolve`].
@@ -264,9 +365,9 @@ impl Object {
         }
 
         // SAFETY: The versions are on no stack: they get there only here, and the object is not
-        // patched. They are kept in `funcs` and `nops`,
-        // whose elements do not move any more, until the patch is freed or the nops are discarded;
-        // both happen after they were taken off and after `synchronize`.
+        // patched. They are kept in `funcs` and `nops`, whose elements do not move while it is, see
+        // `push`, until the patch is freed or the nops are discarded; both happen after they were
+        // taken off and after `synchronize`.
         unsafe { func_stacks.apply(&sites) }.map_err(|failed| {
             let of_ip = |func: &&Func| func.site().is_some_and(|site| Some(site.ip) == failed.ip);
             let func = self.funcs().find(of_ip);

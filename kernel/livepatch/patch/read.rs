@@ -14,10 +14,6 @@ use crate::{
         ObjectDescriptor,
         PatchDescriptor, //
     },
-    fault::{
-        self,
-        Point, //
-    },
     model::names, //
 };
 use kernel::{
@@ -31,7 +27,6 @@ impl Patch {
         let mut objects: KVec<Object> = KVec::new();
 
         for object in descriptor.objects() {
-            fault::check(Point::ReadObject)?;
             let object = read_object(object, descriptor.name())?;
             if objects.iter().any(|other| other.label() == object.label()) {
                 pr_err!(
@@ -44,7 +39,6 @@ impl Patch {
             objects.push(object, GFP_KERNEL)?;
         }
 
-        fault::check(Point::NewPatch)?;
         Patch::new(descriptor, new, objects)
     }
 }
@@ -55,7 +49,6 @@ fn read_object(descriptor: ObjectDescriptor, patch: &CStr) -> Result<Object> {
     check_label(label, patch)?;
     let mut object = Object::new(descriptor)?;
     for func in descriptor.funcs() {
-        fault::check(Point::ReadFunc)?;
         let func = read_func(&func, patch, label)?;
         if object.has(&func.name, func.sympos) {
             pr_err!(

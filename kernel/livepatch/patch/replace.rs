@@ -8,10 +8,6 @@ use super::{
     Patch, //
 };
 use crate::{
-    fault::{
-        self,
-        Point, //
-    },
     func_stacks::FuncStacks,
     model::{
         phase::Phase,
@@ -49,7 +45,7 @@ impl Replacing for Patch {
     fn add_nop(&mut self, object: usize, (name, sympos): FuncName<'_>) -> Result {
         let object = self.objects.get_mut(object).ok_or(EINVAL)?;
 
-        object.push_nop(Func::nop(name, sympos)?)
+        object.push(Func::nop(name, sympos)?)
     }
 }
 
@@ -60,10 +56,9 @@ impl Patch {
     pub(crate) fn add_nops(&mut self, replaced: &[Patch]) -> Result {
         let replaced = if self.replaces() { replaced } else { &[] };
 
-        replaced.iter().try_for_each(|old| {
-            fault::check(Point::AddNops)?;
-            replace::add_nops(self, old)
-        })
+        replaced
+            .iter()
+            .try_for_each(|old| replace::add_nops(self, old))
     }
 
     /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one

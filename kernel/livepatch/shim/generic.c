@@ -11,6 +11,7 @@
 #include <linux/module.h>
 #include <linux/moduleloader.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
@@ -63,6 +64,28 @@ struct module *klp_shim_find_module(const char *name)
 
 	return mod && mod->klp_alive ? mod : NULL;
 }
+
+/* false when the module has freed its init section */
+bool klp_shim_is_init_text(const struct module *mod, unsigned long addr)
+{
+	return within_module_mem_type(addr, mod, MOD_INIT_TEXT);
+}
+
+/*
+ * The loader calls this after the init function of a module, and before ftrace
+ * forgets the init section and the memory of it is freed.
+ */
+static int klp_module_notify(struct notifier_block *nb, unsigned long action,
+			     void *data)
+{
+	if (action == MODULE_STATE_LIVE)
+		klp_rust_module_live(data);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block klp_module_nb = {
+	.notifier_call = klp_module_notify,
+};
 
 bool klp_shim_module_get(struct module *mod)
 {
@@ -137,7 +160,7 @@ static int __init klp_init_early(void)
 {
 	klp_shim_shadow_init();
 	klp_rust_init_early();
-	return 0;
+	return register_module_notifier(&klp_module_nb);
 }
 core_initcall(klp_init_early);
 

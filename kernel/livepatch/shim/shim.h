@@ -112,10 +112,14 @@ void klp_shim_sched_hook(bool enable);
 void klp_shim_retry_in(unsigned int msecs);
 void klp_shim_reap(void);
 struct module *klp_shim_find_module(const char *name);
+bool klp_shim_is_init_text(const struct module *mod, unsigned long addr);
 bool klp_shim_module_get(struct module *mod);
 void klp_shim_module_put(struct module *mod);
 void klp_shim_synchronize(void);
 void klp_shim_synchronize_tasks(void);
+
+/* module.rs: called by generic.c when the init function of a module is done */
+void klp_rust_module_live(struct module *mod);
 
 /* abi.rs: called by generic.c. The first one runs before any module loads. */
 void klp_rust_init_early(void);

@@ -57,38 +57,24 @@ const CASES: [Case; 5] = [
 ///
 /// A new point has to be added here.
 fn expected(point: Point) -> (Error, &'static [Case]) {
-    const ADMIT: &[Case] = &[Register, EnableOneShot];
     const ENABLE: &[Case] = &[Enable, EnableStacked, EnableReplacing, EnableOneShot];
-    const ENABLE_REGISTERED: &[Case] = &[Enable, EnableStacked, EnableReplacing];
-    const REPLACE: &[Case] = &[EnableReplacing, EnableOneShot];
     // When enabled, a registered patch has nothing new but nops.
     const RESOLVE: &[Case] = &[Register, EnableReplacing, EnableOneShot];
 
     match point {
-        Point::MakeRoomToEnable => (ENOMEM, ENABLE_REGISTERED),
-        Point::ReadStates => (ENOMEM, ADMIT),
         Point::CheckStates => (EINVAL, ENABLE),
         Point::HoldModule => (ENODEV, &CASES),
-        Point::MakeRoom => (ENOMEM, ADMIT),
-        Point::ReadObject => (ENOMEM, ADMIT),
-        Point::ReadFunc => (ENOMEM, ADMIT),
-        Point::NewPatch => (ENOMEM, ADMIT),
-        Point::AddNops => (ENOMEM, REPLACE),
-        Point::Search => (ENOMEM, RESOLVE),
         Point::Resolve => (EINVAL, RESOLVE),
         Point::Measure => (ENOENT, RESOLVE),
         // The directories that are there already are passed.
         Point::ShowPatch => (EEXIST, &CASES),
         Point::ShowObject => (EEXIST, &CASES),
         Point::ShowFunc => (EEXIST, &CASES),
-        Point::PreviousStates => (ENOMEM, ENABLE),
         Point::PrePatch => (EPERM, ENABLE),
         Point::FindCallSite => (EINVAL, ENABLE),
-        Point::MakeStacks => (ENOMEM, ENABLE),
         Point::SetFilter => (ENODEV, ENABLE),
         // Registered already when there is a patch.
         Point::RegisterHandler => (EBUSY, &[Enable]),
-        Point::CollectRanges => (ENOMEM, ENABLE),
     }
 }
 

@@ -58,6 +58,10 @@ impl<T: Descriptor, const N: usize> List<T, N> {
     }
 
     /// Returns an element of the list.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such element. In a constant or a static, that is a compile error.
     pub const fn get(&'static self, index: usize) -> &'static T {
         &self.elements[index]
     }

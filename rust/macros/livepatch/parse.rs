@@ -78,22 +78,22 @@ fn parse_license(input: ParseStream<'_>) -> Result<AsciiLitStr> {
 }
 
 /// From when until when the livepatch core knows a livepatch.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Registration {
     /// From when it is enabled, by the init function, until it is disabled.
     OneShot,
-    /// For as long as the module is loaded.
-    Registered,
+    /// For as long as the module is loaded; and where that was said.
+    Registered(Span),
 }
 
 impl Registration {
-    /// Parses the value of the key `registration`. Returns where it is, too.
-    fn parse(input: ParseStream<'_>) -> Result<(Self, Span)> {
+    /// Parses the value of the key `registration`.
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
         let registration: Ident = input.call(Ident::parse_any)?;
 
         match registration.to_string().as_str() {
-            "one_shot" => Ok((Self::OneShot, registration.span())),
-            "registered" => Ok((Self::Registered, registration.span())),
+            "one_shot" => Ok(Self::OneShot),
+            "registered" => Ok(Self::Registered(registration.span())),
             other => Err(Error::new_spanned(
                 &registration,
                 format!("unknown registration `{other}`: expected `one_shot` or `registered`"),
@@ -107,8 +107,6 @@ pub(crate) struct LivepatchInfo {
     /// What is for the `module!` macro.
     pub(crate) module: TokenStream,
     pub(crate) registration: Registration,
-    /// Where that was said.
-    pub(crate) registration_span: Span,
     pub(crate) replace: bool,
     pub(crate) objects: Vec<Object>,
     pub(crate) states: Vec<Variable>,
@@ -135,9 +133,6 @@ impl Parse for LivepatchInfo {
             shadows => parse_shadows(input)?,
         );
 
-        let (registration, registration_span) =
-            registration.unwrap_or((Registration::OneShot, Span::call_site()));
-
         let [authors, description, alias, firmware, imports_ns, params] =
             [authors, description, alias, firmware, imports_ns, params].map(Option::into_iter);
 
@@ -152,8 +147,7 @@ impl Parse for LivepatchInfo {
                 #(imports_ns: #imports_ns,)*
                 #(params: #params,)*
             },
-            registration,
-            registration_span,
+            registration: registration.unwrap_or(Registration::OneShot),
             replace: replace.is_some_and(|replace| replace.value),
             objects,
             states: states.unwrap_or_default(),

@@ -144,6 +144,11 @@ static int test_klp_bad_init(void)
 		funcs[1].old_name = "core_target_version";
 		funcs[1].new_func = bad_new_func2;
 		funcs[1].old_sympos = 1;
+	} else if (!strcmp(kind, "alias")) {
+		/* two names of one function */
+		funcs[0].old_name = "core_target_name";
+		funcs[1].old_name = "core_target_alias";
+		funcs[1].new_func = bad_new_func2;
 	} else if (!strcmp(kind, "dup_object")) {
 		funcs2[0].old_name = "core_target_version2";
 		funcs2[0].new_func = bad_new_func2;

@@ -2,8 +2,8 @@
 /*
  * A livepatch whose transition can be held up at will, in both directions:
  * by a task which sleeps in the old or in the new core_target_busy(). The file
- * which includes this one may define BUSY_VERSION, and BUSY_REPLACE if it is to
- * replace all other livepatches.
+ * which includes this one may define BUSY_VERSION, BUSY_REPLACE if it is to
+ * replace all other livepatches, and BUSY_NAME, a name of core_target_name().
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -58,7 +58,20 @@ static void busy_core_target_pair(struct core_pair *pair)
 	pair->self = READ_ONCE(busy_version);
 }
 
+#ifdef BUSY_NAME
+static int busy_core_target_name(void)
+{
+	return READ_ONCE(busy_version);
+}
+#endif
+
 static struct klp_func target_funcs[] = {
+#ifdef BUSY_NAME
+	{
+		.old_name = BUSY_NAME,
+		.new_func = busy_core_target_name,
+	},
+#endif
 	{
 		.old_name = "core_target_version",
 		.new_func = busy_core_target_version,

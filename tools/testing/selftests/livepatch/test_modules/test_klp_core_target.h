@@ -8,6 +8,7 @@ extern int (*version_fn)(void);
 extern int (*core_target_dup_second)(void);
 
 void sleep_until_release(void);
+void core_target_alias_init(struct dentry *dir);
 void core_target_deep_init(struct dentry *dir);
 
 void core_target_irq_init(struct dentry *dir, int (**version)(void),

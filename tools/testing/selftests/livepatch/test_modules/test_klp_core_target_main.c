@@ -8,6 +8,8 @@
  *
  * /sys/kernel/debug/test_klp_core/
  *	version, version2	what the two functions answer
+ *	name			what a function with two names answers; see
+ *				test_klp_core_target_alias.c
  *	dup			what two functions of the same name answer
  *	dup_addr		their addresses, in the same order
  *	busy			reading sleeps in core_target_busy() until
@@ -372,6 +374,7 @@ static int test_klp_core_target_init(void)
 	debugfs_create_file("busy", 0444, dir, NULL, &busy_fops);
 	debugfs_create_file("busy_or_signal", 0444, dir, NULL,
 			    &busy_or_signal_fops);
+	core_target_alias_init(dir);
 	core_target_deep_init(dir);
 	debugfs_create_file("sleepers", 0444, dir, NULL, &sleepers_fops);
 	debugfs_create_file("release", 0200, dir, NULL, &release_fops);

@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A livepatch names a function in the init section of a module, which is freed
+# when the module has started. ftrace must not keep anything of it, as another
+# module may get that memory.
+
+. $(dirname $0)/functions.sh
+. $(dirname $0)/core-functions.sh
+
+MOD=test_klp_core_init
+PATCH=test_klp_core_init_patch
+STACK=test_klp_core_stack
+SAYS_GONE="livepatch: patch '$PATCH': 'core_target_init_once' of '$MOD' is not patched any more: its init section goes"
+
+# expect_init(once, again) - what do the functions answer, or have answered?
+function expect_init() {
+	expect "the function in the init section" "$1" \
+		"$(cat /sys/module/$MOD/parameters/once)"
+	expect "the other one" "$2" "$(cat /sys/module/$MOD/parameters/again)"
+}
+
+# attached(function) - does ftrace lead it to somebody?
+function attached() {
+	grep -qw "$1" "$SYSFS_TRACING_DIR/enabled_functions"
+}
+
+function patch_comes_first() {
+	load_mod $TARGET
+	load_lp ${STACK}1
+	load_lp $PATCH
+	start_log
+	load_mod $MOD
+	expect_init 101 102
+	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
+		grep -qF "$SAYS_GONE" || fail "the kernel does not say what is gone"
+	attached core_target_init_once && fail "ftrace has the init section"
+	expect "enabled" 1 "$(klp $PATCH enabled)"
+	expect "patched" 1 "$(klp $PATCH/$MOD patched)"
+
+	disable_lp $PATCH
+	unload_lp $PATCH
+	attached core_target_init_again && fail "ftrace has not let go"
+	unload_mod $MOD
+	load_mod $MOD
+	expect_init 1 2
+	unload_mod $MOD
+
+	# What comes later is in force.
+	load_lp ${STACK}3
+	expect_versions 3 30
+	disable_lp ${STACK}3
+	unload_lp ${STACK}3
+	expect_versions 1 10
+	disable_lp ${STACK}1
+	unload_lp ${STACK}1
+	unload_mod $TARGET
+}
+
+function module_comes_again() {
+	local i
+
+	load_lp $PATCH
+	for i in 1 2 3; do
+		load_mod $MOD
+		expect_init 101 102
+		unload_mod $MOD
+		# To have other code where the init section was.
+		load_mod $TARGET
+		expect_versions 0 0
+		unload_mod $TARGET
+	done
+	disable_lp $PATCH
+	unload_lp $PATCH
+}
+
+function init_fails() {
+	load_lp $PATCH
+	insmod_fails $MOD "Input/output error" fail=1
+	attached core_target_init_once && fail "ftrace has the init section"
+	load_mod $MOD
+	expect_init 101 102
+	disable_lp $PATCH
+	unload_lp $PATCH
+	expect_init 101 2
+	unload_mod $MOD
+}
+
+function module_is_there() {
+	load_mod $MOD
+	insmod_fails $PATCH "Invalid parameters"
+	expect_init 1 2
+	unload_mod $MOD
+}
+
+core_setup 4
+core_case "it is patched as long as it is there" patch_comes_first
+core_case "that goes for each time the module comes" module_comes_again
+core_case "also when the module fails to start" init_fails
+core_case "a livepatch that comes after it is refused" module_is_there
+core_finish
