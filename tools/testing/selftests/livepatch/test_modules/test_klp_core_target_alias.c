@@ -13,7 +13,8 @@ static noinline int core_target_name(void)
 	return READ_ONCE(alias_version);
 }
 
-static int __used core_target_alias(void) __alias(core_target_name);
+static int __used core_target_alias(void)
+	__alias(core_target_name);
 
 static int (*name_fn)(void) = core_target_name;
 
