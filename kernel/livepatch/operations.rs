@@ -253,7 +253,7 @@ fn start_enable(registry: &mut Registry, mut patch: Patch) -> Option<Refused> {
 }
 
 /// Enables or disables a patch that is known.
-fn operate(registry: &mut Registry, id: PatchId, operation: Operation) -> Result {
+pub(crate) fn operate(registry: &mut Registry, id: PatchId, operation: Operation) -> Result {
     match decide(registry, id, operation)? {
         Decision::Start(PatchState::Patched) => return enable_registered(registry, id),
         Decision::Start(PatchState::Unpatched) => start(registry, id, PatchState::Unpatched)?,
@@ -301,7 +301,7 @@ fn start(registry: &mut Registry, id: PatchId, target: PatchState) -> Result {
 }
 
 /// Tries to complete the transition, and retires the patches that are not in use any more.
-fn try_complete(registry: &mut Registry) {
+pub(crate) fn try_complete(registry: &mut Registry) {
     let Some(mut running) = registry.transition.take() else {
         return;
     };

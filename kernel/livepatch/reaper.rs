@@ -8,7 +8,10 @@
 //! queues; who has to know that it is done when a function returns calls [`release`] itself.
 
 use crate::{
-    patch::Patch,
+    patch::{
+        ModuleId,
+        Patch, //
+    },
     registry, //
 };
 
@@ -28,14 +31,19 @@ pub(crate) fn reap() {
 /// Frees a patch that is neither on a stack nor in a list, and lets its module go.
 ///
 /// May sleep. Must be called without `klp_mutex`, after `Registry::begin_removal`.
-pub(crate) fn release(mut patch: Patch) {
-    patch.remove_from_sysfs();
-
+pub(crate) fn release(patch: Patch) {
     // The module of a patch that was removed by force stays, and nobody else gets its place.
-    if !patch.is_forced() {
-        let (module, hold) = (patch.module(), patch.release_module());
-
-        drop(patch);
-        registry::lock().end_removal(module, hold);
+    if let Some(module) = dismantle(patch) {
+        registry::lock().end_removal(module);
     }
+}
+
+/// As [`release`], up to where `klp_mutex` is needed, which somebody may hold for long: callbacks
+/// run under it. Returns the module that may go now.
+pub(crate) fn dismantle(mut patch: Patch) -> Option<ModuleId> {
+    // Before the directory goes: who sees that can remove the module at once. klp_module_going()
+    // then waits for `end_removal`.
+    drop(patch.release_module());
+    patch.remove_from_sysfs();
+    (!patch.is_forced()).then(|| patch.module())
 }

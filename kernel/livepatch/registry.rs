@@ -11,7 +11,6 @@ use crate::{
     },
     patch::{
         ModuleId,
-        ModuleRef,
         Patch,
         PatchId, //
     },
@@ -258,10 +257,8 @@ impl Registry {
         }
     }
 
-    /// The patch of `module` is gone from sysfs. Nobody sees the module without it and `hold`, the
-    /// patch's last reference to it, being gone, too.
-    pub(crate) fn end_removal(&mut self, module: ModuleId, hold: Option<ModuleRef>) {
-        drop(hold);
+    /// The patch of `module` is gone, from sysfs and from memory.
+    pub(crate) fn end_removal(&mut self, module: ModuleId) {
         self.removing.retain(|removing| *removing != module);
     }
 

@@ -12,7 +12,14 @@ use super::{
     Scene,
     Snapshot, //
 };
-use crate::abi;
+use crate::{
+    abi,
+    model::operation::Operation,
+    operations,
+    reaper,
+    registry,
+    shim, //
+};
 use core::{
     mem,
     ptr, //
@@ -225,6 +232,38 @@ mod tests {
         old.disable_and_settle(&scene.sysfs)?;
         old.unregister()?;
         new.unregister()?;
+        scene.end()
+    }
+
+    #[test]
+    fn the_module_can_go_when_the_directory_has_gone() -> Result {
+        let scene = Scene::new()?;
+        let patch = Livepatch::new(0, &patched![one => v1])?;
+        patch.enable_and_settle(&scene.sysfs)?;
+        check_eq!(patch.references(), 1);
+
+        // With the lock, so that the reaper does not come first.
+        let outgoing = {
+            let mut registry = registry::lock();
+            let id = registry.enabled.first().ok_or(EINVAL)?.id;
+
+            operations::operate(&mut registry, id, Operation::Disable)?;
+            while registry.transition.is_some() {
+                shim::msleep(1);
+                operations::try_complete(&mut registry);
+            }
+            registry.take_outgoing().ok_or(EINVAL)?
+        };
+        // Whoever has the lock now: this is done without it.
+        let module = reaper::dismantle(outgoing).ok_or(EINVAL)?;
+        check!(!patch.is_visible(&scene.sysfs));
+        check_eq!(patch.references(), 0);
+
+        // The module cannot come back yet.
+        check_eq!(patch.enable(), Err(EBUSY));
+        registry::lock().end_removal(module);
+        patch.enable_and_settle(&scene.sysfs)?;
+        patch.disable()?;
         scene.end()
     }
 }

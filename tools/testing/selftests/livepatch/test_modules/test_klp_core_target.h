@@ -4,6 +4,9 @@
 
 #include <linux/dcache.h>
 
+int core_target_name(void);
+int core_target_alias(void);
+
 extern int (*version_fn)(void);
 extern int (*core_target_dup_second)(void);
 

@@ -7,13 +7,13 @@
 
 static int alias_version;
 
-/* One function with two names. */
-static noinline int core_target_name(void)
+/* One function with two names. Both are global: the compiler keeps one of two local ones. */
+noinline int core_target_name(void)
 {
 	return READ_ONCE(alias_version);
 }
 
-static int __used core_target_alias(void)
+int core_target_alias(void)
 	__alias(core_target_name);
 
 static int (*name_fn)(void) = core_target_name;
