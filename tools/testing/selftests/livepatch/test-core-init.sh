@@ -28,6 +28,20 @@ function attached() {
 	grep -qw "$1" "$SYSFS_TRACING_DIR/enabled_functions"
 }
 
+# log_has(line) - is that among the messages since start_log()?
+function log_has() {
+	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
+		grep -qF "$1"
+}
+
+# expect_let_go() - ftrace was told of all functions that it does not lead to a
+# patch any more
+function expect_let_go() {
+	attached core_target_init_again && fail "ftrace has not let go"
+	log_has "livepatch: failed to leave" && fail "ftrace refused to let go"
+	true
+}
+
 function patch_comes_first() {
 	load_mod $TARGET
 	load_lp ${STACK}1
@@ -35,15 +49,14 @@ function patch_comes_first() {
 	start_log
 	load_mod $MOD
 	expect_init 101 102
-	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
-		grep -qF "$SAYS_GONE" || fail "the kernel does not say what is gone"
 	attached core_target_init_once && fail "ftrace has the init section"
 	expect "enabled" 1 "$(klp $PATCH enabled)"
 	expect "patched" 1 "$(klp $PATCH/$MOD patched)"
 
 	disable_lp $PATCH
 	unload_lp $PATCH
-	attached core_target_init_again && fail "ftrace has not let go"
+	expect_let_go
+	log_has "$SAYS_GONE" || fail "the kernel does not say what is gone"
 	unload_mod $MOD
 	load_mod $MOD
 	expect_init 1 2
@@ -63,22 +76,28 @@ function patch_comes_first() {
 function module_comes_again() {
 	local i
 
+	load_mod $TARGET
+	load_lp ${STACK}1
 	load_lp $PATCH
+	start_log
 	for i in 1 2 3; do
 		load_mod $MOD
 		expect_init 101 102
 		unload_mod $MOD
-		# To have other code where the init section was.
-		load_mod $TARGET
-		expect_versions 0 0
-		unload_mod $TARGET
+		expect_let_go
 	done
 	disable_lp $PATCH
 	unload_lp $PATCH
+	disable_lp ${STACK}1
+	unload_lp ${STACK}1
+	unload_mod $TARGET
 }
 
 function init_fails() {
+	load_mod $TARGET
+	load_lp ${STACK}1
 	load_lp $PATCH
+	start_log
 	insmod_fails $MOD "Input/output error" fail=1
 	attached core_target_init_once && fail "ftrace has the init section"
 	load_mod $MOD
@@ -86,7 +105,11 @@ function init_fails() {
 	disable_lp $PATCH
 	unload_lp $PATCH
 	expect_init 101 2
+	expect_let_go
 	unload_mod $MOD
+	disable_lp ${STACK}1
+	unload_lp ${STACK}1
+	unload_mod $TARGET
 }
 
 function module_is_there() {
