@@ -38,7 +38,8 @@ def am(place):
         cut.base_repository(place, repo)
         for patch in place.patches():
             apply(repo, patch)
-        different = list(differences(place.files(), place.tree, repo))
+        files = place.series_files()
+        different = list(differences(files, place.tree, repo))
     if different:
         raise SeriesError(*different)
-    print(f"{len(place.patches())} patches apply, and give the tree's {len(place.files())} files")
+    print(f"{len(place.patches())} patches apply, and give the tree's {len(files)} files")

@@ -66,7 +66,8 @@ def snapshot(place, directory):
         out=os.path.join(directory, "patches"),
     )
     shutil.copytree(place.out, frozen.out)
-    shutil.copy(place.manifest, frozen.manifest)
+    with open(frozen.manifest, "w") as manifest:
+        manifest.writelines(path + "\n" for path in place.series_files())
     for path in frozen.files():
         target = os.path.join(frozen.tree, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -106,7 +107,8 @@ class Checker:
     def is_complete(self):
         """Whether the series so far has Kconfig's choice."""
         with open(os.path.join(self.repo, KCONFIG)) as kconfig:
-            return "config LIVEPATCH_RUST\n" in kconfig.read()
+            # Before the choice, LIVEPATCH_RUST is a symbol that nothing sets.
+            return "config LIVEPATCH_C\n" in kconfig.read()
 
     def update(self, build, laid_over=()):
         """Writes what the series has so far into a build's tree. Returns what has changed."""

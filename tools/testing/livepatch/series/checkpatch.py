@@ -9,7 +9,8 @@ import subprocess
 
 from errors import SeriesError
 
-# MAINTAINERS comes with the last patch.
+# Asks about MAINTAINERS in each patch with a new file. series.py maintainers does better: our entry
+# has to have each file from the patch on that brings it.
 IGNORED = "FILE_PATH_CHANGES"
 MESSAGE = re.compile(r"(?P<path>[^:]*):(?:\d+:)? *(?:ERROR|WARNING|CHECK):(?P<type>[A-Z0-9_]+):")
 

@@ -34,6 +34,8 @@ def put(place, repo, path, data):
 def commit(place, plan, number, repo):
     """One group. Returns whether there is anything in it."""
     group = plan.groups[number]
+    if group.left_out:
+        return False
     for path in plan.touched(number):
         data = plan.content(path, number)
         if data is not None:
@@ -54,6 +56,9 @@ def cut(place):
         for number, group in enumerate(plan.groups):
             if commit(place, plan, number, repo):
                 sizes.append(limits.size(repo, group))
+            elif group.left_out:
+                files = [path for path, owner in plan.owner.items() if owner == number]
+                plan.notes += [f"left out: {path}: {group.left_out}" for path in files]
             else:
                 plan.notes.append(f"series/groups:{group.line}: nothing in it yet: {group.title}")
         shutil.rmtree(place.out, ignore_errors=True)
@@ -61,17 +66,26 @@ def cut(place):
         git(repo, "format-patch", "-q", "--cover-letter", "--no-signature", "-M", "-o", place.out, f"-{len(sizes)}")
     for note in plan.notes:
         print("note:", note)
-    cover(place)
+    cover(place, [size.title for size in sizes])
     limits.write(place, sizes)
     for size in sizes:
         print(size)
     limits.enforce(sizes)
 
 
-def cover(place):
+def numbered(text, titles):
+    """Fills in {title of a patch} and {last}: the number of that patch, and of the last one."""
+    numbers = {title: number for number, title in enumerate(titles, 1)} | {"last": len(titles)}
+    unknown = [what for what in re.findall(r"\{([^{}]*)\}", text) if what not in numbers]
+    if unknown:
+        raise SeriesError(*(f"series/cover.txt: no patch is called '{what}'" for what in unknown))
+    return re.sub(r"\{([^{}]*)\}", lambda match: str(numbers[match[1]]), text)
+
+
+def cover(place, titles):
     """The cover letter's two blanks: series/cover.txt has the title, a blank line, and the text."""
     with open(place.series("cover.txt")) as text:
-        title, _, blurb = text.read().partition("\n")
+        title, _, blurb = numbered(text.read(), titles).partition("\n")
     if not title.strip() or not blurb.startswith("\n"):
         raise SeriesError("series/cover.txt: a title, a blank line, and the text")
     path = os.path.join(place.out, "0000-cover-letter.patch")

@@ -48,6 +48,8 @@ class Group:
     pieces: list[Piece] = dataclasses.field(default_factory=list)
     kind: str = "code"
     exception: str = ""
+    # Why its files are in no patch.
+    left_out: str = ""
     message: list[str] = dataclasses.field(default_factory=list)
 
     def takes(self, path):
@@ -85,6 +87,9 @@ def parse(text, name="series/groups"):
             groups[-1].message.append(line)
     if not groups:
         raise SeriesError(f"{name} has no group")
+    for group in groups:
+        if group.left_out and group.pieces:
+            raise SeriesError(f"{name}:{group.line}: a group that is left out has whole files only")
     return groups
 
 
@@ -103,10 +108,14 @@ def _header_line(group, line, number, place):
         if not value:
             raise SeriesError(f"{place}: limit-exception: needs a reason")
         group.exception = value
+    elif key == "left-out:":
+        if not value:
+            raise SeriesError(f"{place}: left-out: needs a reason")
+        group.left_out = value
     else:
         raise SeriesError(
             f"{place}: before the message (after a blank line) stand '+ glob', '- glob', "
-            "'@ path /start/,/end/', 'kind:' and 'limit-exception:'"
+            "'@ path /start/,/end/', 'kind:', 'limit-exception:' and 'left-out:'"
         )
 
 

@@ -70,6 +70,8 @@ class Layout:
     def _spread_one(self, path, found):
         if path not in self.owner:
             raise SeriesError(*(f"{self.name}:{piece.line}: {path} is none of our files" for _, piece in found))
+        if self.is_left_out(path):
+            raise SeriesError(*(f"{self.name}:{piece.line}: {path} is left out" for _, piece in found))
         final = to_text(read(os.path.join(self.tree, path))).splitlines(keepends=True)
         spans = [self._find(piece, final, number) for number, piece in found]
         base, hunks = [], [(0, 0, 0, len(final))]
@@ -98,6 +100,15 @@ class Layout:
             return pieces.owners(len(final), spans, self.owner[path])
         except pieces.Overlap as error:
             raise SeriesError(f"{self.name}:{error.span.line}: a piece of {path} {error}") from None
+
+    def is_left_out(self, path):
+        return bool(self.groups[self.owner[path]].left_out)
+
+    def arrives(self, path):
+        """The first patch that has something of ours in the file."""
+        if path in self._lines:
+            return min(line.comes for line in self._lines[path] if line.comes != pieces.BASE)
+        return self.owner[path]
 
     def is_edit(self, path):
         return os.path.isfile(os.path.join(self.base, path))

@@ -58,6 +58,32 @@ def pattern(value, is_directory):
     return matches
 
 
+def find(text, title):
+    """The lines of the entry with that title in a whole MAINTAINERS; none if it has no such entry."""
+    lines = text.splitlines()
+    for start, found in titles(lines):
+        if found == title:
+            end = start
+            while end < len(lines) and lines[end].strip():
+                end += 1
+            return lines[start:end]
+    return []
+
+
+def late(arrivals, entries, is_directory):
+    """arrivals: (number of the patch that brings it, path) of each new file; entries: our entry after each patch.
+
+    Returns the (number, path) of those that the entry does not have then.
+    """
+    result = []
+    for number in sorted({number for number, _ in arrivals}):
+        paths = [path for arrival, path in arrivals if arrival == number]
+        ours = entries[number]
+        uncovered = check("\n".join(ours), paths, is_directory)[0] if ours else paths
+        result += [(number, path) for path in uncovered]
+    return result
+
+
 def check(ours, files, is_directory):
     """files: those that are new in the tree. Returns (what no F: line has, F: lines that have nothing)."""
     values = [line[2:].strip() for line in entry(ours) if line.startswith("F:")]

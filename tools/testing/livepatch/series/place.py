@@ -27,6 +27,11 @@ class Place:
     def edits(self):
         return [path for path in self.files() if os.path.isfile(os.path.join(self.base, path))]
 
+    def series_files(self):
+        """Those that the patches bring: not what series/groups leaves out."""
+        plan = self.layout()
+        return [path for path in self.files() if not plan.is_left_out(path)]
+
     def layout(self):
         with open(self.series("groups")) as text:
             return layout.Layout(groups.parse(text.read()), self.base, self.tree, self.files())

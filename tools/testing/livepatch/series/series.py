@@ -22,7 +22,7 @@ from place import Place
 
 
 def check_maintainers(place):
-    """Our entry against the files that are new in the tree."""
+    """Our entry against the files that are new in the tree, and against those of each patch."""
     with open(os.path.join(place.repo, "MAINTAINERS")) as text:
         ours = text.read()
     edits = set(place.edits())
@@ -35,6 +35,27 @@ def check_maintainers(place):
         print("note: MAINTAINERS: nothing of ours is at F:", value)
     if uncovered:
         raise SeriesError(*(f"MAINTAINERS: no line F: of our entry has {path}" for path in uncovered))
+    late = list(late_maintainers(place, maintainers.entry(ours)[0]))
+    if late:
+        raise SeriesError(*late)
+
+
+def late_maintainers(place, title):
+    """What is wrong with our entry at the patch that brings a file, though it is right in the end."""
+    plan = place.layout()
+    new = [path for path in place.files() if not plan.is_edit(path) and not plan.is_left_out(path)]
+    entries = [
+        maintainers.find((plan.content("MAINTAINERS", number) or b"").decode(errors="replace"), title)
+        for number in range(len(plan.groups))
+    ]
+    late = maintainers.late(
+        [(plan.arrives(path), path) for path in new],
+        entries,
+        lambda value: os.path.isdir(os.path.join(place.tree, value)),
+    )
+    for number, path in late:
+        group = plan.groups[number]
+        yield f"series/groups:{group.line}: our entry of MAINTAINERS has no line F: yet for {path}: '{group.title}'"
 
 
 def merge_maintainers(base, ours):

@@ -16,6 +16,10 @@ class Parse(unittest.TestCase):
         self.assertFalse(group.takes("a/b"))
         self.assertFalse(group.takes("c"))
 
+    def test_left_out(self):
+        first, second = groups.parse("= t\n+ a\nleft-out: why\n\n= u\n+ b\n")
+        self.assertEqual((first.left_out, second.left_out), ("why", ""))
+
     def test_last_glob_decides(self):
         (group,) = groups.parse("= t\n+ *\n- a*\n+ ab\n\nText.\n")
         self.assertEqual([group.takes(path) for path in ("a", "ab", "b")], [False, True, True])
@@ -36,6 +40,8 @@ class Parse(unittest.TestCase):
             ("= t\n@ f /(/\n", ":2: "),
             ("= t\nkind: x\n", ":2: kind: is one of"),
             ("= t\nlimit-exception:\n", ":2: limit-exception: needs"),
+            ("= t\nleft-out:\n", ":2: left-out: needs"),
+            ("= t\n@ f /x/\nleft-out: why\n", ":1: a group that is left out"),
         ):
             with self.assertRaisesRegex(SeriesError, message):
                 groups.parse(text)

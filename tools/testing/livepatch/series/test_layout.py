@@ -45,11 +45,20 @@ class Files(unittest.TestCase):
         self.assertEqual([plan.content("new", number) for number in range(3)], [None, b"a\n", b"a\n\nb\n"])
         self.assertEqual(plan.touched(2), ["edit", "new"])
 
+    def test_arrival(self):
+        plan = self.layout("= a\n+ other\n\n= b\n@ new /b/\n\n= c\n+ *\n- other\n")
+        self.assertEqual([plan.arrives(path) for path in ("edit", "new", "other")], [2, 1, 0])
+
+    def test_left_out(self):
+        plan = self.layout("= a\n+ other\nleft-out: w\n\n= b\n+ *\n- other\n")
+        self.assertEqual([plan.is_left_out(path) for path in ("edit", "other")], [False, True])
+
     def test_mistakes(self):
         for text, message in (
             ("= a\n+ new\n+ other\n", "groups: no group takes edit"),
             ("= a\n+ *\n\n= b\n+ new\n", "groups: new is in the groups of the lines 1 and 4"),
             ("= a\n+ *\n\n= b\n@ nope /x/\n", "groups:5: nope is none of our files"),
+            ("= a\n+ new\nleft-out: w\n\n= b\n+ *\n- new\n@ new /a/\n", "groups:8: new is left out"),
             ("= a\n+ *\n\n= b\n@ new /x/\n", "groups:5: new: /x/ matches no line"),
             ("= a\n+ *\n\n= b\n@ edit /3/\n", "groups:5: line 4 of edit is the base's"),
             ("= a\n+ *\n\n= b\n@ new /a/,/b/\n\n= c\n@ new /b/\n\n= d\n@ new /^$/,$\n", "groups:8: a piece of new is in the piece of line 11"),

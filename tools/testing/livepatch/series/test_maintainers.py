@@ -21,6 +21,21 @@ class Merge(unittest.TestCase):
                 maintainers.merge(BASE, ours)
 
 
+class Late(unittest.TestCase):
+    def test_find(self):
+        merged = maintainers.merge(BASE, OURS)
+        self.assertEqual("\n".join(maintainers.find(merged, "CC")) + "\n", OURS)
+        self.assertEqual(maintainers.find(merged, "CX"), [])
+        self.assertEqual(maintainers.find(merged, "THE REST"), ["THE REST", "M:\tc"])
+
+    def test_late(self):
+        ours = OURS.splitlines()
+        arrivals = [(0, "b/x1"), (1, "b/x2"), (2, "b/y/1"), (3, "b/y/2")]
+        entries = [[], ours[:3], ours[:3], ours]
+        late = maintainers.late(arrivals, entries, lambda value: False)
+        self.assertEqual(late, [(0, "b/x1"), (2, "b/y/1")])
+
+
 class Check(unittest.TestCase):
     def test_patterns(self):
         files = ["b/x1", "b/x/1", "b/y/z/1", "c/1.rs", "c/d/1.rs", "c/d/e/1.rs"]

@@ -32,7 +32,9 @@ CORE_PINNED='test_klp_core_force*'
 # How many seconds anything may take that has to happen.
 CORE_TIMEOUT=${CORE_TIMEOUT:-60}
 
-# core_is_rust() - does the Rust core run? The runner may say so by KLP_CORE.
+# core_is_rust() - does the Rust core run? Some scripts expect more of it, see
+# "Where the cores differ" in Documentation/livepatch/rust-core.rst. The runner
+# may say which core it is by KLP_CORE.
 function core_is_rust() {
 	case "$KLP_CORE" in
 	rust)	return 0 ;;

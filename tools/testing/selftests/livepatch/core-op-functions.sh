@@ -7,6 +7,8 @@
 # test_klp_core_op*.ko do them on demand: by a file in debugfs, whose number is
 # that of the livepatch.
 
+core_is_rust || skip "the four operations need CONFIG_LIVEPATCH_RUST"
+
 OP=test_klp_core_op
 
 EINVAL="Invalid argument"

@@ -65,7 +65,8 @@ function module_comes() {
 	unload_mod $TARGET
 }
 
-SAYS_TWICE="livepatch: object '$TARGET': 'core_target_name' and 'core_target_alias' are the same function"
+SAYS_TWICE="livepatch: object '$TARGET':"
+SAYS_TWICE+=" 'core_target_name' and 'core_target_alias' are the same function"
 
 function twice() {
 	load_mod $TARGET

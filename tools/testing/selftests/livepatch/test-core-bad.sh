@@ -29,6 +29,9 @@ function bad() {
 	local errno="$1"; shift
 	local message="$1"; shift
 
+	if core_is_rust && [[ -z "$message" ]]; then
+		message=$(rust_says "$kind")
+	fi
 	load_mod $TARGET
 	start_log
 	if insmod "test_modules/$BAD.ko" kind="$kind" "$@"; then
@@ -157,58 +160,72 @@ livepatch: '$BAD': canceling patching transition, going to unpatch
 $(says_disabled $BAD)"
 }
 
-# rust_says(words of a message) - what the Rust core says where the C core only
-# returns an error
+# rust_says(kind) - what the Rust core says where the C core only returns an
+# error, or does not see that something is wrong
 function rust_says() {
-	core_is_rust && echo "livepatch: $*"
+	local patch="livepatch: patch '$BAD'"
+	local object="$patch: object '$TARGET'"
+
+	case "$1" in
+	null_patch)
+		echo "livepatch: the patch descriptor is null" ;;
+	null_mod)
+		echo "livepatch: the patch descriptor has no module" ;;
+	null_objs)
+		echo "$patch has no list of objects" ;;
+	null_funcs)
+		echo "$object has no list of functions" ;;
+	null_funcs_second)
+		echo "$patch: object 'test_klp_mod_target' has no list of functions" ;;
+	no_old_name | no_old_name_second | only_sympos)
+		echo "$object has a function without a name" ;;
+	no_new_func)
+		echo "$patch: function 'core_target_version' of object '$TARGET'" \
+			"has no replacement" ;;
+	no_new_func_second)
+		echo "$patch: function 'core_target_version2' of object '$TARGET'" \
+			"has no replacement" ;;
+	long_func)
+		echo "$object has a function with a name that is too long" ;;
+	long_object)
+		echo "$patch has an object with a name that is too long" ;;
+	dup_func | dup_func_sympos)
+		echo "$object has the function 'core_target_version' twice" ;;
+	dup_object)
+		echo "$patch has the object '$TARGET' twice" ;;
+	empty_object_name)
+		echo "$patch has an object with an empty name" ;;
+	esac
 }
 
 LONG=$(printf 'f%.0s' {1..511})
 
+CASES=30
 if core_is_rust; then
-	core_setup 36
-else
-	core_setup 30
+	CASES=36
 fi
+core_setup $CASES
 
-core_case "no patch" bad null_patch $EINVAL \
-	"$(rust_says "the patch descriptor is null")"
-core_case "no module" bad null_mod $EINVAL \
-	"$(rust_says "the patch descriptor has no module")"
-core_case "no objects" bad null_objs $EINVAL \
-	"$(rust_says "patch '$BAD' has no list of objects")"
-core_case "an object without functions" bad null_funcs $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET' has no list of functions")"
-core_case "a second object without functions" bad null_funcs_second $EINVAL \
-	"$(rust_says "patch '$BAD': object 'test_klp_mod_target' has no list of functions")"
-core_case "a function without a name" bad no_old_name $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET' has a function without a name")"
-core_case "a second function without a name" bad no_old_name_second $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET' has a function without a name")"
-core_case "a function with nothing but a position" bad only_sympos $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET' has a function without a name")"
-core_case "a function without a replacement" bad no_new_func $EINVAL \
-	"$(rust_says "patch '$BAD': function 'core_target_version' of object '$TARGET'" \
-		"has no replacement")"
-core_case "a second function without a replacement" bad no_new_func_second $EINVAL \
-	"$(rust_says "patch '$BAD': function 'core_target_version2' of object '$TARGET'" \
-		"has no replacement")"
+core_case "no patch" bad null_patch $EINVAL ""
+core_case "no module" bad null_mod $EINVAL ""
+core_case "no objects" bad null_objs $EINVAL ""
+core_case "an object without functions" bad null_funcs $EINVAL ""
+core_case "a second object without functions" bad null_funcs_second $EINVAL ""
+core_case "a function without a name" bad no_old_name $EINVAL ""
+core_case "a second function without a name" bad no_old_name_second $EINVAL ""
+core_case "a function with nothing but a position" bad only_sympos $EINVAL ""
+core_case "a function without a replacement" bad no_new_func $EINVAL ""
+core_case "a second function without a replacement" bad no_new_func_second $EINVAL ""
 core_case "a replacement that is no function" bad no_code $ENOENT \
 	"livepatch: kallsyms size lookup failed for 'core_target_version' replacement"
 core_case "an empty function name" bad empty_func_name $EINVAL \
 	"livepatch: symbol '' not found in symbol table"
 core_case "the longest function name" bad long_func $EINVAL \
 	"livepatch: symbol '$LONG' not found in symbol table" len=511
-core_case "a function name that is too long" bad long_func $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET'" \
-		"has a function with a name that is too long")" len=512
-core_case "a function name that is much too long" bad long_func $EINVAL \
-	"$(rust_says "patch '$BAD': object '$TARGET'" \
-		"has a function with a name that is too long")" len=1000
-core_case "an object name that is too long" bad long_object $EINVAL \
-	"$(rust_says "patch '$BAD' has an object with a name that is too long")" len=56
-core_case "an object name that is much too long" bad long_object $EINVAL \
-	"$(rust_says "patch '$BAD' has an object with a name that is too long")" len=1000
+core_case "a function name that is too long" bad long_func $EINVAL "" len=512
+core_case "a function name that is much too long" bad long_func $EINVAL "" len=1000
+core_case "an object name that is too long" bad long_object $EINVAL "" len=56
+core_case "an object name that is much too long" bad long_object $EINVAL "" len=1000
 core_case "an unknown function of the kernel" bad func $EINVAL \
 	"livepatch: symbol 'core_no_such_function' not found in symbol table" \
 	symbol=core_no_such_function
@@ -241,16 +258,10 @@ core_case "an empty list of functions" empty empty_funcs "$TARGET/"
 
 # On these the C core warns with a call trace, or destroys its own data.
 if core_is_rust; then
-	core_case "a function twice" bad dup_func $EEXIST \
-		"$(rust_says "patch '$BAD': object '$TARGET'" \
-			"has the function 'core_target_version' twice")"
-	core_case "a function twice, at position 0 and 1" bad dup_func_sympos $EEXIST \
-		"$(rust_says "patch '$BAD': object '$TARGET'" \
-			"has the function 'core_target_version' twice")"
-	core_case "an object twice" bad dup_object $EEXIST \
-		"$(rust_says "patch '$BAD' has the object '$TARGET' twice")"
-	core_case "an object with an empty name" bad empty_object_name $EINVAL \
-		"$(rust_says "patch '$BAD' has an object with an empty name")"
+	core_case "a function twice" bad dup_func $EEXIST ""
+	core_case "a function twice, at position 0 and 1" bad dup_func_sympos $EEXIST ""
+	core_case "an object twice" bad dup_object $EEXIST ""
+	core_case "an object with an empty name" bad empty_object_name $EINVAL ""
 	core_case "enabled twice" twice enable_twice
 	core_case "two livepatches of one module" twice same_module
 fi

@@ -12,7 +12,7 @@
 DEEP=test_klp_core_deep
 BUSY=test_klp_core_busy
 ENABLED="$SYSFS_KLP_DIR/$DEEP/enabled"
-# The C core does not look at stacks with more entries than 100.
+# More entries of a stack than the C core looks at: 100.
 MANY=120
 KPROBE_EVENTS="$SYSFS_TRACING_DIR/kprobe_events"
 
@@ -91,34 +91,41 @@ function all_depths() {
 	unload_mod $TARGET
 }
 
-# On the C core a deep stack holds up the transition, though nothing of the
-# patch is on it. That is safe.
+# A stack that is too deep holds up the transition, though nothing of the patch
+# is on it. That is safe.
 function not_in_function() {
 	load_mod $TARGET
 	start_deep $MANY 0 0
 	load_lp_nowait $DEEP
-	if core_is_rust; then
-		end_transition $DEEP
-		expect "sleepers" 1 "$(target sleepers)"
-	else
-		only_waits_for $SLEEPER 0
-		release_sleepers
-		end_transition $DEEP
-		wait $SLEEPER
-		start_deep $MANY 0 0
-	fi
+	only_waits_for $SLEEPER 0
+	release_sleepers
+	end_transition $DEEP
+	wait $SLEEPER
+	start_deep $MANY 0 0
 	expect_versions 1 0
 
 	write "$ENABLED" 0
-	if core_is_rust; then
-		expect_gone $DEEP
-		expect "sleepers" 1 "$(target sleepers)"
-		release_sleepers
-	else
-		only_waits_for $SLEEPER 1
-		release_sleepers
-		expect_gone $DEEP
-	fi
+	only_waits_for $SLEEPER 1
+	release_sleepers
+	expect_gone $DEEP
+	expect_versions 0 0
+	unload_lp $DEEP
+	unload_mod $TARGET
+}
+
+# The Rust core sees the end of any stack.
+function not_in_function_rust() {
+	load_mod $TARGET
+	start_deep $MANY 0 0
+	load_lp_nowait $DEEP
+	end_transition $DEEP
+	expect "sleepers" 1 "$(target sleepers)"
+	expect_versions 1 0
+
+	write "$ENABLED" 0
+	expect_gone $DEEP
+	expect "sleepers" 1 "$(target sleepers)"
+	release_sleepers
 	expect_versions 0 0
 	unload_lp $DEEP
 	unload_mod $TARGET
@@ -204,6 +211,11 @@ function kretprobe() {
 	unload_mod $TARGET
 }
 
+NOT_IN_FUNCTION=not_in_function
+if core_is_rust; then
+	NOT_IN_FUNCTION=not_in_function_rust
+fi
+
 # A kernel may have been made without them.
 if [[ -e "$KPROBE_EVENTS" ]]; then
 	core_setup 10
@@ -217,7 +229,7 @@ core_case "the function in the middle" in_function 70 1 70
 core_case "the function calls itself" in_function 0 20 0
 core_case "the function calls itself $MANY times" in_function 0 $MANY 0
 core_case "the function at many depths" all_depths
-core_case "a deep stack without the function" not_in_function
+core_case "a deep stack without the function" $NOT_IN_FUNCTION
 core_case "a stack of 40 frames without the function" not_in_function_shallow
 core_case "in the old and in the new function, and reversed" reversed
 [[ ! -e "$KPROBE_EVENTS" ]] ||

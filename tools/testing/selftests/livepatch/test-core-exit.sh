@@ -111,11 +111,11 @@ function remove_at_once() {
 	expect_soon "rmmod" 'rmmod $EXITS 2> /dev/null'
 }
 
+CASES=2
 if core_is_rust; then
-	core_setup 3
-else
-	core_setup 2
+	CASES=3
 fi
+core_setup $CASES
 core_case "disabling waits for an exiting task in the new code" disable_waits
 core_case "that is reversed" disable_reversed
 if core_is_rust; then

@@ -227,11 +227,11 @@ livepatch: patch '$FORCE_OP' is still being removed, or was by force"
 	unload_mod $TARGET
 }
 
+CASES=6
 if core_is_rust; then
-	core_setup 7
-else
-	core_setup 6
+	CASES=7
 fi
+core_setup $CASES
 core_case "force without a transition" no_transition
 core_case "force on another livepatch than the one in transition" other_transition
 core_case "forced to be enabled" forced_in
@@ -239,6 +239,7 @@ core_case "forced to be disabled: the module stays" forced_out
 core_case "replaced when another one was forced over it" replaced_after_force
 core_case "a replacement is forced: what is replaced stays" force_a_replacement
 # Only the Rust core has registered livepatches.
-core_is_rust &&
+if core_is_rust; then
 	core_case "a registered one is forced out" registered_forced_out
+fi
 core_finish

@@ -8,10 +8,13 @@
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
 
+core_is_rust || skip "ftrace keeps what is freed, without CONFIG_LIVEPATCH_RUST"
+
 MOD=test_klp_core_init
 PATCH=test_klp_core_init_patch
 STACK=test_klp_core_stack
-SAYS_GONE="livepatch: patch '$PATCH': 'core_target_init_once' of '$MOD' is not patched any more: its init section goes"
+SAYS_GONE="livepatch: patch '$PATCH':"
+SAYS_GONE+=" 'core_target_init_once' of '$MOD' is not patched any more: its init section goes"
 
 # expect_init(once, again) - what do the functions answer, or have answered?
 function expect_init() {

@@ -3,8 +3,12 @@
 #
 # Random operations on eight livepatches, legal and illegal ones: each ends as
 # the rules in kernel/livepatch/model say. Only the Rust core has these
-# operations. The program is a crate of its own, tools/testing/livepatch/random
-# in the project's repository, and not built by the Makefile here.
+# operations.
+#
+# The program is a crate of its own, tools/testing/livepatch/random in the
+# project's repository, and uses other crates: a kernel tree cannot build it. So
+# series/groups leaves this script out of the series, and the Makefile here does
+# not list it.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -15,7 +19,7 @@ FRESH=${CORE_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 
 if [[ ! -x "$RANDOM_OPS" ]]; then
 	echo "TAP version 13"
-	echo "1..0 # SKIP there is no $RANDOM_OPS"
+	echo "1..0 # SKIP no $RANDOM_OPS: built from tools/testing/livepatch/random"
 	exit 4
 fi
 

@@ -136,11 +136,11 @@ BAD_NAME="symbol % has an incorrectly formatted name"
 UNMARKED="symbol % at rela sec N idx N is not marked as a livepatch symbol"
 AMBIGUOUS=$(more_than_once)
 
+CASES=20
 if core_is_rust; then
-	core_setup 25
-else
-	core_setup 20
+	CASES=25
 fi
+core_setup $CASES
 
 core_case "a symbol without a position" bad_symbol "$BAD_NAME" vmlinux \
 	.klp.sym.vmlinux.saved_command_line{,\,,\,x,\,-0,\,+0}

@@ -194,11 +194,11 @@ function dashes() {
 	unload_mod $TARGET
 }
 
+CASES=9
 if core_is_rust; then
-	core_setup 10
-else
-	core_setup 9
+	CASES=10
 fi
+core_setup $CASES
 
 core_case "symbols of the kernel" vmlinux_only
 core_case "symbols of a module that is loaded" target_is_there
@@ -211,6 +211,7 @@ core_case "positions in a module" target_positions
 core_case "symbols of a third module" third_module
 
 # The C core does not know a module by the name of its file.
-core_is_rust &&
+if core_is_rust; then
 	core_case "dashes in the name of a module" dashes
+fi
 core_finish

@@ -166,7 +166,11 @@ function shadow_registered() {
 
 [[ -e test_modules/$ONE.ko ]] || skip "no test_modules/$ONE.ko: built with CONFIG_RUST"
 
-if core_is_rust; then core_setup 9; else core_setup 8; fi
+CASES=8
+if core_is_rust; then
+	CASES=9
+fi
+core_setup $CASES
 core_case "data is stored, read and taken" alone
 core_case "it goes to the livepatch that replaces this one" replaced
 core_case "there is none to take over" nothing_before
@@ -175,6 +179,7 @@ core_case "an older version of the state is refused" older
 core_case "data of another size is not read" other_size
 core_case "a shadow variable is freed when the livepatch is disabled" shadow_freed
 core_case "it is not when the livepatch is replaced" shadow_replaced
+# Only the Rust core has registered livepatches.
 if core_is_rust; then
 	core_case "a shadow variable of one that is enabled again" shadow_registered
 fi

@@ -42,6 +42,10 @@ struct core_deep {
 	int leaf_answer;
 };
 
+/*
+ * For modules that register their livepatch instead of enabling it if a
+ * parameter says so: the Rust core alone can do that.
+ */
 #ifdef CONFIG_LIVEPATCH_RUST
 #define core_register_patch	klp_register_patch
 #define core_unregister_patch	klp_unregister_patch
@@ -55,15 +59,6 @@ static inline int core_unregister_patch(struct klp_patch *patch)
 {
 	return -EOPNOTSUPP;
 }
-#endif
-
-/*
- * For a module that enables its livepatch when it is loaded, or registers it
- * instead; that, the Rust core alone can do.
- */
-static inline int core_init_patch(struct klp_patch *patch, bool registered)
-{
-	return registered ? core_register_patch(patch) : klp_enable_patch(patch);
-}
+#endif /* CONFIG_LIVEPATCH_RUST */
 
 #endif /* _TEST_KLP_CORE_H */

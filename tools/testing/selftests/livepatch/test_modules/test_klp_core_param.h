@@ -198,7 +198,15 @@ static unsigned int add_funcs(struct klp_func *func, unsigned int object)
 	return nr;
 }
 
-/* Registers or enables, without the piece of memory that fail_nth says. */
+static int init_patch(void)
+{
+	if (registered)
+		return core_register_patch(&patch);
+
+	return klp_enable_patch(&patch);
+}
+
+/* Without the piece of memory that fail_nth says. */
 static int init_patch_failing(void)
 {
 	int ret;
@@ -206,7 +214,7 @@ static int init_patch_failing(void)
 #ifdef CONFIG_FAULT_INJECTION
 	WRITE_ONCE(current->fail_nth, fail_nth);
 #endif
-	ret = core_init_patch(&patch, registered);
+	ret = init_patch();
 #ifdef CONFIG_FAULT_INJECTION
 	fail_nth = READ_ONCE(current->fail_nth);
 	WRITE_ONCE(current->fail_nth, 0);

@@ -111,7 +111,10 @@ static struct klp_patch patch = {
 
 static int test_klp_core_reloc_init(void)
 {
-	return core_init_patch(&patch, registered);
+	if (registered)
+		return core_register_patch(&patch);
+
+	return klp_enable_patch(&patch);
 }
 
 static void test_klp_core_reloc_exit(void)

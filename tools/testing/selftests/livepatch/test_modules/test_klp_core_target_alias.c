@@ -13,7 +13,8 @@ noinline int core_target_name(void)
 	return READ_ONCE(alias_version);
 }
 
-int core_target_alias(void) __alias(core_target_name);
+int core_target_alias(void)
+	__alias(core_target_name);
 
 static int (*name_fn)(void) = core_target_name;
 
