@@ -74,11 +74,12 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
 /// Returns the errors for a kernel that cannot have this module.
 fn errors(info: &LivepatchInfo) -> TokenStream {
     let error = "a livepatch can only be built as a loadable module";
-    let mut errors = quote! {
+    let mut errors = TokenStream::new();
+
+    errors.extend(quote! {
         #[cfg(not(MODULE))]
         ::core::compile_error!(#error);
-    };
-
+    });
     if let Registration::Registered(span) = info.registration {
         errors.extend(quote::quote_spanned! { span =>
             #[cfg(not(CONFIG_LIVEPATCH_RUST))]

@@ -160,13 +160,16 @@ static int __init klp_init_early(void)
 {
 	klp_shim_shadow_init();
 	klp_rust_init_early();
-	return register_module_notifier(&klp_module_nb);
+	return 0;
 }
 core_initcall(klp_init_early);
 
 static int __init klp_init(void)
 {
-	return klp_rust_init();
+	/* Before there can be patches. */
+	int ret = register_module_notifier(&klp_module_nb);
+
+	return ret ?: klp_rust_init();
 }
 module_init(klp_init);
 
