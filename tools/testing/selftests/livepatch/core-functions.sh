@@ -33,15 +33,10 @@ CORE_PINNED='test_klp_core_force*'
 CORE_TIMEOUT=${CORE_TIMEOUT:-60}
 
 # core_is_rust() - does the Rust core run? Some scripts expect more of it, see
-# "Where the cores differ" in Documentation/livepatch/rust-core.rst. The runner
-# may say which core it is by KLP_CORE.
+# "Where the cores differ" in Documentation/livepatch/rust-core.rst. The names
+# of functions can be read wherever livepatches can be loaded.
 function core_is_rust() {
-	case "$KLP_CORE" in
-	rust)	return 0 ;;
-	c)	return 1 ;;
-	esac
-	{ cat "/boot/config-$(uname -r)" || zcat /proc/config.gz; } 2> /dev/null |
-		grep -qx CONFIG_LIVEPATCH_RUST=y
+	grep -qw klp_rust_reap /proc/kallsyms
 }
 
 # core_setup(number) - start a script
