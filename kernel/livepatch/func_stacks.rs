@@ -168,7 +168,7 @@ impl FuncStacks {
     /// Frees what no handler can be using any more.
     pub(crate) fn collect(&mut self, proof: &Synchronized) {
         for table in self.retired.drain_all() {
-            table.free(proof);
+            drop(table.reclaim(proof));
         }
         // Stacks that are not in use are dropped from the table when it is next replaced, except
         // when that takes no memory.

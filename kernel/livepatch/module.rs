@@ -25,8 +25,8 @@ use crate::{
     },
     shim,
     stack_check::{
-        self,
-        Ranges, //
+        Ranges,
+        SpareRanges, //
     },
     transition::{
         self,
@@ -192,6 +192,7 @@ fn apply_all(registry: &mut Registry, name: &CStr) -> Result<(), Refused> {
     let Registry {
         enabled,
         func_stacks,
+        spare_ranges,
         transition,
         ..
     } = registry;
@@ -200,7 +201,7 @@ fn apply_all(registry: &mut Registry, name: &CStr) -> Result<(), Refused> {
         if patch.object_for(name).is_none() {
             continue;
         }
-        let mut part = PatchedModule::new(patch, name, func_stacks, transition);
+        let mut part = PatchedModule::new(patch, name, func_stacks, spare_ranges, transition);
 
         part.come().map_err(|error| {
             pr_warn!(
@@ -225,6 +226,7 @@ fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>) {
         enabled,
         registered,
         func_stacks,
+        spare_ranges,
         transition,
         ..
     } = registry;
@@ -240,7 +242,7 @@ fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>) {
             .object_for(name)
             .is_some_and(|object| object.is_loaded())
         {
-            PatchedModule::new(patch, name, func_stacks, transition).go();
+            PatchedModule::new(patch, name, func_stacks, spare_ranges, transition).go();
         }
     }
 }
@@ -250,6 +252,7 @@ struct PatchedModule<'a> {
     patch: &'a mut Patch,
     module: &'a CStr,
     func_stacks: &'a mut FuncStacks,
+    spare_ranges: &'a mut SpareRanges,
     /// The transition of the patch.
     running: Option<&'a Running>,
     retired: Option<Retired<Ranges>>,
@@ -260,6 +263,7 @@ impl<'a> PatchedModule<'a> {
         patch: &'a mut Patch,
         module: &'a CStr,
         func_stacks: &'a mut FuncStacks,
+        spare_ranges: &'a mut SpareRanges,
         transition: &'a Option<Running>,
     ) -> Self {
         let running = transition.as_ref();
@@ -269,6 +273,7 @@ impl<'a> PatchedModule<'a> {
             patch,
             module,
             func_stacks,
+            spare_ranges,
             retired: None,
         }
     }
@@ -357,16 +362,20 @@ impl ModuleOps for PatchedModule<'_> {
     }
 
     fn refresh_ranges(&mut self) -> Result {
+        // Also for a transition that comes later: disabling must not need memory.
+        self.spare_ranges.reserve(self.patch, self.func_stacks)?;
         if let Some(running) = self.running {
-            let ranges = Ranges::collect(self.patch, self.func_stacks, running.target)?;
+            let ranges = self
+                .spare_ranges
+                .publish(self.patch, self.func_stacks, running.target);
 
-            self.retired = Some(stack_check::publish(Some(ranges)));
+            self.retired = Some(ranges);
         }
         Ok(())
     }
 
     fn synchronize(&mut self) {
-        transition::synchronize(self.retired.take(), self.func_stacks);
+        transition::synchronize(self.retired.take(), self.func_stacks, self.spare_ranges);
     }
 
     fn synchronize_tasks(&mut self) {

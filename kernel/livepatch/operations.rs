@@ -259,7 +259,7 @@ pub(crate) fn operate(registry: &mut Registry, id: PatchId, operation: Operation
         Decision::Start(PatchState::Unpatched) => start(registry, id, PatchState::Unpatched)?,
         Decision::Reverse => {
             let (subject, transition) = registry.subject(id).ok_or(EINVAL)?;
-            transition.as_mut().ok_or(EINVAL)?.reverse(subject)?;
+            transition.as_mut().ok_or(EINVAL)?.reverse(subject);
         }
         Decision::Admit(_) | Decision::Forget => return Err(EINVAL),
     }
@@ -295,7 +295,7 @@ fn start(registry: &mut Registry, id: PatchId, target: PatchState) -> Result {
     }
     *transition = Some(match target {
         PatchState::Patched => transition::enable(subject)?,
-        PatchState::Unpatched => transition::disable(subject)?,
+        PatchState::Unpatched => transition::disable(subject),
     });
     Ok(())
 }
@@ -395,7 +395,6 @@ pub(crate) fn remove_patch_of(module: ModuleId, told: &mut bool) -> Removal {
                 return Removal::Release(patch);
             }
         }
-        // If there is no memory for that, the next time.
         Phase::Enabled if registry.transition.is_none() => {
             if start(registry, id, PatchState::Unpatched).is_ok() {
                 try_complete(registry);

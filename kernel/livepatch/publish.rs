@@ -44,7 +44,7 @@ pub(crate) fn synchronize() -> Synchronized {
 
 /// A value that was published and that readers may still be using.
 ///
-/// It is freed by [`Retired::free`]. Dropping it instead leaks the value: that is what an error
+/// It comes back by [`Retired::reclaim`]. Dropping it instead leaks the value: that is what an error
 /// path gets which forgets about readers, and not a use after free.
 #[must_use]
 pub(crate) struct Retired<T> {
@@ -58,19 +58,16 @@ pub(crate) struct Retired<T> {
 unsafe impl<T: Send> Send for Retired<T> {}
 
 impl<T> Retired<T> {
-    /// Frees the value. `proof` must be of a synchronization that began after it was unpublished;
-    /// with an older one it is leaked, and said so.
-    pub(crate) fn free(self, proof: &Synchronized) {
-        if self.value.is_null() {
-            return;
-        }
-        if warn_on!(proof.0 <= self.after) {
-            return;
+    /// Takes the value back, if there was one. `proof` must be of a synchronization that began
+    /// after it was unpublished; with an older one it is leaked, and said so.
+    pub(crate) fn reclaim(self, proof: &Synchronized) -> Option<KBox<T>> {
+        if self.value.is_null() || warn_on!(proof.0 <= self.after) {
+            return None;
         }
         // SAFETY: The pointer comes from `KBox::into_raw`: `Published::replace` makes this of what
         // an earlier call of it has published, and keeps no copy. Readers that could have seen it
         // have finished, as the synchronization that `proof` stands for began later.
-        drop(unsafe { KBox::from_raw(self.value) });
+        Some(unsafe { KBox::from_raw(self.value) })
     }
 }
 
@@ -118,7 +115,7 @@ impl<T> Published<T> {
         // `READ_ONCE()` in `rcu_dereference()`. Pairs with `PublishThenRead` in
         // `Published::replace`.
         // SAFETY: The place is valid and aligned, and only changed by atomic stores. What it points
-        // to came from a `KBox`, and is freed only by `Retired::free`, after a `synchronize` that
+        // to came from a `KBox`, and comes back only by `Retired::reclaim`, after a `synchronize` that
         // waits for this reader as preemption is disabled, or that needs `klp_mutex`.
         unsafe { ptr::read_volatile(self.0.as_ptr()).as_ref() }
     }

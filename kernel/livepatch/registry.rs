@@ -15,6 +15,7 @@ use crate::{
         PatchId, //
     },
     shim,
+    stack_check::SpareRanges,
     transition::{
         Running,
         Subject, //
@@ -56,6 +57,7 @@ pub(crate) struct Registry {
     removing: KVec<ModuleId>,
     pub(crate) transition: Option<Running>,
     pub(crate) func_stacks: FuncStacks,
+    pub(crate) spare_ranges: SpareRanges,
     /// /sys/kernel/livepatch; `None` before [`Registry::set_root`].
     root: Option<Root>,
     last_id: PatchId,
@@ -85,6 +87,7 @@ impl Registry {
             removing: KVec::new(),
             transition: None,
             func_stacks: FuncStacks::new(),
+            spare_ranges: SpareRanges::new(),
             root: None,
             last_id: PatchId::NONE,
         }
@@ -149,6 +152,7 @@ impl Registry {
             patch: rest.first_mut()?,
             older,
             func_stacks: &mut self.func_stacks,
+            spare_ranges: &mut self.spare_ranges,
         };
 
         Some((subject, &mut self.transition))
@@ -206,7 +210,12 @@ impl Registry {
     /// Takes a patch out of the list of enabled ones.
     pub(crate) fn take_enabled(&mut self, id: PatchId) -> Option<Patch> {
         let at = self.position(id)?;
-        self.enabled.remove(at).ok()
+        let patch = self.enabled.remove(at).ok();
+
+        if self.enabled.is_empty() {
+            self.spare_ranges.clear();
+        }
+        patch
     }
 
     /// Takes a patch out of the list of registered ones.

@@ -6,10 +6,7 @@
 //! entry by entry, each is looked up by binary search, and the walk ends at the first hit.
 
 use crate::{
-    func_stacks::{
-        FuncStacks,
-        Site, //
-    },
+    func_stacks::FuncStacks,
     model::{
         phase::PatchState,
         ranges::{
@@ -27,7 +24,8 @@ use crate::{
         Published,
         Retired, //
     },
-    shim,
+    report::warn_once,
+    shim, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -56,50 +54,167 @@ unsafe impl Send for Ranges {}
 unsafe impl Sync for Ranges {}
 
 impl Ranges {
-    /// Collects the ranges for moving tasks of `patch` to `target`.
+    /// Empty ranges. May sleep.
+    fn with_room(room: Room) -> Result<KBox<Self>> {
+        let ranges = Ranges {
+            index: KVVec::with_capacity(room.code, GFP_KERNEL)?,
+            names: KVVec::with_capacity(room.funcs, GFP_KERNEL)?,
+        };
+
+        // INVARIANT: There are no tags.
+        Ok(KBox::new(ranges, GFP_KERNEL)?)
+    }
+
+    fn has(&self, room: Room) -> bool {
+        self.index.capacity() >= room.code && self.names.capacity() >= room.funcs
+    }
+
+    /// Collects the ranges for moving tasks of `patch` to `target`, in the room that there is.
+    /// Returns whether that was enough.
     ///
     /// The functions of the patch are on their stacks already when tasks move to it, and still when
-    /// they move away. May sleep.
-    pub(crate) fn collect(
+    /// they move away.
+    fn fill(&mut self, patch: &Patch, func_stacks: &FuncStacks, target: PatchState) -> bool {
+        self.index.clear();
+        self.names.clear();
+
+        // INVARIANT: Each tag is the position of the name that is pushed with it. `klp_mutex` is
+        // held as the patch is borrowed from the registry, and what publishes the ranges withdraws
+        // them, and synchronizes, before it gives up the patch.
+        let complete = patch.patched_funcs().all(|func| {
+            let tag = self.names.len();
+            let mut code = code_in_the_way(patch, func, func_stacks, target);
+
+            self.names
+                .push_within_capacity(func.name.as_char_ptr())
+                .is_ok()
+                && code.all(|code| {
+                    let range = Range::new(code.start, code.size, tag);
+                    self.index.push_within_capacity(range).is_ok()
+                })
+        });
+        ranges::build(&mut self.index);
+        complete
+    }
+}
+
+/// The pieces of code on account of `func` that a task must not be in when it moves to `target`.
+fn code_in_the_way<'a>(
+    patch: &Patch,
+    func: &'a Func,
+    func_stacks: &'a FuncStacks,
+    target: PatchState,
+) -> impl Iterator<Item = Code> + 'a {
+    let site = func.site();
+    let own = site.and_then(|site| in_the_way(func, site.ip, func_stacks, target));
+    // A task that was preempted in the call has nothing else of the function on its stack, and may
+    // be bound for the code that it must not be in.
+    let call = site.filter(|_| own.is_some()).map(|site| {
+        let (start, size) = shim::call_window(site.ip);
+        Code { start, size }
+    });
+    // All that is replaced will be freed, and an earlier transition that was forced may have left
+    // tasks in what is further down.
+    let replaced = own.is_some() && target == PatchState::Patched && patch.replaces();
+    let below = site
+        .filter(|_| replaced)
+        .and_then(|site| Some(func_stacks.get(site.ip)?.below(site.version)));
+
+    let below = below.into_iter().flatten().map(|version| Code {
+        start: version.new_func(),
+        size: version.new_size(),
+    });
+    Iterator::chain(Iterator::chain(own.into_iter(), call), below)
+}
+
+/// Ranges that are not in use, so that no transition has to wait for memory once it has begun: one
+/// that is in the way of a fix has to be reversed, and a patch disabled, when there is none.
+///
+/// There is one transition at a time: these are for whichever patch it will be about.
+pub(crate) struct SpareRanges {
+    spare: KVec<KBox<Ranges>>,
+    /// The room that each of them has at least.
+    room: Room,
+}
+
+/// For how many pieces of code of how many functions there is room.
+#[derive(Clone, Copy)]
+struct Room {
+    code: usize,
+    funcs: usize,
+}
+
+impl SpareRanges {
+    /// One is published next, the other when that is reversed. What was published before comes back
+    /// before there is a third time.
+    const COUNT: usize = 2;
+
+    /// Each function has its own code and its call, also one that has yet to come.
+    const OWN: usize = 2;
+
+    pub(crate) const fn new() -> Self {
+        SpareRanges {
+            spare: KVec::new(),
+            room: Room { code: 0, funcs: 0 },
+        }
+    }
+
+    /// Makes room for all transitions of `patch` that can come, as things stand. May sleep.
+    pub(crate) fn reserve(&mut self, patch: &Patch, func_stacks: &FuncStacks) -> Result {
+        let funcs = patch.funcs().count();
+        let below = patch
+            .patched_funcs()
+            .map(|func| code_in_the_way(patch, func, func_stacks, PatchState::Patched))
+            .map(|code| code.skip(Self::OWN).count())
+            .sum::<usize>();
+
+        self.room.funcs = self.room.funcs.max(funcs);
+        self.room.code = self.room.code.max(Self::OWN * funcs + below);
+        let room = self.room;
+        self.spare.retain(|ranges| ranges.has(room));
+        self.spare.reserve(Self::COUNT, GFP_KERNEL)?;
+        while self.spare.len() < Self::COUNT {
+            self.spare.push(Ranges::with_room(room)?, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the ranges for moving tasks of `patch` to `target`. After
+    /// [`SpareRanges::reserve`].
+    ///
+    /// Without room, none are published, and said so: tasks are then moved when they leave the
+    /// kernel and not before.
+    ///
+    /// No task may be checked between this and the change of the target state: a task must not be
+    /// moved in one direction by the ranges of the other.
+    pub(crate) fn publish(
+        &mut self,
         patch: &Patch,
         func_stacks: &FuncStacks,
         target: PatchState,
-    ) -> Result<KBox<Self>> {
-        let count = patch.patched_funcs().count();
-        let mut index = KVVec::with_capacity(2 * count, GFP_KERNEL)?;
-        let mut names = KVVec::with_capacity(count, GFP_KERNEL)?;
+    ) -> Retired<Ranges> {
+        let ranges = self
+            .spare
+            .pop()
+            .and_then(|mut ranges| ranges.fill(patch, func_stacks, target).then_some(ranges));
 
-        for func in patch.patched_funcs() {
-            let tag = names.len();
-            names.push(func.name.as_char_ptr(), GFP_KERNEL)?;
-
-            let Some(Site { ip, version }) = func.site() else {
-                continue;
-            };
-            let Some(code) = in_the_way(func, ip, func_stacks, target) else {
-                continue;
-            };
-            index.push(Range::new(code.start, code.size, tag), GFP_KERNEL)?;
-            // A task that was preempted in the call has nothing else of the function on its stack,
-            // and may be bound for the code that it must not be in.
-            let (start, size) = shim::call_window(ip);
-            index.push(Range::new(start, size, tag), GFP_KERNEL)?;
-
-            if target == PatchState::Patched && patch.replaces() {
-                // All that is replaced will be freed, and an earlier transition that was forced
-                // may have left tasks in what is further down.
-                let stack = func_stacks.get(ip).into_iter();
-                for below in stack.flat_map(|stack| stack.below(version)) {
-                    let below = Range::new(below.new_func(), below.new_size(), tag);
-                    index.push(below, GFP_KERNEL)?;
-                }
-            }
+        if ranges.is_none() {
+            warn_once!("'{}': no room for the stack check\n", &*patch.name);
         }
-        ranges::build(&mut index);
-        // INVARIANT: Each tag was the position of the name that was pushed with it. `klp_mutex` is
-        // held as the patch is borrowed from the registry, and what publishes the ranges withdraws
-        // them, and synchronizes, before it gives up the patch.
-        Ok(KBox::new(Ranges { index, names }, GFP_KERNEL)?)
+        RANGES.replace(ranges)
+    }
+
+    /// Keeps ranges that nobody reads any more.
+    pub(crate) fn put(&mut self, ranges: KBox<Ranges>) {
+        if self.spare.len() < Self::COUNT && ranges.has(self.room) {
+            // If there is no room for them, they are freed.
+            let _ = self.spare.push_within_capacity(ranges);
+        }
+    }
+
+    /// Frees them, when there is nothing left that could be disabled.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
     }
 }
 
@@ -126,12 +241,9 @@ fn in_the_way(
 
 static RANGES: Published<Ranges> = Published::empty();
 
-/// Publishes the ranges of the transition that starts or is reversed; `None` when it is over.
-///
-/// No task may be checked between this and the change of the target state: a task must not be
-/// moved in one direction by the ranges of the other.
-pub(crate) fn publish(ranges: Option<KBox<Ranges>>) -> Retired<Ranges> {
-    RANGES.replace(ranges)
+/// Ends the publication: the transition is over.
+pub(crate) fn withdraw() -> Retired<Ranges> {
+    RANGES.replace(None)
 }
 
 /// Why a stack does not allow its task to be moved.

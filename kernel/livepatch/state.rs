@@ -37,12 +37,22 @@ pub(crate) fn read(patch: PatchDescriptor) -> Result<KVec<Declared>> {
     Ok(declared)
 }
 
+/// The states of the patches before the one in transition.
+struct Previous {
+    /// Whether there is a transition.
+    known: bool,
+    /// Newest last. The room is kept between transitions.
+    states: KVec<Declared>,
+}
+
 kernel::sync::global_lock! {
-    /// The states of the patches before the one in transition, newest last; `None` between
-    /// transitions.
+    /// What [`previous`] finds.
     // SAFETY: `init` is called by a core initcall, when no patch module can have been loaded, and
     // all users of the lock are called by patches.
-    unsafe(uninit) static PREVIOUS: SpinLockIrq<Option<KVec<Declared>>> = None;
+    unsafe(uninit) static PREVIOUS: SpinLockIrq<Previous> = Previous {
+        known: false,
+        states: KVec::new(),
+    };
 }
 
 /// Prepares the lock.
@@ -55,12 +65,47 @@ pub(crate) unsafe fn init() {
     unsafe { PREVIOUS.init() };
 }
 
-/// Says what [`previous`] finds from now on. Under `klp_mutex`.
-pub(crate) fn set_previous(states: Option<KVec<Declared>>) {
-    let old = mem::replace(&mut *PREVIOUS.lock(), states);
+/// Makes room for `count` states. Under `klp_mutex`; may sleep.
+pub(crate) fn reserve_previous(count: usize) -> Result {
+    let new = KVec::with_capacity(count, GFP_KERNEL)?;
+    let mut previous = PREVIOUS.lock();
 
-    // Freed without the lock.
-    drop(old);
+    if previous.states.capacity() < count {
+        // Between transitions there are none in it.
+        let old = mem::replace(&mut previous.states, new);
+        drop(previous);
+        drop(old);
+    }
+    Ok(())
+}
+
+/// The patches before the one in transition declare `patches`: that is what [`previous`] finds from
+/// now on. Under `klp_mutex`, after [`reserve_previous`].
+pub(crate) fn set_previous<'a>(patches: impl Iterator<Item = &'a [Declared]>) {
+    let mut previous = PREVIOUS.lock();
+
+    previous.known = true;
+    previous.states.clear();
+    for states in patches {
+        for (at, &declared) in states.iter().enumerate() {
+            // Should a patch have an id twice, the first one counts.
+            let mut known = states.iter().take(at);
+            let is_new = known.all(|other| other.state.id != declared.state.id);
+            // Whoever enabled the newest of these patches has made room for all of them.
+            if is_new && previous.states.push_within_capacity(declared).is_err() {
+                warn_once!("no room for the states of all patches\n");
+                return;
+            }
+        }
+    }
+}
+
+/// The transition is over.
+pub(crate) fn forget_previous() {
+    let mut previous = PREVIOUS.lock();
+
+    previous.known = false;
+    previous.states.clear();
 }
 
 /// Finds the newest state `id` in the patches that were there before the one in transition. Warns
@@ -68,33 +113,13 @@ pub(crate) fn set_previous(states: Option<KVec<Declared>>) {
 pub(crate) fn previous(id: usize) -> Option<StateDescriptor> {
     let previous = PREVIOUS.lock();
 
-    let Some(states) = previous.as_ref() else {
+    if !previous.known {
         warn_once!();
         return None;
-    };
-    states
+    }
+    previous
+        .states
         .iter()
         .rfind(|declared| declared.state.id == id)
         .map(|declared| declared.descriptor)
-}
-
-/// The states that `patches` declare, for [`set_previous`].
-pub(crate) fn of_patches<'a>(
-    patches: impl Iterator<Item = &'a [Declared]>,
-) -> Result<KVec<Declared>> {
-    let mut all = KVec::new();
-
-    for states in patches {
-        for (at, &declared) in states.iter().enumerate() {
-            // Should a patch have an id twice, the first one counts.
-            let known = states.iter().take(at);
-            if known
-                .into_iter()
-                .all(|other| other.state.id != declared.state.id)
-            {
-                all.push(declared, GFP_KERNEL)?;
-            }
-        }
-    }
-    Ok(all)
 }

@@ -53,7 +53,8 @@ use crate::{
     shim,
     stack_check::{
         self,
-        Ranges, //
+        Ranges,
+        SpareRanges, //
     },
     state::{
         self,
@@ -74,17 +75,13 @@ pub(crate) struct Subject<'a> {
     /// The patches that were enabled before; all of them are replaced if `patch` does that.
     pub(crate) older: &'a mut [Patch],
     pub(crate) func_stacks: &'a mut FuncStacks,
+    pub(crate) spare_ranges: &'a mut SpareRanges,
 }
 
 impl Subject<'_> {
-    /// The states of the older patches, for callbacks. May sleep.
-    fn previous_states(&self) -> Result<KVec<Declared>> {
-        state::of_patches(self.older.iter().map(|patch| &*patch.states))
-    }
-
-    /// What a task must not be in when it moves to `target`. May sleep.
-    fn ranges(&self, target: PatchState) -> Result<KBox<Ranges>> {
-        Ranges::collect(self.patch, self.func_stacks, target)
+    /// The states of the older patches, for callbacks.
+    fn previous_states(&self) -> impl Iterator<Item = &[Declared]> + Clone {
+        self.older.iter().map(|patch| &*patch.states)
     }
 }
 
@@ -102,9 +99,7 @@ pub(crate) struct Running {
 struct Transition<'a, 'b> {
     running: &'a mut Running,
     subject: &'a mut Subject<'b>,
-    /// To be published.
-    ranges: Option<KBox<Ranges>>,
-    /// Were published.
+    /// The ranges that were published.
     withdrawn: Option<Retired<Ranges>>,
 }
 
@@ -142,7 +137,7 @@ impl TransitionOps for Transition<'_, '_> {
             Event::Completing(target) => report::completing(&patch.name, target),
             Event::Complete(target) => {
                 report::complete(&patch.name, target);
-                state::set_previous(None);
+                state::forget_previous();
                 patch.set_phase(Phase::settled(target));
             }
         }
@@ -174,12 +169,14 @@ impl TransitionOps for Transition<'_, '_> {
 
     fn apply(&mut self) -> Result {
         let Subject {
-            patch, func_stacks, ..
+            patch,
+            func_stacks,
+            spare_ranges,
+            ..
         } = &mut *self.subject;
 
         patch.apply(func_stacks)?;
-        self.ranges = Some(self.subject.ranges(self.running.target)?);
-        Ok(())
+        spare_ranges.reserve(patch, func_stacks)
     }
 
     fn prepare_to_revert(&mut self) {
@@ -187,11 +184,18 @@ impl TransitionOps for Transition<'_, '_> {
     }
 
     fn publish_ranges(&mut self) {
-        self.running.retired = Some(stack_check::publish(self.ranges.take()));
+        let Subject {
+            patch,
+            func_stacks,
+            spare_ranges,
+            ..
+        } = &mut *self.subject;
+
+        self.running.retired = Some(spare_ranges.publish(patch, func_stacks, self.running.target));
     }
 
     fn withdraw_ranges(&mut self) {
-        self.withdrawn = Some(stack_check::publish(None));
+        self.withdrawn = Some(stack_check::withdraw());
     }
 
     fn hook_scheduler(&mut self, hooked: bool) {
@@ -211,6 +215,7 @@ impl TransitionOps for Transition<'_, '_> {
             patch,
             older,
             func_stacks,
+            ..
         } = &mut *self.subject;
 
         if patch.replaces() {
@@ -221,7 +226,13 @@ impl TransitionOps for Transition<'_, '_> {
     fn synchronize(&mut self) {
         let retired = [self.withdrawn.take(), self.running.retired.take()];
 
-        synchronize(retired.into_iter().flatten(), self.subject.func_stacks);
+        let Subject {
+            func_stacks,
+            spare_ranges,
+            ..
+        } = &mut *self.subject;
+
+        synchronize(retired.into_iter().flatten(), func_stacks, spare_ranges);
     }
 
     fn synchronize_tasks(&mut self) {
@@ -254,33 +265,32 @@ impl TransitionOps for Transition<'_, '_> {
 
 /// Starts to move all tasks to the patch. If that fails, nothing has changed.
 pub(crate) fn enable(mut subject: Subject<'_>) -> Result<Running> {
-    let previous = subject.previous_states()?;
+    // Those of the patch itself count when a later one is in transition.
+    let states = Iterator::chain(subject.previous_states(), [&*subject.patch.states]);
+    state::reserve_previous(states.map(<[_]>::len).sum())?;
 
     pr_notice!("enabling patch '{}'\n", &*subject.patch.name);
-    let mut running = Running::new(subject.patch, PatchState::Patched, previous);
-    protocol::enable(&mut running.transition(&mut subject, None))?;
+    let mut running = Running::new(&subject, PatchState::Patched);
+    protocol::enable(&mut running.transition(&mut subject))?;
     subject.patch.publish_enabled();
     Ok(running)
 }
 
-/// Starts to move all tasks away from the patch. If there is no memory for that, nothing has
-/// changed.
-pub(crate) fn disable(mut subject: Subject<'_>) -> Result<Running> {
-    let previous = subject.previous_states()?;
-    let ranges = subject.ranges(PatchState::Unpatched)?;
+/// Starts to move all tasks away from the patch. Needs no memory.
+pub(crate) fn disable(mut subject: Subject<'_>) -> Running {
+    let mut running = Running::new(&subject, PatchState::Unpatched);
 
-    let mut running = Running::new(subject.patch, PatchState::Unpatched, previous);
-    protocol::disable(&mut running.transition(&mut subject, Some(ranges)));
+    protocol::disable(&mut running.transition(&mut subject));
     subject.patch.publish_enabled();
-    Ok(running)
+    running
 }
 
 impl Running {
-    fn new(patch: &Patch, target: PatchState, previous: KVec<Declared>) -> Self {
-        state::set_previous(Some(previous));
+    fn new(subject: &Subject<'_>, target: PatchState) -> Self {
+        state::set_previous(subject.previous_states());
 
         Running {
-            patch: patch.id,
+            patch: subject.patch.id,
             target,
             since: Instant::now(),
             pacing: Pacing::new(),
@@ -288,15 +298,10 @@ impl Running {
         }
     }
 
-    fn transition<'a, 'b>(
-        &'a mut self,
-        subject: &'a mut Subject<'b>,
-        ranges: Option<KBox<Ranges>>,
-    ) -> Transition<'a, 'b> {
+    fn transition<'a, 'b>(&'a mut self, subject: &'a mut Subject<'b>) -> Transition<'a, 'b> {
         Transition {
             running: self,
             subject,
-            ranges,
             withdrawn: None,
         }
     }
@@ -305,7 +310,7 @@ impl Running {
     /// transition is over; otherwise the next try is arranged.
     pub(crate) fn try_complete(&mut self, mut subject: Subject<'_>) -> bool {
         let target = self.target;
-        let mut transition = self.transition(&mut subject, None);
+        let mut transition = self.transition(&mut subject);
 
         if protocol::advance(&mut transition, target) {
             protocol::finish(&mut transition, target);
@@ -325,13 +330,11 @@ impl Running {
         false
     }
 
-    /// Reverses the transition. If there is no memory for that, nothing has changed.
-    pub(crate) fn reverse(&mut self, mut subject: Subject<'_>) -> Result {
+    /// Reverses the transition. Needs no memory.
+    pub(crate) fn reverse(&mut self, mut subject: Subject<'_>) {
         let target = self.target;
-        let ranges = subject.ranges(target.opposite())?;
 
-        protocol::reverse(&mut self.transition(&mut subject, Some(ranges)), target);
-        Ok(())
+        protocol::reverse(&mut self.transition(&mut subject), target);
     }
 
     /// Moves all tasks at once, wherever they are, at the administrator's risk.
@@ -339,20 +342,23 @@ impl Running {
         let target = self.target;
 
         pr_warn!("forcing remaining tasks to the patched state\n");
-        protocol::force(&mut self.transition(&mut subject, None), target);
+        protocol::force(&mut self.transition(&mut subject), target);
         shim::retry_in(0);
     }
 }
 
-/// Waits for all readers, and frees what they may have used. May sleep.
+/// Waits for all readers, and takes back what they may have used. May sleep.
 pub(crate) fn synchronize(
     retired: impl IntoIterator<Item = Retired<Ranges>>,
     func_stacks: &mut FuncStacks,
+    spare_ranges: &mut SpareRanges,
 ) {
     let synchronized = publish::synchronize();
 
     for ranges in retired {
-        ranges.free(&synchronized);
+        if let Some(ranges) = ranges.reclaim(&synchronized) {
+            spare_ranges.put(ranges);
+        }
     }
     func_stacks.collect(&synchronized);
 }

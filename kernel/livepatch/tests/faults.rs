@@ -10,6 +10,7 @@ use super::{
     Livepatch,
     Patched,
     Scene,
+    Sleeper,
     Snapshot, //
 };
 use crate::fault::{
@@ -361,6 +362,73 @@ mod tests {
     #[test]
     fn each_allocation_of_enable_without_register() -> Result {
         fail_each_allocation(EnableOneShot)
+    }
+
+    /// Nothing but time may be needed to get rid of a patch.
+    #[test]
+    fn no_allocation_is_needed_to_disable() -> Result {
+        /// More than disabling makes.
+        const MANY: c_uint = 100;
+
+        let scene = Scene::new()?;
+        let patch = Livepatch::new(0, &patched![one => v1, two => v1])?.with_state(1, 1);
+        let above = Livepatch::new(1, &patched![one => v2])?.with_state(1, 2);
+        patch.register()?;
+        above.register()?;
+
+        let nomem = NoMemory::start()?;
+        for nth in 1..MANY {
+            patch.enable_and_settle(&scene.sysfs)?;
+            above.enable_and_settle(&scene.sysfs)?;
+
+            let mut made = 0;
+            for livepatch in [&above, &patch] {
+                let (result, met) = nomem.with(nth, || livepatch.disable());
+                check_eq!(result, Ok(()));
+                livepatch.settle(&scene.sysfs)?;
+                made += c_uint::from(met >= nth);
+            }
+            if made == 0 {
+                drop(nomem);
+                above.unregister()?;
+                patch.unregister()?;
+                return scene.end();
+            }
+        }
+        Err(EINVAL)
+    }
+
+    /// Nor to take back what holds things up.
+    #[test]
+    fn no_allocation_is_needed_to_reverse() -> Result {
+        const MANY: c_uint = 100;
+
+        let scene = Scene::new()?;
+        let patch = Livepatch::new(0, &patched![one => v1, sleep => v1])?;
+        patch.register()?;
+        patch.enable_and_settle(&scene.sysfs)?;
+
+        let sleeper = Sleeper::new()?;
+        patch.disable()?;
+        let nomem = NoMemory::start()?;
+        let mut none = 0;
+        for nth in 1..MANY {
+            // Back and forth: the sleeper stays in the new function.
+            for operation in [Livepatch::enable, Livepatch::disable] {
+                let (result, met) = nomem.with(nth, || operation(&patch));
+                check_eq!(result, Ok(()));
+                none += c_uint::from(met < nth);
+            }
+            if none >= 4 {
+                break;
+            }
+        }
+        drop(nomem);
+        check!(none >= 4);
+        check_eq!(sleeper.wake(), 1);
+        patch.settle(&scene.sysfs)?;
+        patch.unregister()?;
+        scene.end()
     }
 
     #[test]
