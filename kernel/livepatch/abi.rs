@@ -82,8 +82,7 @@ pub(crate) unsafe extern "C" fn klp_rust_reap() {
 ///
 /// # Safety
 ///
-/// `patch` must be null or a valid descriptor, which stays in place while the module is loaded and
-/// is not changed meanwhile.
+/// As for [`klp_enable_patch`].
 #[export]
 pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: The descriptor is as the caller promises.
@@ -98,7 +97,8 @@ pub(crate) unsafe extern "C" fn klp_register_patch(patch: *mut bindings::klp_pat
 ///
 /// # Safety
 ///
-/// As for [`klp_register_patch`].
+/// `patch` must be null or a valid descriptor, which stays in place while the module is loaded and
+/// is not changed meanwhile.
 #[export]
 pub(crate) unsafe extern "C" fn klp_enable_patch(patch: *mut bindings::klp_patch) -> c_int {
     // SAFETY: The descriptor is as the caller promises.

@@ -119,7 +119,7 @@ impl PatchDescriptor {
         // an entry that has neither functions nor a name.
         let objects = unsafe {
             entries((*self.0.as_ptr()).objs, |object| {
-                object.funcs.is_null() && object.name.is_null()
+                (*object).funcs.is_null() && (*object).name.is_null()
             })
         };
 
@@ -187,7 +187,7 @@ impl ObjectDescriptor {
         // ends with an entry of zeroes.
         let funcs = unsafe {
             entries((*self.0.as_ptr()).funcs, |func| {
-                func.old_name.is_null() && func.new_func.is_null() && func.old_sympos == 0
+                (*func).old_name.is_null() && (*func).new_func.is_null() && (*func).old_sympos == 0
             })
         };
 
@@ -294,7 +294,8 @@ impl FuncDescriptor {
 #[derive(Clone, Copy)]
 pub(crate) struct StateDescriptor(NonNull<bindings::klp_state>);
 
-// SAFETY: The entry is memory of a module, which belongs to no thread, and is never changed.
+// SAFETY: The entry is memory of a module, which belongs to no thread. The core reads what is never
+// changed; `data` is the callbacks' business.
 unsafe impl Send for StateDescriptor {}
 
 impl StateDescriptor {
@@ -324,7 +325,7 @@ pub(crate) unsafe fn states(
 ) -> impl Iterator<Item = StateDescriptor> {
     // SAFETY: `patch` is valid and stays, as the caller promises, and the list of states of a valid
     // descriptor is null or ends with an id of 0.
-    let states = unsafe { entries((*patch).states, |state| state.id == 0) };
+    let states = unsafe { entries((*patch).states, |state| (*state).id == 0) };
 
     // INVARIANT: An entry of a valid list, and not its end.
     states.map(StateDescriptor)
@@ -335,22 +336,20 @@ pub(crate) unsafe fn states(
 /// # Safety
 ///
 /// `first` must be null, or point to the first entry of a list that ends with one for which
-/// `is_end` is true. The list must stay, and what `is_end` reads must not change, while the
+/// `is_end` is true; that is called with each entry up to there, which stays valid. The list must stay, and what `is_end` reads must not change, while the
 /// iterator is used.
 unsafe fn entries<T>(
     first: *mut T,
-    is_end: impl Fn(&T) -> bool,
+    is_end: impl Fn(*mut T) -> bool,
 ) -> impl Iterator<Item = NonNull<T>> {
     let mut next = first;
 
     core::iter::from_fn(move || {
         let entry = NonNull::new(next)?;
-        // SAFETY: `next` is in the list, as the caller promises that it has an end, and as it is
-        // not advanced behind that.
-        if is_end(unsafe { entry.as_ref() }) {
+        if is_end(next) {
             return None;
         }
-        // SAFETY: The entry was not the end, so there is another one.
+        // SAFETY: The entry was not the end, and the caller promises that there is one.
         next = unsafe { next.add(1) };
         Some(entry)
     })

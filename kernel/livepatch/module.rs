@@ -103,17 +103,19 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
     }
 }
 
-/// A module has run its init function, and is about to free its init section: patches let go of
-/// what they replace there. May sleep.
+/// The init section of a module is about to be freed, and nobody runs anything there any more:
+/// patches let go of what they replace in it. May sleep.
 ///
 /// # Safety
 ///
-/// For the notifier of the module loader: `module` must be valid and in the state
-/// MODULE_STATE_LIVE.
+/// For the module loader: `module` must be valid, and ftrace must still know its init section.
 #[export]
-pub(crate) unsafe extern "C" fn klp_rust_module_live(module: *mut bindings::module) {
+pub(crate) unsafe extern "C" fn klp_module_live(module: *mut bindings::module) {
+    let Some(module) = NonNull::new(module) else {
+        return;
+    };
     // SAFETY: The loader keeps the module valid during the call.
-    let name = unsafe { name_of(module) };
+    let name = unsafe { name_of(module.as_ptr()) };
     let Registry {
         enabled,
         registered,
@@ -122,10 +124,8 @@ pub(crate) unsafe extern "C" fn klp_rust_module_live(module: *mut bindings::modu
     } = &mut *registry::lock();
 
     for patch in Iterator::chain(enabled.iter_mut(), registered) {
-        if let Some(module) = NonNull::new(module) {
-            // SAFETY: The loader keeps the module, and frees its init section after this.
-            unsafe { patch.leave_init_text(module, name, func_stacks) };
-        }
+        // SAFETY: The loader keeps the module, and frees its init section after this.
+        unsafe { patch.leave_init_text(module, name, func_stacks) };
     }
 }
 

@@ -67,7 +67,7 @@ fn lock(operation: &CStr) -> Result<Guard> {
 ///
 /// # Safety
 ///
-/// As for `klp_register_patch()`.
+/// As for `klp_enable_patch()`.
 pub(crate) unsafe fn register(descriptor: *mut bindings::klp_patch) -> Result {
     let registry = lock(c"klp_register_patch()")?;
     // SAFETY: The descriptor is null or valid, as promised.
@@ -80,7 +80,7 @@ pub(crate) unsafe fn register(descriptor: *mut bindings::klp_patch) -> Result {
 ///
 /// # Safety
 ///
-/// As for `klp_register_patch()`.
+/// As for `klp_enable_patch()`.
 pub(crate) unsafe fn enable(descriptor: *mut bindings::klp_patch) -> Result {
     let mut registry = lock(c"klp_enable_patch()")?;
     // SAFETY: The descriptor is null or valid, as promised.

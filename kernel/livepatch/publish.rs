@@ -7,7 +7,10 @@
 //! them by scheduling on every CPU.
 
 use crate::shim;
-use core::ptr;
+use core::{
+    mem::ManuallyDrop,
+    ptr, //
+};
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -61,18 +64,31 @@ impl<T> Retired<T> {
     /// Takes the value back, if there was one. `proof` must be of a synchronization that began
     /// after it was unpublished; with an older one it is leaked, and said so.
     pub(crate) fn reclaim(self, proof: &Synchronized) -> Option<KBox<T>> {
-        if self.value.is_null() || warn_on!(proof.0 <= self.after) {
+        // What is left of `self` has nothing to warn about.
+        let this = ManuallyDrop::new(self);
+
+        if this.value.is_null() || warn_on!(proof.0 <= this.after) {
             return None;
         }
         // SAFETY: The pointer comes from `KBox::into_raw`: `Published::replace` makes this of what
         // an earlier call of it has published, and keeps no copy. Readers that could have seen it
         // have finished, as the synchronization that `proof` stands for began later.
-        Some(unsafe { KBox::from_raw(self.value) })
+        Some(unsafe { KBox::from_raw(this.value) })
+    }
+}
+
+impl<T> Drop for Retired<T> {
+    /// Somebody has forgotten about readers.
+    fn drop(&mut self) {
+        warn_on!(!self.value.is_null());
     }
 }
 
 /// A place where readers find an immutable value, or nothing.
 pub(crate) struct Published<T>(Atomic<*mut T>);
+
+// SAFETY: It owns the value that is published, as a `KBox` would.
+unsafe impl<T: Send> Send for Published<T> {}
 
 // SAFETY: Readers only get shared references to the value, and the last one to own it may be on
 // another thread than the one that made it.
@@ -107,8 +123,7 @@ impl<T> Published<T> {
     ///
     /// # Safety
     ///
-    /// Preemption must be disabled from before the call until after the last use of the result, or
-    /// `klp_mutex` must be held.
+    /// Preemption must be disabled from before the call until after the last use of the result.
     #[inline(always)]
     pub(crate) unsafe fn read<'a>(&self) -> Option<&'a T> {
         // ORDERING: An address dependency orders the reads of the value after this one, as with
@@ -116,7 +131,7 @@ impl<T> Published<T> {
         // `Published::replace`.
         // SAFETY: The place is valid and aligned, and only changed by atomic stores. What it points
         // to came from a `KBox`, and comes back only by `Retired::reclaim`, after a `synchronize` that
-        // waits for this reader as preemption is disabled, or that needs `klp_mutex`.
+        // waits for this reader, as preemption is disabled.
         unsafe { ptr::read_volatile(self.0.as_ptr()).as_ref() }
     }
 }

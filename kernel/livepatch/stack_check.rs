@@ -168,13 +168,18 @@ impl SpareRanges {
             .map(|code| code.skip(Self::OWN).count())
             .sum::<usize>();
 
-        self.room.funcs = self.room.funcs.max(funcs);
-        self.room.code = self.room.code.max(Self::OWN * funcs + below);
-        let room = self.room;
-        self.spare.retain(|ranges| ranges.has(room));
-        self.spare.reserve(Self::COUNT, GFP_KERNEL)?;
-        while self.spare.len() < Self::COUNT {
-            self.spare.push(Ranges::with_room(room)?, GFP_KERNEL)?;
+        let room = Room {
+            funcs: self.room.funcs.max(funcs),
+            code: self.room.code.max(Self::OWN * funcs + below),
+        };
+        if self.spare.len() < Self::COUNT || !self.spare.iter().all(|ranges| ranges.has(room)) {
+            // What there is stays until all of it is there: it is for the patches of before.
+            let mut spare = KVec::with_capacity(Self::COUNT, GFP_KERNEL)?;
+            for _ in 0..Self::COUNT {
+                spare.push(Ranges::with_room(room)?, GFP_KERNEL)?;
+            }
+            self.spare = spare;
+            self.room = room;
         }
         Ok(())
     }

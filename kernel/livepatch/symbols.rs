@@ -35,6 +35,11 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// Is there no symbol of that name?
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.search.outcome(), Err(Unresolved::NotFound))
+    }
+
     /// The address found; an error is reported and returned as -EINVAL.
     pub(crate) fn resolved(&self) -> Result<usize> {
         self.search.outcome().map_err(|why| {

@@ -66,16 +66,20 @@ impl ShadowData for Leak {
 }
 
 /// Takes the place of `bool dummy_check(struct dummy *d, unsigned long jiffies)`.
+///
+/// # Safety
+///
+/// `d` must be a valid dummy, and stay so during the call.
 #[replacement]
-fn livepatch_fix2_dummy_check(d: *const Dummy, jiffies: usize) -> bool {
+unsafe fn livepatch_fix2_dummy_check(d: *const Dummy, jiffies: usize) -> bool {
     // Without memory for the counter, this one is not counted.
     if let Ok(counter) = COUNTER.get_or_alloc(d, Atomic::new(0), &rcu::read_lock()) {
         counter.fetch_add(1, Relaxed);
     }
 
-    // SAFETY: `dummy_check()` is called with a valid `struct dummy`, and its caller holds the lock
-    // of the list that `d` is on, so nobody frees it meanwhile. `Dummy` has the layout of that
-    // structure, and nobody writes `jiffies_expire` once a dummy is on the list.
+    // SAFETY: `d` is valid, as the caller promises: that of `dummy_check()` holds the lock of the
+    // list that it is on. `Dummy` has the layout of the structure in C, and nobody writes
+    // `jiffies_expire` once a dummy is on the list.
     time_after(jiffies, unsafe { (*d).jiffies_expire })
 }
 

@@ -41,7 +41,7 @@ enum Location {
     Located(Code),
     /// Also the call site, as ftrace knows it: the function was applied since it was located.
     Attachable(Code, usize),
-    /// It was in the init section of its object: it is never called again, and its memory is gone.
+    /// It was in the init section of its object, which has been freed after its last call.
     Gone,
 }
 

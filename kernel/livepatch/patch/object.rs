@@ -204,7 +204,10 @@ impl Object {
     ///
     /// The outer error means that nothing has changed; with the inner one, the relocations are
     /// applied. Returns the addresses of the functions that are not located yet.
-    fn search(&self, relocations: Option<&Relocations<'_>>) -> Result<Result<KVVec<usize>>> {
+    fn search(
+        &self,
+        relocations: Option<&Relocations<'_>>,
+    ) -> Result<Result<KVVec<Option<usize>>>> {
         let references = relocations.map_or(0, Relocations::len);
         let unknown = || self.funcs().filter(|func| !func.is_located());
 
@@ -222,19 +225,25 @@ impl Object {
         if let Some(relocations) = relocations {
             relocations.apply(wanted.iter())?;
         }
-        let found = wanted.iter().skip(references).try_for_each(|symbol| {
-            addresses.push(Self::resolved(symbol)?, GFP_KERNEL)?;
+        let symbols = wanted.iter().skip(references);
+        let found = unknown().zip(symbols).try_for_each(|(func, symbol)| {
+            addresses.push(Self::resolved(func, symbol)?, GFP_KERNEL)?;
             Ok(())
         });
         Ok(found.map(|()| addresses))
     }
 
-    fn resolved(symbol: &Wanted<'_>) -> Result<usize> {
+    /// The address that was found. `None` for a nop of a function that is gone: the replaced patch
+    /// has found it when the init section of the module was there.
+    fn resolved(func: &Func, symbol: &Wanted<'_>) -> Result<Option<usize>> {
         fault::check(Point::Resolve)?;
-        symbol.resolved()
+        if func.is_nop() && symbol.is_absent() {
+            return Ok(None);
+        }
+        symbol.resolved().map(Some)
     }
 
-    fn set_locations(&mut self, addresses: &[usize]) -> Result {
+    fn set_locations(&mut self, addresses: &[Option<usize>]) -> Result {
         let module = self.find_module();
 
         for (func, &address) in self
@@ -242,6 +251,10 @@ impl Object {
             .filter(|func| !func.is_located())
             .zip(addresses)
         {
+            let Some(address) = address else {
+                func.set_gone();
+                continue;
+            };
             // SAFETY: The module was found under `klp_mutex`, which keeps it in memory.
             if module.is_some_and(|module| unsafe { shim::is_freed_init_text(module, address) }) {
                 // As will be said in a moment, when its symbol has gone, too.
@@ -270,7 +283,8 @@ impl Object {
                 let nop = at.checked_sub(self.funcs.len());
                 let Some(dropped) = nop.and_then(|nop| dropped.get_mut(nop)) else {
                     self.report_aliases(same);
-                    return Err(EEXIST);
+                    // Not -EEXIST, by which the module loader says that a module is there already.
+                    return Err(EINVAL);
                 };
                 *dropped = true;
             }
@@ -299,8 +313,10 @@ impl Object {
         }
     }
 
-    /// Gives up the functions in the init section of `module`, which the object is and which has
-    /// run them for the last time. `patch` is the name of the patch. May sleep.
+    /// Gives up the functions in the init section of `module`, which the object is. `patch` is the
+    /// name of the patch. May sleep.
+    ///
+    /// Nobody runs them any more, nor their replacements, so that no task has to be waited for.
     ///
     /// # Safety
     ///

@@ -11,7 +11,6 @@
 #include <linux/module.h>
 #include <linux/moduleloader.h>
 #include <linux/mutex.h>
-#include <linux/notifier.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
@@ -70,22 +69,6 @@ bool klp_shim_is_init_text(const struct module *mod, unsigned long addr)
 {
 	return within_module_mem_type(addr, mod, MOD_INIT_TEXT);
 }
-
-/*
- * The loader calls this after the init function of a module, and before ftrace
- * forgets the init section and the memory of it is freed.
- */
-static int klp_module_notify(struct notifier_block *nb, unsigned long action,
-			     void *data)
-{
-	if (action == MODULE_STATE_LIVE)
-		klp_rust_module_live(data);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block klp_module_nb = {
-	.notifier_call = klp_module_notify,
-};
 
 bool klp_shim_module_get(struct module *mod)
 {
@@ -166,10 +149,7 @@ core_initcall(klp_init_early);
 
 static int __init klp_init(void)
 {
-	/* Before there can be patches. */
-	int ret = register_module_notifier(&klp_module_nb);
-
-	return ret ?: klp_rust_init();
+	return klp_rust_init();
 }
 module_init(klp_init);
 

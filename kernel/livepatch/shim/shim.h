@@ -104,7 +104,7 @@ int klp_shim_walk_stack(struct task_struct *task,
 			bool (*consume)(void *cookie, unsigned long addr),
 			void *cookie);
 int klp_try_switch_task(struct task_struct *task);
-/* transition.rs: called back by klp_try_switch_task() on a pinned task */
+/* transition/hooks.rs: called back by klp_try_switch_task() on a pinned task */
 int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 
 /* generic.c */
@@ -117,9 +117,6 @@ bool klp_shim_module_get(struct module *mod);
 void klp_shim_module_put(struct module *mod);
 void klp_shim_synchronize(void);
 void klp_shim_synchronize_tasks(void);
-
-/* module.rs: called by generic.c when the init function of a module is done */
-void klp_rust_module_live(struct module *mod);
 
 /* abi.rs: called by generic.c. The first one runs before any module loads. */
 void klp_rust_init_early(void);

@@ -44,8 +44,9 @@ static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
 };
 
 /*
- * From here on, the task never sleeps in a freezable state, where schedule()
- * would move it: see TransitionOps::each_task() in model/protocol.rs.
+ * Under tasklist_lock for writing, with interrupts off. From here on, the task
+ * never sleeps in a freezable state, where schedule() would move it: see
+ * TransitionOps::each_task() in model/protocol.rs.
  */
 void klp_exit_start(void)
 {
@@ -60,7 +61,8 @@ void klp_exit_start(void)
 
 /*
  * klp_shim_synchronize() covers the rest of a task's life: preemption stays
- * disabled until it schedules for the last time.
+ * disabled until it schedules for the last time. Interrupts are off as they may
+ * take tasklist_lock, under which others wait for this lock.
  */
 void klp_exit_finish(void)
 {
@@ -68,7 +70,7 @@ void klp_exit_finish(void)
 
 	list = per_cpu_ptr(&klp_exit_lists, current->klp_exit_cpu);
 
-	guard(raw_spinlock)(&list->lock);
+	guard(raw_spinlock_irqsave)(&list->lock);
 	hlist_del_rcu(&current->klp_exit_entry);
 }
 

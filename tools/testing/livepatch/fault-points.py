@@ -52,7 +52,7 @@ COMMON = {"new", "filter"}
 EXCUSED = {
     ("operations::operate", "registry.subject("): "an id that was just found",
     ("operations::start", "registry.subject("): "an id that was just found",
-    ("operations::operate", ".reverse("): "an enable that takes a disable back",
+    ("operations::operate", "transition.as_mut()"): "there is one: it is to be reversed",
     ("operations::enable_registered", "registry.take_registered("): "an id that was just found",
     ("operations::start_enable", "registry.take_enabled("): "an id that was just found",
     ("patch/read::read_func", "descriptor.name().ok_or(EINVAL)"): "input",

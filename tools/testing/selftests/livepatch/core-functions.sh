@@ -42,6 +42,8 @@ function core_is_rust() {
 # core_setup(number) - start a script
 #	number - of the cases to come
 function core_setup() {
+	local path
+
 	CORE_TOTAL=$1
 	CORE_DONE=0
 	CORE_FAILED=0
@@ -53,6 +55,10 @@ function core_setup() {
 	trap 'exit 1' INT TERM HUP
 
 	CMDLINE=$(cat /proc/cmdline)
+	for path in "$SYSFS_KLP_DIR"/*; do
+		[[ ! -e "$path" || "${path##*/}" == test_klp_* ]] ||
+			skip "livepatch ${path##*/} is there, which this would disable"
+	done
 	core_clean || die "cannot clean up before the first case: $(core_leftovers)"
 	echo "1..$CORE_TOTAL"
 }

@@ -119,9 +119,28 @@ function module_is_there() {
 	unload_mod $MOD
 }
 
-core_setup 4
+# The replaced patch has a function that is gone; the new one has not.
+function replaced() {
+	load_lp $PATCH
+	load_mod $MOD
+	expect_init 101 102
+	load_lp test_klp_core_init_replace
+	expect_gone $PATCH
+	expect_init 101 202
+	unload_lp $PATCH
+	unload_mod $MOD
+	load_mod $MOD
+	expect_init 1 202
+	disable_lp test_klp_core_init_replace
+	unload_lp test_klp_core_init_replace
+	expect_init 1 2
+	unload_mod $MOD
+}
+
+core_setup 5
 core_case "it is patched as long as it is there" patch_comes_first
 core_case "that goes for each time the module comes" module_comes_again
 core_case "also when the module fails to start" init_fails
 core_case "a livepatch that comes after it is refused" module_is_there
+core_case "a livepatch without it replaces the one with it" replaced
 core_finish
