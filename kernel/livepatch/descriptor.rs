@@ -336,8 +336,8 @@ pub(crate) unsafe fn states(
 /// # Safety
 ///
 /// `first` must be null, or point to the first entry of a list that ends with one for which
-/// `is_end` is true; that is called with each entry up to there, which stays valid. The list must stay, and what `is_end` reads must not change, while the
-/// iterator is used.
+/// `is_end` is true; that is called with each entry up to there, which stays valid. The list must
+/// stay, and what `is_end` reads must not change, while the iterator is used.
 unsafe fn entries<T>(
     first: *mut T,
     is_end: impl Fn(*mut T) -> bool,

@@ -47,8 +47,8 @@ pub(crate) fn synchronize() -> Synchronized {
 
 /// A value that was published and that readers may still be using.
 ///
-/// It comes back by [`Retired::reclaim`]. Dropping it instead leaks the value: that is what an error
-/// path gets which forgets about readers, and not a use after free.
+/// It comes back by [`Retired::reclaim`]. Dropping it instead leaks the value: that is what an
+/// error path gets which forgets about readers, and not a use after free.
 #[must_use]
 pub(crate) struct Retired<T> {
     value: *mut T,
@@ -130,8 +130,8 @@ impl<T> Published<T> {
         // `READ_ONCE()` in `rcu_dereference()`. Pairs with `PublishThenRead` in
         // `Published::replace`.
         // SAFETY: The place is valid and aligned, and only changed by atomic stores. What it points
-        // to came from a `KBox`, and comes back only by `Retired::reclaim`, after a `synchronize` that
-        // waits for this reader, as preemption is disabled.
+        // to came from a `KBox`, and comes back only by `Retired::reclaim`, after a `synchronize`
+        // that waits for this reader, as preemption is disabled.
         unsafe { ptr::read_volatile(self.0.as_ptr()).as_ref() }
     }
 }

@@ -122,7 +122,8 @@ impl<'a> Entry<'a> {
     unsafe fn from_link(version: *mut bindings::klp_version) -> Option<Self> {
         // INVARIANT: The lock is held, as the caller promises.
         // SAFETY: A version on a stack stays allocated as long as `klp_mutex` is held by those who
-        // could take it off: that is the contract of `FuncStack::push`. A link is for the whole of it.
+        // could take it off: that is the contract of `FuncStack::push`. A link is for the whole of
+        // it.
         unsafe { version.cast::<Version>().as_ref() }.map(Entry)
     }
 }
@@ -153,7 +154,8 @@ pub(crate) struct FuncStack {
     top: Atomic<*mut bindings::klp_version>,
 }
 
-// SAFETY: `top` is only followed under the rules of `top_for_handler` and of `klp_mutex`, on any thread.
+// SAFETY: `top` is only followed under the rules of `top_for_handler` and of `klp_mutex`, on any
+// thread.
 unsafe impl Send for FuncStack {}
 
 // SAFETY: All that changes is atomic, and `top` is followed as said for `Send`.

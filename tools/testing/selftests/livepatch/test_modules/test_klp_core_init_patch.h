@@ -49,7 +49,9 @@ static struct klp_object objs[] = {
 static struct klp_patch patch = {
 	.mod = THIS_MODULE,
 	.objs = objs,
-	.replace = IS_ENABLED(INIT_REPLACE),
+#ifdef INIT_REPLACE
+	.replace = true,
+#endif
 };
 
 static int test_klp_core_init_patch_init(void)
