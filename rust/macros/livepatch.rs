@@ -30,7 +30,8 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
         info.add_vmlinux();
     }
 
-    let errors = errors(&info);
+    let not_a_module = not_a_module();
+    let needs_rust_core = needs_rust_core(&info);
     let start = Start::new(info.registration);
     let (patch_cfg, patch_type) = (&start.cfg, &start.patch_type);
     let states_list = lists::states(&info.states);
@@ -43,7 +44,8 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
     let module = &info.module;
 
     quote! {
-        #errors
+        #not_a_module
+        #needs_rust_core
 
         /// The type of the module created by `livepatch!`.
         struct LivepatchModule {
@@ -71,25 +73,27 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
     }
 }
 
-/// Returns the errors for a kernel that cannot have this module.
-fn errors(info: &LivepatchInfo) -> TokenStream {
-    let error = "a livepatch can only be built as a loadable module";
-    let mut errors = TokenStream::new();
-
-    errors.extend(quote! {
+/// Returns the error for what is not built as a module.
+fn not_a_module() -> TokenStream {
+    quote! {
         #[cfg(not(MODULE))]
-        ::core::compile_error!(#error);
-    });
-    if let Registration::Registered(span) = info.registration {
-        errors.extend(quote::quote_spanned! { span =>
-            #[cfg(not(CONFIG_LIVEPATCH_RUST))]
-            ::core::compile_error!(
-                "`registration: registered` needs CONFIG_LIVEPATCH_RUST: the livepatch core in C \
-                 does not have klp_register_patch()"
-            );
-        });
+        ::core::compile_error!("a livepatch can only be built as a loadable module");
     }
-    errors
+}
+
+/// Returns the error for a kernel that cannot have this module.
+fn needs_rust_core(info: &LivepatchInfo) -> TokenStream {
+    let Registration::Registered(span) = info.registration else {
+        return TokenStream::new();
+    };
+
+    quote::quote_spanned! { span =>
+        #[cfg(not(CONFIG_LIVEPATCH_RUST))]
+        ::core::compile_error!(
+            "`registration: registered` needs CONFIG_LIVEPATCH_RUST: the livepatch core in C \
+             does not have klp_register_patch()"
+        );
+    }
 }
 
 /// Returns the mark of modules that the livepatch core takes patches from.
@@ -107,7 +111,7 @@ fn mark() -> TokenStream {
 /// How the init function hands the description to the livepatch core.
 struct Start {
     /// Of all that needs the livepatch core in Rust. Without that there is one error, see
-    /// [`errors()`], and not one more for each thing that is missing.
+    /// [`needs_rust_core()`], and not one more for each thing that is missing.
     cfg: TokenStream,
     /// What the module keeps.
     patch_type: TokenStream,
