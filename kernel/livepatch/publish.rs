@@ -80,8 +80,16 @@ impl<T> Retired<T> {
 impl<T> Drop for Retired<T> {
     /// Somebody has forgotten about readers.
     fn drop(&mut self) {
-        warn_on!(!self.value.is_null());
+        if !self.value.is_null() {
+            warn_leaked();
+        }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn warn_leaked() {
+    warn_on!(true);
 }
 
 /// A place where readers find an immutable value, or nothing.

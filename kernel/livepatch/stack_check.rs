@@ -162,11 +162,13 @@ impl SpareRanges {
     /// Makes room for all transitions of `patch` that can come, as things stand. May sleep.
     pub(crate) fn reserve(&mut self, patch: &Patch, func_stacks: &FuncStacks) -> Result {
         let funcs = patch.funcs().count();
-        let below = patch
-            .patched_funcs()
-            .map(|func| code_in_the_way(patch, func, func_stacks, PatchState::Patched))
-            .map(|code| code.skip(Self::OWN).count())
-            .sum::<usize>();
+        // And what is replaced, on the stacks below.
+        let mut below = 0;
+        for site in patch.patched_funcs().filter_map(Func::site) {
+            if let Some(stack) = func_stacks.get(site.ip).filter(|_| patch.replaces()) {
+                below += stack.below(site.version).count();
+            }
+        }
 
         let room = Room {
             funcs: self.room.funcs.max(funcs),
