@@ -251,11 +251,8 @@ fn sort_and_dedup<T>(vec: &mut KVVec<T>, ip: impl Fn(&T) -> usize) {
 impl Table {
     fn new(stacks: &[Arc<FuncStack>]) -> Result<KBox<Self>, AllocError> {
         let size = ip_table::slots_for(stacks.len()).ok_or(AllocError)?;
-        let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
+        let mut slots = KVVec::from_elem(Slot::FREE, size, GFP_KERNEL)?;
 
-        for _ in 0..size {
-            slots.push(Slot::FREE, GFP_KERNEL)?;
-        }
         for stack in stacks {
             ip_table::insert(&mut slots, stack.ip(), stack.clone());
         }

@@ -97,7 +97,7 @@ pub(crate) unsafe fn is_freed_init_text(module: NonNull<bindings::module>, addr:
     // SAFETY: The module is in memory, as the caller promises. The state is written without a lock.
     let state = unsafe { ptr::read_volatile(&raw const (*module.as_ptr()).state) };
 
-    // SAFETY: As above.
+    // SAFETY: `is_init_text` needs a module that is in memory, which the caller promises.
     state == bindings::module_state_MODULE_STATE_LIVE && unsafe { is_init_text(module, addr) }
 }
 

@@ -50,7 +50,8 @@ pub(crate) struct Ranges {
 // thread.
 unsafe impl Send for Ranges {}
 
-// SAFETY: As for `Send`, and nothing in it changes.
+// SAFETY: A shared reference allows to read the index and the addresses of the names. Neither
+// changes while there is one: `fill` takes an exclusive one.
 unsafe impl Sync for Ranges {}
 
 impl Ranges {

@@ -23,7 +23,8 @@ use self::snapshot::{
 };
 use crate::{
     abi,
-    registry, //
+    registry,
+    shim, //
 };
 use core::{
     cell::UnsafeCell,
@@ -98,8 +99,7 @@ fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result {
 
     while !condition()? {
         check!(start.elapsed() < LIMIT);
-        // SAFETY: Tests may sleep.
-        unsafe { bindings::msleep(1) };
+        shim::msleep(1);
     }
     Ok(())
 }
@@ -305,12 +305,12 @@ impl Livepatch {
     }
 
     fn disable(&self) -> Result {
-        // SAFETY: Always safe to call.
+        // SAFETY: The pointer is only compared with those of the patches that are known.
         to_result(unsafe { abi::klp_disable_patch(self.patch()) })
     }
 
     fn unregister(&self) -> Result {
-        // SAFETY: Always safe to call.
+        // SAFETY: The pointer is only compared with those of the patches that are known.
         to_result(unsafe { abi::klp_unregister_patch(self.patch()) })
     }
 
@@ -486,11 +486,11 @@ struct Sleeper(Option<Thread>);
 impl Sleeper {
     /// Starts the thread. It is asleep in the function when this returns.
     fn new() -> Result<Self> {
-        // SAFETY: Always possible.
+        // SAFETY: Takes no pointer, and sleeps on a completion that is static.
         let thread = Thread::spawn(|| unsafe { bindings::klp_test_sleep() })?;
         let this = Sleeper(Some(thread));
 
-        // SAFETY: May sleep.
+        // SAFETY: Takes no pointer, and waits for a completion that is static.
         check!(unsafe { bindings::klp_test_sleeping() });
         Ok(this)
     }
@@ -503,7 +503,7 @@ impl Sleeper {
     fn wake_up(&mut self) -> Option<c_int> {
         let thread = self.0.take()?;
 
-        // SAFETY: Always possible.
+        // SAFETY: Takes no pointer; the completion is static.
         unsafe { bindings::klp_test_wake() };
         Some(thread.join())
     }

@@ -15,6 +15,7 @@ use super::{
     Sleeper,
     Snapshot, //
 };
+use crate::shim;
 use kernel::{
     bindings,
     prelude::*,
@@ -167,8 +168,7 @@ mod tests {
         patch.enable()?;
         // As long as somebody is in the old function, it does not end.
         for _ in 0..20 {
-            // SAFETY: May sleep.
-            unsafe { bindings::msleep(1) };
+            shim::msleep(1);
             check_eq!(patch.attribute(&scene.sysfs, c"transition")?, 1);
         }
         check_eq!(patch.attribute(&scene.sysfs, c"enabled")?, 1);
@@ -202,8 +202,7 @@ mod tests {
         let sleeper = Sleeper::new()?;
         patch.disable()?;
         for _ in 0..20 {
-            // SAFETY: May sleep.
-            unsafe { bindings::msleep(1) };
+            shim::msleep(1);
             check_eq!(patch.attribute(&scene.sysfs, c"transition")?, 1);
         }
         check_eq!(patch.attribute(&scene.sysfs, c"enabled")?, 0);

@@ -85,7 +85,7 @@ struct Talk {
 
 /// [`klp_shadow_get()`].
 fn shadow_get(obj: *mut c_void, id: usize) -> *mut c_void {
-    // SAFETY: Always safe to call.
+    // SAFETY: `obj` is an address to compare with and is not accessed; the walk is under RCU.
     unsafe { klp_shadow_get(obj, id) }
 }
 
@@ -187,7 +187,7 @@ fn race(race: &Race) {
     for (nr, (first, constructed)) in rounds.enumerate() {
         race.arrived.add(1, Relaxed);
         while race.arrived.load(Relaxed) < THREADS * (nr + 1) {
-            // SAFETY: May sleep.
+            // SAFETY: Takes no pointer; this is the body of a kthread, which holds no lock.
             unsafe { bindings::schedule() };
         }
 

@@ -32,7 +32,7 @@ pub(super) struct Sysfs(NonNull<bindings::vfsmount>);
 
 impl Sysfs {
     pub(super) fn mount() -> Result<Self> {
-        // SAFETY: May sleep.
+        // SAFETY: Takes no pointer. What it returns is an error or a mount that is this caller's.
         let mount = from_err_ptr(unsafe { bindings::klp_test_sysfs_mount() })?;
 
         Ok(Sysfs(NonNull::new(mount).ok_or(ENODEV)?))
@@ -233,7 +233,7 @@ impl Snapshot {
                 // SAFETY: There is a module of that number.
                 unsafe { bindings::module_refcount(bindings::klp_test_module(nr as c_uint)) }
             }),
-            // SAFETY: Always possible.
+            // SAFETY: Takes no pointer, and walks the tasks under `tasklist_lock`.
             tasks_are_idle: unsafe { bindings::klp_test_tasks_are_idle() },
             code: call_sites(),
             answers: [one(), two(), first, second],
@@ -289,7 +289,7 @@ impl PartialEq for Snapshot {
 
 /// What is at the call site of each function that is patched.
 fn call_sites() -> [usize; 5] {
-    // SAFETY: Always possible.
+    // SAFETY: They take no pointer, and return those of functions.
     let (first, second) = unsafe {
         (
             bindings::klp_test_first_twin(),

@@ -364,10 +364,20 @@ function start_log() {
 	expect_soon "mark in the log" 'dmesg | grep -qF "$CORE_MARK"'
 }
 
+# since_start() - all messages since start_log()
+function since_start() {
+	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }'
+}
+
+# log_has(line) - is that among the messages since start_log()?
+function log_has() {
+	since_start | grep -qF "$1"
+}
+
 # logged() - the messages since start_log(): ours and the core's. "signaling
 # remaining tasks" depends on how fast the machine is.
 function logged() {
-	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
+	since_start |
 		sed -e 's/^\[[ 0-9.]*\] //' -e 's/^\[[ ]*[CT][0-9]*\] //' |
 		grep -e '^livepatch:' -e '^% ' -e '^test_klp' |
 		grep -v -e ': tainting kernel' -e 'taints kernel' \

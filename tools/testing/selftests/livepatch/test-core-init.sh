@@ -28,12 +28,6 @@ function attached() {
 	grep -qw "$1" "$SYSFS_TRACING_DIR/enabled_functions"
 }
 
-# log_has(line) - is that among the messages since start_log()?
-function log_has() {
-	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
-		grep -qF "$1"
-}
-
 # expect_let_go() - ftrace was told of all functions that it does not lead to a
 # patch any more
 function expect_let_go() {

@@ -26,8 +26,7 @@ function expect_no_signals() {
 
 	log "$last"
 	expect_soon "the last message" 'dmesg | grep -qF "'"$last"'"'
-	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
-		grep -q "livepatch: signaling remaining tasks" &&
+	since_start | grep -q "livepatch: signaling remaining tasks" &&
 		fail "tasks were signaled"
 }
 

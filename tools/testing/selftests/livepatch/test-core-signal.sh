@@ -90,8 +90,7 @@ function signalled() {
 	load_lp_nowait $BUSY
 	expect_soon "both wait" '[[ $(tasks_in_state 0 | wc -w) -eq 2 ]]'
 	only_waits_for $SLEEPER 0
-	expect "signaling remaining tasks" 1 "$(dmesg |
-		awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
+	expect "signaling remaining tasks" 1 "$(since_start |
 		grep -c "livepatch: signaling remaining tasks$")"
 	expect_soon "back in the function" '[[ $(target sleepers) -eq 2 ]]'
 	expect "patch_state of who was woken" 1 "$(cat "/proc/$light/patch_state")"

@@ -120,7 +120,7 @@ function with_samples() {
 # said(prefix) - the messages since start_log() that begin like this, without
 # what is different each time
 function said() {
-	dmesg | awk -v mark="$CORE_MARK" 'p; index($0, mark) { p = 1 }' |
+	since_start |
 		sed -e 's/^\[[ 0-9.]*\] //' -e 's/^\[[ ]*[CT][0-9]*\] //' |
 		grep -E "^($1): " |
 		grep -v -e ': tainting kernel' -e '^livepatch: signaling remaining tasks$'
