@@ -80,7 +80,8 @@ impl Patch {
     /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one
     /// batch. As for [`Patch::revert`].
     pub(crate) fn revert_replaced(&mut self, replaced: &mut [Patch], stacks: &mut FuncStacks) {
-        for old in &*replaced {
+        // The newest first, which is next to the top of each stack.
+        for old in replaced.iter().rev() {
             stacks.take_off(old.patched_sites());
         }
         // The nops come last: without them, a task would find the functions below.
