@@ -183,7 +183,7 @@ impl FuncStacks {
     /// May sleep.
     ///
     /// [`FuncStacks::apply`] does so, too. Each time the table is replaced, and the old one is kept
-    /// until `synchronize`: who applies functions in several steps does this for all of them before.
+    /// until `synchronize`: who applies functions in several steps does this for all of them first.
     pub(crate) fn make_stacks(
         &mut self,
         ips: impl Iterator<Item = usize> + Clone,

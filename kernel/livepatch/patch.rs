@@ -206,8 +206,8 @@ impl Patch {
     ///
     /// What was applied before a failure stays.
     pub(crate) fn apply(&mut self, func_stacks: &mut FuncStacks) -> Result {
-        // What goes wrong here goes wrong again when it is the object's turn, after the callbacks of
-        // those before it: then it is reported. Without memory for all, each may get its own.
+        // What goes wrong here goes wrong again when it is the object's turn, after the callbacks
+        // of those before it: then it is reported. Without memory for all, each may get its own.
         let _ = self.make_stacks(func_stacks);
 
         for object in self.objects.iter_mut().filter(|object| object.is_loaded()) {
