@@ -18,7 +18,7 @@ static int zero;
 #define FUNCTION(n)							\
 static noinline int core_target_many_##n(void)				\
 {									\
-	return READ_ONCE(zero) + n;					\
+	return READ_ONCE(zero) + (n);					\
 }
 
 MANY_ALL(FUNCTION)
@@ -31,10 +31,12 @@ static int (*functions[MANY_FUNCS])(void) = {
 
 static int patched_get(char *buffer, const struct kernel_param *kp)
 {
+	int (*function)(void);
 	int i, answer, patched = 0;
 
 	for (i = 0; i < MANY_FUNCS; i++) {
-		answer = READ_ONCE(functions[i])();
+		function = READ_ONCE(functions[i]);
+		answer = function();
 		if (answer == i + MANY_FUNCS)
 			patched++;
 		else if (answer != i)

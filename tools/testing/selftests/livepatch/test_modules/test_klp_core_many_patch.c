@@ -20,7 +20,7 @@ static int zero;
 #define FUNCTION(n)							\
 static noinline int many_##n(void)					\
 {									\
-	return READ_ONCE(zero) + n + MANY_FUNCS;			\
+	return READ_ONCE(zero) + (n) + MANY_FUNCS;			\
 }
 
 MANY_ALL(FUNCTION)
