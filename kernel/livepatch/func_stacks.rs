@@ -167,9 +167,10 @@ impl FuncStacks {
 
     /// Frees what no handler can be using any more.
     pub(crate) fn collect(&mut self, proof: &Synchronized) {
-        for table in self.retired.drain_all() {
+        self.retired.retain(|table| {
             drop(table.reclaim(proof));
-        }
+            !table.is_empty()
+        });
         // Stacks that are not in use are dropped from the table when it is next replaced, except
         // when that takes no memory.
         if !self.stacks.is_empty() && self.stacks.iter().all(|stack| stack.is_unused()) {

@@ -14,6 +14,7 @@ use crate::{
         Patch,
         PatchId, //
     },
+    publish::Synchronized,
     shim,
     stack_check::SpareRanges,
     transition::{
@@ -192,6 +193,12 @@ impl Registry {
         self.outgoing.reserve(known + 1, GFP_KERNEL)?;
         self.removing.reserve(known + 1, GFP_KERNEL)?;
         Ok(())
+    }
+
+    /// Frees what was replaced before the synchronization of `proof`.
+    pub(crate) fn collect(&mut self, proof: &Synchronized) {
+        self.func_stacks.collect(proof);
+        self.spare_ranges.collect(proof);
     }
 
     /// Makes room for one more enabled patch.

@@ -47,6 +47,12 @@ pub(crate) fn retry_in(msecs: c_uint) {
     unsafe { bindings::klp_shim_retry_in(msecs) };
 }
 
+/// Has `klp_rust_collect()` called by a work item. Any context.
+pub(crate) fn collect() {
+    // SAFETY: Takes no pointer; the static work item can be queued while it is pending or runs.
+    unsafe { bindings::klp_shim_collect() };
+}
+
 /// Has `klp_rust_reap()` called by a work item. Any context.
 pub(crate) fn reap() {
     // SAFETY: Takes no pointer; the static work item can be queued while it is pending or runs.
@@ -139,6 +145,13 @@ pub(crate) fn call_window(ip: usize) -> (usize, usize) {
     (start, size)
 }
 
+/// Makes sure that calls see what was done to the kernel's text and to what the handler reads, on
+/// all CPUs, from now on.
+pub(crate) fn order_calls() {
+    // SAFETY: Takes no pointer.
+    unsafe { bindings::klp_arch_order_calls() };
+}
+
 /// Does something other than a handler run when the function is called, such as a BPF trampoline?
 pub(crate) fn has_direct_caller(ip: usize) -> bool {
     // SAFETY: `ip` is searched for in ftrace's hash and not accessed.
@@ -204,40 +217,33 @@ pub(crate) unsafe fn detach_alone(ops: NonNull<bindings::ftrace_ops>) {
 /// A task that one of the walks below has come to. It is valid during the call.
 type Task = NonNull<bindings::task_struct>;
 
-/// # Safety
-///
-/// For [`each_task`] and [`each_task_in_batches`]: `data` must point to an `F` that nobody else
-/// uses.
-unsafe extern "C" fn visit_task<F: FnMut(Task) -> bool>(
-    task: *mut bindings::task_struct,
-    data: *mut c_void,
-) -> bool {
-    // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract of this
-    // function. The walk comes to valid tasks, whose address is not null.
-    unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task)) }
+/// Waits for all forks that have looked at what a walk does before it was changed: their tasks can
+/// be met. May sleep.
+pub(crate) fn synchronize_forks() {
+    // SAFETY: Takes no pointer, and no lock that a caller holds: nobody calls this under
+    // `tasklist_lock`.
+    unsafe { bindings::klp_shim_synchronize_forks() };
 }
 
-/// Calls `f` for each task, then for those that exit. One that exits may be met twice.
+/// Calls `f` for each task that there is, then for those that exit. One may be met twice; one that
+/// is forked meanwhile may not be met, if its parent was. May sleep between two calls.
 ///
-/// The task is valid during the call: `tasklist_lock` or RCU is held, so `f` must not sleep.
-pub(crate) fn each_task(f: impl FnMut(Task)) {
-    fn walk<F: FnMut(Task) -> bool>(mut f: F) {
-        // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
-        unsafe { bindings::klp_shim_each_task(Some(visit_task::<F>), (&raw mut f).cast()) };
+/// The task is valid during the call: RCU is held, so `f` must not sleep.
+pub(crate) fn each_task<F: FnMut(Task)>(mut f: F) {
+    /// # Safety
+    ///
+    /// For the walk below only: `data` must point to an `F` that nobody else uses.
+    unsafe extern "C" fn visit<F: FnMut(Task)>(
+        task: *mut bindings::task_struct,
+        data: *mut c_void,
+    ) {
+        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above. The
+        // walk comes to valid tasks, whose address is not null.
+        unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task)) }
     }
-    let mut f = f;
 
-    walk(|task| {
-        f(task);
-        false
-    });
-}
-
-/// As [`each_task`], and lets others have `tasklist_lock` whenever `f` has returned true a number
-/// of times. Returns whether all tasks were met that were there in the beginning. May sleep.
-pub(crate) fn each_task_in_batches<F: FnMut(Task) -> bool>(mut f: F) -> bool {
     // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
-    unsafe { bindings::klp_shim_each_task_in_batches(Some(visit_task::<F>), (&raw mut f).cast()) }
+    unsafe { bindings::klp_shim_each_task(Some(visit::<F>), (&raw mut f).cast()) };
 }
 
 /// Calls `f` for the idle task of each possible CPU, with the number of the CPU if it is online; it

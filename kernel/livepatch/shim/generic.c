@@ -96,6 +96,19 @@ void klp_shim_reap(void)
 	queue_work(system_long_wq, &klp_reap_work);
 }
 
+static void klp_collect_work_fn(struct work_struct *work)
+{
+	klp_rust_collect();
+}
+
+static DECLARE_WORK(klp_collect_work, klp_collect_work_fn);
+
+/* What was replaced is freed later: who replaces it waits for nobody. */
+void klp_shim_collect(void)
+{
+	queue_work(system_long_wq, &klp_collect_work);
+}
+
 static void klp_sync(struct work_struct *work)
 {
 }
