@@ -39,11 +39,7 @@ static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
 	.lock = __RAW_SPIN_LOCK_UNLOCKED(klp_exit_lists.lock),
 };
 
-/*
- * Under tasklist_lock for writing, with interrupts off. From here on, the task
- * never sleeps in a freezable state, where schedule() would move it: see
- * TransitionOps::each_task() in model/protocol.rs.
- */
+/* Under tasklist_lock for writing, with interrupts off. */
 void klp_exit_start(void)
 {
 	struct klp_exit_list *list;

@@ -16,6 +16,7 @@ mod patching;
 mod shadow;
 mod snapshot;
 mod symbols;
+mod tasks;
 
 use self::snapshot::{
     Snapshot,

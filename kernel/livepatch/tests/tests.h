@@ -52,6 +52,9 @@ struct module *klp_test_module(unsigned int nr);
 /* What is at the call site of a function: a change says that it is attached. */
 unsigned long klp_test_code_at(unsigned long ip);
 
+/* Could tasklist_lock be taken for writing now? */
+bool klp_test_tasklist_is_free(void);
+
 /* Is there no task that takes part in a transition? */
 bool klp_test_tasks_are_idle(void);
 
