@@ -280,6 +280,11 @@ impl FuncDescriptor {
         (!self.name.is_null()).then(|| unsafe { CStr::from_char_ptr(self.name) })
     }
 
+    /// Equal for two entries of one object that name the same function.
+    pub(crate) fn key(&self) -> Option<(&CStr, usize)> {
+        self.name().map(|name| names::func_key(name, self.sympos))
+    }
+
     /// The address of the replacement; 0 if there is none.
     pub(crate) fn new_func(&self) -> usize {
         self.new_func as usize

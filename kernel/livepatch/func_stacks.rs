@@ -112,7 +112,7 @@ impl FuncStacks {
     /// No version may be on a stack. Each must stay allocated, at its address, until it was taken
     /// off by [`FuncStacks::remove`] and `synchronize` was called after that.
     pub(crate) unsafe fn apply(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
-        self.make_stacks(sites)?;
+        self.make_stacks(sites.iter().map(|site| site.ip))?;
 
         for site in sites {
             if let Some(stack) = self.get(site.ip) {
@@ -180,11 +180,19 @@ impl FuncStacks {
         }
     }
 
-    /// Makes a stack for each call site that has none, and lets the handler find it.
-    fn make_stacks(&mut self, sites: &[Site<'_>]) -> Result<(), AllocError> {
-        let Some(stacks) = self.stacks_with(sites)? else {
+    /// Makes a stack for each of the call sites `ips` that has none, and lets the handler find it.
+    /// May sleep.
+    ///
+    /// [`FuncStacks::apply`] does so, too. Each time the table is replaced, and the old one is kept
+    /// until `synchronize`: who applies functions in several steps does this for all of them first.
+    pub(crate) fn make_stacks(
+        &mut self,
+        ips: impl Iterator<Item = usize> + Clone,
+    ) -> Result<(), AllocError> {
+        if ips.clone().all(|ip| self.get(ip).is_some()) {
             return Ok(());
-        };
+        }
+        let stacks = self.stacks_with(ips)?;
         let table = Table::new(&stacks)?;
         // INVARIANT: Room for all stacks, for this table, and for the `None` that ends it.
         self.attachment.reserve(stacks.len())?;
@@ -196,24 +204,25 @@ impl FuncStacks {
         Ok(())
     }
 
-    /// The stacks in use and new ones for the call sites that have none; `None` if nothing changes.
-    fn stacks_with(&self, sites: &[Site<'_>]) -> Result<Option<KVVec<Arc<FuncStack>>>, AllocError> {
-        let mut stacks = KVVec::with_capacity(self.stacks.len() + sites.len(), GFP_KERNEL)?;
+    /// The stacks in use, and new ones for those of `ips` that have none.
+    fn stacks_with(
+        &self,
+        ips: impl Iterator<Item = usize> + Clone,
+    ) -> Result<KVVec<Arc<FuncStack>>, AllocError> {
+        let room = self.stacks.len() + ips.clone().count();
+        let mut stacks = KVVec::with_capacity(room, GFP_KERNEL)?;
 
         for stack in self.stacks.iter().filter(|stack| !stack.is_unused()) {
             stacks.push(stack.clone(), GFP_KERNEL)?;
         }
         let known = stacks.len();
-        for site in sites {
-            if find_in(stacks.get(..known).unwrap_or(&[]), site.ip).is_none() {
-                stacks.push(Arc::new(FuncStack::new(site.ip), GFP_KERNEL)?, GFP_KERNEL)?;
+        for ip in ips {
+            if find_in(stacks.get(..known).unwrap_or(&[]), ip).is_none() {
+                stacks.push(Arc::new(FuncStack::new(ip), GFP_KERNEL)?, GFP_KERNEL)?;
             }
         }
-        if stacks.len() == known && known == self.stacks.len() {
-            return Ok(None);
-        }
         sort_and_dedup(&mut stacks, |stack| stack.ip());
-        Ok(Some(stacks))
+        Ok(stacks)
     }
 
     /// Attaches the call sites that are not attached yet, or none.
@@ -271,6 +280,11 @@ impl FuncStacks {
         let in_use = self.stacks.iter().filter(|stack| !stack.is_unused());
 
         in_use.map(|stack| (stack.ip(), stack.call_site.is_attached(), stack.new_funcs()))
+    }
+
+    /// How many tables are kept for handlers that may still be reading them.
+    pub(crate) fn retired(&self) -> usize {
+        self.retired.len()
     }
 
     /// How many call sites are in the filter of the shared `ftrace_ops`.

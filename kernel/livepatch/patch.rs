@@ -173,7 +173,7 @@ impl Patch {
         self.descriptor.set_enabled(enabled);
     }
 
-    pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> {
+    pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> + Clone {
         self.objects.iter().flat_map(Object::funcs)
     }
 
@@ -206,6 +206,10 @@ impl Patch {
     ///
     /// What was applied before a failure stays.
     pub(crate) fn apply(&mut self, func_stacks: &mut FuncStacks) -> Result {
+        // What goes wrong here goes wrong again when it is the object's turn, after the callbacks
+        // of those before it: then it is reported. Without memory for all, each may get its own.
+        let _ = self.make_stacks(func_stacks);
+
         for object in self.objects.iter_mut().filter(|object| object.is_loaded()) {
             fault::check(Point::PrePatch)
                 .and_then(|()| object.pre_patch())
@@ -220,6 +224,21 @@ impl Patch {
             })?;
         }
         Ok(())
+    }
+
+    /// Makes the stacks of all loaded objects at once, if there are several: the table that the
+    /// handler searches is replaced for that.
+    fn make_stacks(&self, func_stacks: &mut FuncStacks) -> Result {
+        if self.loaded_objects().nth(1).is_none() {
+            return Ok(());
+        }
+        let mut ips = KVVec::new();
+
+        let codes = self.funcs().filter_map(Func::old_func);
+        for ip in codes.filter_map(Code::call_site) {
+            ips.push(ip, GFP_KERNEL)?;
+        }
+        Ok(func_stacks.make_stacks(ips.iter().copied())?)
     }
 
     /// Calls the `pre_unpatch` callbacks.
@@ -248,6 +267,7 @@ impl Patch {
 
     /// Resolves what is in memory of the patch's objects. May sleep. Errors are reported.
     pub(crate) fn load(&mut self) -> Result {
+        func::measure_replacements(&self.module, self.funcs())?;
         self.objects
             .iter_mut()
             .try_for_each(|object| object.load(&self.module))
@@ -277,7 +297,10 @@ impl Patch {
         let mut objects = self.objects.iter_mut();
 
         match objects.find(|object| object.is_module(name)) {
-            Some(object) => object.load(&self.module),
+            Some(object) => {
+                func::measure_replacements(&self.module, object.funcs())?;
+                object.load(&self.module)
+            }
             None => Ok(()),
         }
     }
@@ -330,5 +353,17 @@ impl Patch {
     pub(crate) fn remove_from_sysfs(&mut self) {
         self.objects.iter_mut().for_each(Object::remove_from_sysfs);
         self.directory.remove();
+    }
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+impl Patch {
+    /// Gives each function of the first object an object of its own, as if they were in so many
+    /// modules. Only before the patch is applied and shown in sysfs. Returns how many there are.
+    pub(crate) fn split(&mut self) -> Result<usize> {
+        while let Some(object) = self.objects.first_mut().ok_or(EINVAL)?.split()? {
+            self.objects.push(object, GFP_KERNEL)?;
+        }
+        Ok(self.objects.len())
     }
 }

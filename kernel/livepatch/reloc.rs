@@ -15,13 +15,18 @@ pub(crate) use self::elf::{
 
 use self::elf::Symbol;
 use crate::{
-    model::reloc_name,
+    model::{
+        ip_table::{
+            self,
+            Slot, //
+        },
+        reloc_name,
+    },
     symbols::{
         self,
         Wanted, //
     },
 };
-use core::mem;
 use kernel::prelude::*;
 
 /// Text with an end, for C.
@@ -110,13 +115,16 @@ impl<'a> Relocations<'a> {
             return Ok(None);
         }
 
-        // One symbol has many relocations.
-        let mut seen = KVVec::from_elem(false, elf.symbol_count(), GFP_KERNEL)?;
+        // One symbol has many relocations. There may be many sections: what it takes to notice that
+        // depends on the size of this one, and not on the number of all symbols.
+        let slots = ip_table::slots_for(elf.references(section).count()).ok_or(ENOMEM)?;
+        let mut seen = KVVec::from_elem(Slot::FREE, slots, GFP_KERNEL)?;
         for (at, number) in elf.references(section).enumerate() {
-            let (Some(seen), Some(symbol)) = (seen.get_mut(number), elf.symbol(number)) else {
+            let Some(symbol) = elf.symbol(number) else {
                 return Ok(Some(Malformed::NoSuchSymbol(section, number)));
             };
-            if !mem::replace(seen, true) {
+            // Number 0 would be a free slot.
+            if ip_table::insert(&mut seen, number.wrapping_add(1), ()) {
                 match Reference::new(&elf, symbol, at, its_object != b"vmlinux")? {
                     Ok(reference) => self.references.push(reference, GFP_KERNEL)?,
                     Err(malformed) => return Ok(Some(malformed)),

@@ -6,9 +6,12 @@
 //! undefined behaviour: so it is not what the SAFETY comments are about, here as in the `kernel`
 //! crate.
 
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    ops::Range,
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     bindings,
@@ -107,6 +110,25 @@ pub(crate) unsafe fn is_freed_init_text(module: NonNull<bindings::module>, addr:
     state == bindings::module_state_MODULE_STATE_LIVE && unsafe { is_init_text(module, addr) }
 }
 
+/// The memory of `module` that `addr` is in; `None` if it is in none.
+///
+/// # Safety
+///
+/// `module` must be in memory.
+pub(crate) unsafe fn module_memory(
+    module: NonNull<bindings::module>,
+    addr: usize,
+) -> Option<Range<usize>> {
+    let (mut start, mut end) = (0, 0);
+
+    // SAFETY: The module is in memory, as the caller promises; `addr` is not accessed. Both places
+    // are this function's own, and only written to during the call.
+    let found = unsafe {
+        bindings::klp_shim_module_memory(module.as_ptr(), addr, &raw mut start, &raw mut end)
+    };
+    found.then_some(start..end)
+}
+
 /// Takes a reference to a module. Returns whether that succeeded: not if the module is going.
 ///
 /// # Safety
@@ -127,13 +149,19 @@ pub(crate) unsafe fn module_put(module: NonNull<bindings::module>) {
     unsafe { bindings::klp_shim_module_put(module.as_ptr()) };
 }
 
-/// Asks ftrace for the call site of the function at `addr`; `None` if it has none. May sleep.
-pub(crate) fn call_site(addr: usize) -> Option<usize> {
-    // SAFETY: `addr` is searched for in ftrace's records and not accessed.
-    match unsafe { bindings::ftrace_location(addr) } {
-        0 => None,
-        ip => Some(ip),
-    }
+/// Asks ftrace for the call site of the function of `size` bytes at `addr`; `None` if it has none.
+///
+/// As `ftrace_location()`, which goes through all symbols of a module for the size.
+pub(crate) fn call_site(addr: usize, size: usize) -> Option<usize> {
+    let last = addr.saturating_add(size.saturating_sub(1));
+
+    // At the start of the function first: behind it may be the record of one without a symbol, such
+    // as a weak function that was overridden.
+    [addr, last].into_iter().find_map(|end| {
+        // SAFETY: The addresses are searched for in ftrace's records and not accessed.
+        let ip = unsafe { bindings::ftrace_location_range(addr, end) };
+        (ip != 0).then_some(ip)
+    })
 }
 
 /// Start and size of the addresses that say "inside the call at `ip` to the handler".

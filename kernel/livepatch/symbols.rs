@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names to addresses.
+//! Names to addresses, and addresses to sizes.
 
-use crate::model::{
-    names,
-    sympos::{
-        Search,
-        Unresolved, //
+use crate::{
+    model::{
+        extents::{
+            self,
+            Extent, //
+        },
+        names,
+        sympos::{
+            Search,
+            Unresolved, //
+        },
     },
+    shim,
 };
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     ffi::c_void,
@@ -141,13 +149,100 @@ unsafe extern "C" fn offer_by_name(data: *mut c_void, name: *const c_char, addr:
     0
 }
 
-/// The size of the function that starts at `addr`, in bytes, padding included.
-pub(crate) fn size_of(addr: usize) -> Option<usize> {
-    let mut size = 0;
+/// How many bytes there are from an address to the end of the function that it is in, padding
+/// included.
+pub(crate) struct Sizes {
+    /// For the addresses in one module.
+    extents: KVVec<Extent>,
+}
 
-    // SAFETY: `size` is this function's own and outlives the call; a null offset is not written to.
-    let known = unsafe {
-        bindings::kallsyms_lookup_size_offset(addr, &raw mut size, core::ptr::null_mut())
+impl Sizes {
+    /// Measures the code at `addrs`. May sleep.
+    ///
+    /// kallsyms has an index of vmlinux. For an address in a module it goes through all symbols, so
+    /// those of `module` are walked here once for all addresses in it.
+    ///
+    /// # Safety
+    ///
+    /// `module` must be in memory.
+    pub(crate) unsafe fn measure(
+        module: Option<NonNull<bindings::module>>,
+        addrs: impl Iterator<Item = usize> + Clone,
+    ) -> Result<Self> {
+        let mut extents = KVVec::new();
+
+        if let Some(module) = module {
+            extents.reserve(addrs.clone().count(), GFP_KERNEL)?;
+            for addr in addrs {
+                // SAFETY: The module is in memory, as the caller promises.
+                if let Some(memory) = unsafe { shim::module_memory(module, addr) } {
+                    extents.push(Extent::new(addr, memory), GFP_KERNEL)?;
+                }
+            }
+            // SAFETY: The module is in memory, as the caller promises.
+            unsafe { Self::walk(module, &mut extents) };
+        }
+        Ok(Sizes { extents })
+    }
+
+    /// # Safety
+    ///
+    /// `module` must be in memory.
+    unsafe fn walk(module: NonNull<bindings::module>, mut extents: &mut [Extent]) {
+        if extents.is_empty() {
+            return;
+        }
+        extents::sort(extents);
+        // SAFETY: `offer_to_extents` gets a pointer to a slice that is sorted, borrowed exclusively
+        // for the time of the call. The module is in memory, as the caller promises, and the loader
+        // has made sure that its name ends within the array.
+        unsafe {
+            bindings::module_kallsyms_on_each_symbol(
+                (&raw const (*module.as_ptr()).name).cast(),
+                Some(offer_to_extents),
+                (&raw mut extents).cast(),
+            )
+        };
+        extents::finish(extents);
+    }
+
+    /// The size of the code at `addr`; `None` if kallsyms knows no function there.
+    pub(crate) fn get(&self, addr: usize) -> Option<usize> {
+        match extents::find(&self.extents, addr) {
+            Some(extent) => extent.size(),
+            None => look_up_size(addr),
+        }
+    }
+}
+
+/// # Safety
+///
+/// `data` must point to a `&mut [Extent]`, sorted, that nobody else uses; `name` must be a valid
+/// string.
+unsafe extern "C" fn offer_to_extents(
+    data: *mut c_void,
+    name: *const c_char,
+    addr: usize,
+) -> c_int {
+    // SAFETY: `data` points to such a slice that nobody else uses, and `name` is a string, as
+    // promised.
+    let (extents, name) = unsafe {
+        (
+            &mut *data.cast::<&mut [Extent]>(),
+            CStr::from_char_ptr(name),
+        )
     };
-    (known != 0).then_some(size)
+
+    extents::offer(extents, name.to_bytes(), addr);
+    0
+}
+
+/// As [`Sizes::get`], of kallsyms.
+fn look_up_size(addr: usize) -> Option<usize> {
+    let (mut size, mut offset) = (0, 0);
+
+    // SAFETY: Both places are this function's own, and only written to during the call.
+    let known =
+        unsafe { bindings::kallsyms_lookup_size_offset(addr, &raw mut size, &raw mut offset) };
+    (known != 0).then_some(size.saturating_sub(offset))
 }

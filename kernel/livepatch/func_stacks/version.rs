@@ -80,7 +80,7 @@ impl Version {
         unsafe { (*self.raw.get()).new_func }
     }
 
-    /// The size of the replacement in bytes; 0 before [`Version::set_new_size`].
+    /// The size of the replacement in bytes; 0 if that is not known.
     pub(crate) fn new_size(&self) -> usize {
         self.new_size.load(Relaxed)
     }

@@ -12,6 +12,8 @@
 
 pub(crate) mod choice;
 pub(crate) mod compatibility;
+pub(crate) mod duplicates;
+pub(crate) mod extents;
 pub(crate) mod ip_table;
 pub(crate) mod names;
 pub(crate) mod operation;

@@ -32,7 +32,8 @@ pub(crate) const fn shown_sympos(sympos: usize) -> usize {
     }
 }
 
-/// Do two descriptions name the same function? Positions 0 and 1 are the same.
-pub(crate) fn same_function(a: (&[u8], usize), b: (&[u8], usize)) -> bool {
-    a.0 == b.0 && shown_sympos(a.1) == shown_sympos(b.1)
+/// What a function is known by: descriptions with the same key name the same one. Positions 0 and 1
+/// are the same.
+pub(crate) fn func_key(name: &CStr, sympos: usize) -> (&CStr, usize) {
+    (name, shown_sympos(sympos))
 }

@@ -2,7 +2,10 @@
 
 //! A function that a patch replaces.
 
-use super::status::FuncStatus;
+use super::{
+    owner::PatchModule,
+    status::FuncStatus, //
+};
 use crate::{
     fault::{
         self,
@@ -15,10 +18,7 @@ use crate::{
     kobject::Directory,
     model::names,
     shim,
-    symbols::{
-        self,
-        Wanted, //
-    },
+    symbols::Wanted, //
 };
 use kernel::{
     bindings,
@@ -31,6 +31,13 @@ use kernel::{
 pub(crate) struct Code {
     pub(crate) start: usize,
     pub(crate) size: usize,
+}
+
+impl Code {
+    /// Asks ftrace for the call site; `None` if there is none.
+    pub(super) fn call_site(self) -> Option<usize> {
+        shim::call_site(self.start, self.size)
+    }
 }
 
 /// How much is known about where a function is.
@@ -77,14 +84,6 @@ impl Func {
         self.version.new_func() == 0
     }
 
-    /// Is this the function `name` at `sympos`?
-    pub(super) fn is(&self, name: &CStr, sympos: usize) -> bool {
-        names::same_function(
-            (self.name.to_bytes(), self.sympos),
-            (name.to_bytes(), sympos),
-        )
-    }
-
     pub(crate) fn version(&self) -> &Version {
         &self.version
     }
@@ -117,25 +116,24 @@ impl Func {
         Wanted::new(object, &self.name, self.sympos)
     }
 
-    /// Learns where the function is. Errors are reported.
-    pub(super) fn locate(&mut self, old_func: usize) -> Result {
+    /// Learns where the function is, and its size if there is one. Errors are reported.
+    ///
+    /// After [`measure_replacements`].
+    pub(super) fn locate(&mut self, old_func: usize, old_size: Option<usize>) -> Result {
         fault::check(Point::Measure)?;
-        let old_size = symbols::size_of(old_func).ok_or_else(|| {
+        let old_size = old_size.ok_or_else(|| {
             pr_err!("kallsyms size lookup failed for '{}'\n", &*self.name);
             ENOENT
         })?;
-        let new_size = if self.is_nop() {
-            old_size
-        } else {
-            symbols::size_of(self.version.new_func()).ok_or_else(|| {
-                pr_err!(
-                    "kallsyms size lookup failed for '{}' replacement\n",
-                    &*self.name
-                );
-                ENOENT
-            })?
-        };
-        self.version.set_new_size(new_size);
+        if self.is_nop() {
+            self.version.set_new_size(old_size);
+        } else if self.version.new_size() == 0 {
+            pr_err!(
+                "kallsyms size lookup failed for '{}' replacement\n",
+                &*self.name
+            );
+            return Err(ENOENT);
+        }
         self.location = Location::Located(Code {
             start: old_func,
             size: old_size,
@@ -161,7 +159,7 @@ impl Func {
         }
         fault::check(Point::FindCallSite)?;
         let code = self.old_func().ok_or(EINVAL)?;
-        let ip = shim::call_site(code.start).ok_or_else(|| {
+        let ip = code.call_site().ok_or_else(|| {
             pr_err!("failed to find location for function '{}'\n", &*self.name);
             EINVAL
         })?;
@@ -186,4 +184,22 @@ impl Func {
     pub(super) fn remove_from_sysfs(&mut self) {
         self.directory.remove();
     }
+}
+
+/// Asks for the sizes of the replacements of those of `funcs` that are not located yet, all of them
+/// at once; `module` is the one of the patch. May sleep.
+pub(super) fn measure_replacements<'a>(
+    module: &PatchModule,
+    funcs: impl Iterator<Item = &'a Func> + Clone,
+) -> Result {
+    let versions = funcs
+        .filter(|func| !func.is_located() && !func.is_nop())
+        .map(Func::version);
+    let sizes = module.measure(versions.clone().map(Version::new_func))?;
+
+    for version in versions {
+        let size = sizes.get(version.new_func());
+        version.set_new_size(size.unwrap_or(0));
+    }
+    Ok(())
 }

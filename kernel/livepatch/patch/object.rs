@@ -111,11 +111,6 @@ impl Object {
         names::object_label(self.name())
     }
 
-    /// Is the function `name` at `sympos` among those of the object?
-    pub(super) fn has(&self, name: &CStr, sympos: usize) -> bool {
-        self.funcs().any(|func| func.is(name, sympos))
-    }
-
     /// Is this the object for the module `name`?
     pub(super) fn is_module(&self, name: &CStr) -> bool {
         self.name() == Some(name)
@@ -307,5 +302,22 @@ impl Object {
     pub(super) fn remove_from_sysfs(&mut self) {
         self.funcs_mut().for_each(Func::remove_from_sysfs);
         self.directory.remove();
+    }
+}
+
+#[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
+impl Object {
+    /// Takes a function out, into an object of its own; `None` if it is the only one.
+    pub(super) fn split(&mut self) -> Result<Option<Self>> {
+        let mut other = Self::for_nops(self.name())?;
+
+        if self.funcs.len() < 2 {
+            return Ok(None);
+        }
+        if let Some(func) = self.funcs.pop() {
+            other.push(func)?;
+        }
+        other.loaded = self.loaded;
+        Ok(Some(other))
     }
 }

@@ -9,7 +9,8 @@ use crate::{
         Point, //
     },
     reloc::Elf,
-    shim, //
+    shim,
+    symbols::Sizes, //
 };
 use core::{
     mem,
@@ -79,6 +80,12 @@ impl PatchModule {
         // SAFETY: It is a livepatch module by the type invariants, and in memory for as long as
         // this is borrowed.
         unsafe { Elf::of_loaded(self.0) }
+    }
+
+    /// Measures the code at `addrs`, most of which is in the module. May sleep.
+    pub(super) fn measure(&self, addrs: impl Iterator<Item = usize> + Clone) -> Result<Sizes> {
+        // SAFETY: The module is in memory by the type invariants.
+        unsafe { Sizes::measure(Some(self.0), addrs) }
     }
 
     /// Takes a reference, which keeps the module loaded; -ENODEV if it is going.

@@ -14,7 +14,10 @@ use crate::{
         ObjectDescriptor,
         PatchDescriptor, //
     },
-    model::names, //
+    model::{
+        duplicates,
+        names, //
+    },
 };
 use kernel::{
     bindings,
@@ -25,10 +28,12 @@ impl Patch {
     /// Makes the core's own copy of what `descriptor` says. Errors are reported.
     pub(crate) fn read(descriptor: PatchDescriptor, new: NewPatch) -> Result<Self> {
         let mut objects: KVec<Object> = KVec::new();
+        let entries = collect(descriptor.objects())?;
+        let duplicate = first_duplicate(&entries, ObjectDescriptor::label)?;
 
-        for object in descriptor.objects() {
+        for (at, &object) in entries.iter().enumerate() {
             let object = read_object(object, descriptor.name())?;
-            if objects.iter().any(|other| other.label() == object.label()) {
+            if duplicate == Some(at) {
                 pr_err!(
                     "patch '{}' has the object '{}' twice\n",
                     descriptor.name(),
@@ -48,9 +53,11 @@ fn read_object(descriptor: ObjectDescriptor, patch: &CStr) -> Result<Object> {
 
     check_label(label, patch)?;
     let mut object = Object::new(descriptor)?;
-    for func in descriptor.funcs() {
-        let func = read_func(&func, patch, label)?;
-        if object.has(&func.name, func.sympos) {
+    let entries = collect(descriptor.funcs())?;
+    let duplicate = first_duplicate(&entries, FuncDescriptor::key)?;
+    for (at, func) in entries.iter().enumerate() {
+        let func = read_func(func, patch, label)?;
+        if duplicate == Some(at) {
             pr_err!(
                 "patch '{}': object '{}' has the function '{}' twice\n",
                 patch,
@@ -62,6 +69,27 @@ fn read_object(descriptor: ObjectDescriptor, patch: &CStr) -> Result<Object> {
         object.push(func)?;
     }
     Ok(object)
+}
+
+fn collect<T>(entries: impl Iterator<Item = T>) -> Result<KVVec<T>> {
+    let mut list = KVVec::new();
+
+    for entry in entries {
+        list.push(entry, GFP_KERNEL)?;
+    }
+    Ok(list)
+}
+
+/// The position of the first entry that has the key of one before it.
+///
+/// Whatever else is wrong with an entry before that one is reported first.
+fn first_duplicate<'a, T, K: Ord>(
+    entries: &'a [T],
+    key: impl Fn(&'a T) -> K,
+) -> Result<Option<usize>> {
+    let keys = entries.iter().map(key).zip(0..);
+
+    Ok(duplicates::first_duplicate(&mut collect(keys)?))
 }
 
 fn check_label(label: &CStr, patch: &CStr) -> Result {

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     func_stacks::FuncStacks,
     model::{
+        duplicates,
         phase::Phase,
         replace::{
             self,
@@ -54,17 +55,33 @@ impl Patch {
     ///
     /// After an error, what was added before it stays until [`Patch::discard_nops`].
     pub(crate) fn add_nops(&mut self, replaced: &[Patch]) -> Result {
-        let replaced = if self.replaces() { replaced } else { &[] };
+        if !self.replaces() || replaced.is_empty() {
+            return Ok(());
+        }
+        let mut firsts = self.first_changes(replaced)?;
 
-        replaced
-            .iter()
-            .try_for_each(|old| replace::add_nops(self, old))
+        replace::add_nops(self, replaced, &mut firsts)
+    }
+
+    /// Finds out which changes of this patch, and then of `replaced`, are there for the first time.
+    fn first_changes(&self, replaced: &[Patch]) -> Result<KVVec<usize>> {
+        let changes = || Iterator::chain([self].into_iter(), replaced).flat_map(replace::changes);
+        let count = changes().count();
+
+        let mut keys = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for (place, change) in changes().enumerate() {
+            keys.push((change.key(), place), GFP_KERNEL)?;
+        }
+        let mut firsts = KVVec::from_elem(0, count, GFP_KERNEL)?;
+        duplicates::find_firsts(&mut keys, &mut firsts);
+        Ok(firsts)
     }
 
     /// Takes off all functions of the patches `replaced`, and the nops that stood for them, in one
     /// batch. As for [`Patch::revert`].
     pub(crate) fn revert_replaced(&mut self, replaced: &mut [Patch], stacks: &mut FuncStacks) {
-        for old in &*replaced {
+        // The newest first, which is next to the top of each stack.
+        for old in replaced.iter().rev() {
             stacks.take_off(old.patched_sites());
         }
         // The nops come last: without them, a task would find the functions below.

@@ -70,6 +70,19 @@ bool klp_shim_is_init_text(const struct module *mod, unsigned long addr)
 	return within_module_mem_type(addr, mod, MOD_INIT_TEXT);
 }
 
+/* The part of a module's memory that has @addr in it, which bounds its symbols. */
+bool klp_shim_module_memory(const struct module *mod, unsigned long addr,
+			    unsigned long *start, unsigned long *end)
+{
+	for_each_mod_mem_type(type) {
+		*start = (unsigned long)mod->mem[type].base;
+		*end = *start + mod->mem[type].size;
+		if (*start <= addr && addr < *end)
+			return true;
+	}
+	return false;
+}
+
 bool klp_shim_module_get(struct module *mod)
 {
 	return try_module_get(mod);

@@ -111,6 +111,8 @@ void klp_shim_reap(void);
 void klp_shim_collect(void);
 struct module *klp_shim_find_module(const char *name);
 bool klp_shim_is_init_text(const struct module *mod, unsigned long addr);
+bool klp_shim_module_memory(const struct module *mod, unsigned long addr,
+			    unsigned long *start, unsigned long *end);
 bool klp_shim_module_get(struct module *mod);
 void klp_shim_module_put(struct module *mod);
 void klp_shim_synchronize(void);

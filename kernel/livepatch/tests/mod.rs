@@ -12,6 +12,7 @@
 mod faults;
 mod force;
 mod lifecycle;
+mod many;
 mod patching;
 mod shadow;
 mod snapshot;

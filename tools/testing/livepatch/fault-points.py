@@ -59,7 +59,7 @@ EXCUSED = {
     ("patch/read::read_object", "Object::new("): "an allocation",
     ("patch/callbacks::pre_patch", "to_result(ret)"):
         "Point::PrePatch, before the call; a veto in patching.rs",
-    ("patch/func::locate", "symbols::size_of(self.version"): "Point::Measure, before the call",
+    ("patch/func::find_call_site", "code.call_site("): "Point::FindCallSite, before the call",
     ("kobject::add", "to_result("):
         "Point::ShowPatch, Point::ShowObject, Point::ShowFunc, before the calls",
     ("func_stacks::make_stacks", "Table::new("): "an allocation",

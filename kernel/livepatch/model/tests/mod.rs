@@ -11,6 +11,8 @@ pub(crate) mod func_stack;
 
 mod choice;
 mod compatibility;
+mod duplicates;
+mod extents;
 pub(crate) mod ip_table;
 mod names;
 mod operation;

@@ -5,9 +5,9 @@
 #[cfg_attr(CONFIG_KUNIT, kernel::prelude::kunit_tests(klp_model_names))]
 mod cases {
     use crate::model::names::{
+        func_key,
         is_attribute,
         object_label,
-        same_function,
         shown_sympos, //
     };
 
@@ -55,17 +55,16 @@ mod cases {
     /// Positions 0 and 1 are the same.
     #[test]
     fn functions() {
-        assert!(same_function((b"open", 0), (b"open", 1)));
-        assert!(same_function((b"open", 1), (b"open", 0)));
-        assert!(same_function((b"open", 2), (b"open", 2)));
-        assert!(!same_function((b"open", 0), (b"open", 2)));
-        assert!(!same_function((b"open", 1), (b"open", 2)));
+        assert_eq!(func_key(c"open", 0), func_key(c"open", 1));
+        assert_eq!(func_key(c"open", 2), func_key(c"open", 2));
+        assert_ne!(func_key(c"open", 0), func_key(c"open", 2));
+        assert_ne!(func_key(c"open", 1), func_key(c"open", 2));
     }
 
     #[test]
     fn functions_of_other_names() {
-        assert!(!same_function((b"open", 0), (b"read", 0)));
-        assert!(!same_function((b"open", 1), (b"opens", 1)));
-        assert!(!same_function((b"", 1), (b"open", 1)));
+        assert_ne!(func_key(c"open", 0), func_key(c"read", 0));
+        assert_ne!(func_key(c"open", 1), func_key(c"opens", 1));
+        assert_ne!(func_key(c"", 1), func_key(c"open", 1));
     }
 }

@@ -4,11 +4,16 @@
 
 #[cfg_attr(CONFIG_KUNIT, kernel::prelude::kunit_tests(klp_model_replace))]
 mod cases {
-    use crate::model::replace::{
-        add_nops,
-        Changes,
-        FuncName,
-        Replacing, //
+    use crate::model::{
+        duplicates::find_firsts,
+        replace::{
+            self,
+            changes,
+            Changes,
+            FuncName,
+            Key,
+            Replacing, //
+        },
     };
     use core::ffi::CStr;
 
@@ -66,11 +71,24 @@ mod cases {
 
         /// The patch after it was made to replace `old`.
         fn replacing(mut self, old: &[Patch]) -> Result<Self, NoRoom> {
-            for old in old {
-                add_nops(&mut self, old)?;
-            }
+            add_nops(&mut self, old)?;
             Ok(self)
         }
+    }
+
+    /// Adds nops to `patch`; it and two old ones have 27 objects and functions at most.
+    fn add_nops(patch: &mut Patch, old: &[Patch]) -> Result<(), NoRoom> {
+        let own = *patch;
+        let mut keys = [(Key::default(), 0); 27];
+        let mut firsts = [0; 27];
+        let mut count = 0;
+
+        for change in [&own].into_iter().chain(old).flat_map(changes) {
+            keys[count] = (change.key(), count);
+            count += 1;
+        }
+        find_firsts(&mut keys[..count], &mut firsts);
+        replace::add_nops(patch, old, &mut firsts)
     }
 
     impl Changes for Patch {
@@ -213,12 +231,12 @@ mod cases {
         let full = Patch::new(&[None, None, Some(c"xfs")], &[]);
         let mut patch = full;
 
-        assert_eq!(add_nops(&mut patch, &old), Err(NoRoom));
+        assert_eq!(add_nops(&mut patch, &[old]), Err(NoRoom));
         assert_eq!(patch, full);
 
         let mut patch = Patch::new(&[None], &[(0, c"read", 0); 6]);
 
-        assert_eq!(add_nops(&mut patch, &old), Err(NoRoom));
+        assert_eq!(add_nops(&mut patch, &[old]), Err(NoRoom));
         assert_eq!(
             patch,
             Patch::new(&[None, Some(c"ext4")], &[(0, c"read", 0); 6])
@@ -226,7 +244,7 @@ mod cases {
 
         let mut patch = Patch::new(&[None], &[(0, c"read", 0); 5]);
 
-        assert_eq!(add_nops(&mut patch, &old), Err(NoRoom));
+        assert_eq!(add_nops(&mut patch, &[old]), Err(NoRoom));
         assert_eq!(patch.funcs[5], Some((1, c"open", 0)));
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     shim,
     symbols::{
         self,
+        Sizes,
         Wanted, //
     },
 };
@@ -98,6 +99,8 @@ impl Object {
 
     fn set_locations(&mut self, addresses: &[Option<usize>]) -> Result {
         let module = self.find_module();
+        // SAFETY: The module was found under `klp_mutex`, which keeps it in memory.
+        let sizes = unsafe { Sizes::measure(module, addresses.iter().flatten().copied()) }?;
 
         for (func, &address) in self
             .funcs_mut()
@@ -114,7 +117,7 @@ impl Object {
                 pr_err!("symbol '{}' not found in symbol table\n", &*func.name);
                 return Err(EINVAL);
             }
-            func.locate(address)?;
+            func.locate(address, sizes.get(address))?;
         }
         self.drop_aliases()
     }

@@ -24,6 +24,10 @@ mod compatibility;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod duplicates;
+#[cfg(test)]
+mod extents;
+#[cfg(test)]
 mod ip_table;
 #[cfg(test)]
 mod names;

@@ -3,10 +3,11 @@
 //! Rules for the names in a patch descriptor.
 
 use crate::model::names::{
-    is_attribute,
-    same_function, //
+    func_key,
+    is_attribute, //
 };
 use proptest::prelude::*;
+use std::ffi::CString;
 
 /// The condition of `klp_find_func()`.
 fn upstream(old_func: (&str, usize), func: (&str, usize)) -> bool {
@@ -23,8 +24,10 @@ fn function() -> impl Strategy<Value = (String, usize)> {
 proptest! {
     #[test]
     fn same_function_agrees_with_upstream(a in function(), b in function()) {
+        let [a_name, b_name] = [&a.0, &b.0].map(|name| CString::new(&**name).unwrap());
+
         prop_assert_eq!(
-            same_function((a.0.as_bytes(), a.1), (b.0.as_bytes(), b.1)),
+            func_key(&a_name, a.1) == func_key(&b_name, b.1),
             upstream((&a.0, a.1), (&b.0, b.1))
         );
     }

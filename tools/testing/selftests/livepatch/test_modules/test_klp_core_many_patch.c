@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A livepatch for the first functions of test_klp_core_many, as many as the
+ * parameter "count" says.
+ */
+
+#include <linux/compiler.h>
+#include <linux/kernel.h>
+#include <linux/livepatch.h>
+#include <linux/module.h>
+#include <linux/string.h>
+#include "test_klp_core_many.h"
+
+static unsigned int count = MANY_FUNCS;
+module_param(count, uint, 0444);
+
+/* A variable: the compiler must not know what a function answers. */
+static int zero;
+
+#define FUNCTION(n)							\
+static noinline int many_##n(void)					\
+{									\
+	return READ_ONCE(zero) + n + MANY_FUNCS;			\
+}
+
+MANY_ALL(FUNCTION)
+
+#define ENTRY(n)							\
+	{								\
+		.old_name = "core_target_many_" #n,			\
+		.new_func = many_##n,					\
+	},
+
+static struct klp_func funcs[MANY_FUNCS + 1] = {
+	MANY_ALL(ENTRY)
+};
+
+static struct klp_object objs[] = {
+	{
+		.name = MANY,
+		.funcs = funcs,
+	}, { }
+};
+
+static struct klp_patch patch = {
+	.mod = THIS_MODULE,
+	.objs = objs,
+};
+
+static int test_klp_core_many_patch_init(void)
+{
+	if (count > MANY_FUNCS)
+		return -EINVAL;
+
+	memset(&funcs[count], 0, sizeof(funcs[count]));
+	return klp_enable_patch(&patch);
+}
+
+static void test_klp_core_many_patch_exit(void)
+{
+}
+
+module_init(test_klp_core_many_patch_init);
+module_exit(test_klp_core_many_patch_exit);
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+MODULE_DESCRIPTION("Livepatch test: replaces many functions");
