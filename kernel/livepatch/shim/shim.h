@@ -70,15 +70,10 @@ void klp_shim_shadow_free_rcu(struct klp_shadow *shadow);
 void klp_shim_shadow_duplicate(const struct klp_shadow_key *key);
 void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 
-/* handler.c: attaching the one handler. All may sleep. */
-int klp_shim_filter_set(unsigned long *ips, unsigned int count);
-int klp_shim_filter_add(unsigned long *ips, unsigned int count);
-int klp_shim_filter_remove(unsigned long *ips, unsigned int count);
-int klp_shim_register(void);
-int klp_shim_unregister(void);
-int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops);
+/* handler.c: what leads to the handler */
+extern struct ftrace_ops klp_ftrace_ops;
+struct ftrace_ops *klp_shim_ops_alloc(void);
 bool klp_shim_has_direct_caller(unsigned long ip);
-void klp_shim_detach_alone(struct ftrace_ops *ops);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_top(unsigned long ip);
