@@ -38,6 +38,7 @@ impl Patch {
             }
             objects.push(object, GFP_KERNEL)?;
         }
+        descriptor.link_objects();
 
         Patch::new(descriptor, new, objects)
     }
@@ -49,7 +50,7 @@ fn read_object(descriptor: ObjectDescriptor, patch: &CStr) -> Result<Object> {
     check_label(label, patch)?;
     let mut object = Object::new(descriptor)?;
     for func in descriptor.funcs() {
-        let func = read_func(&func, patch, label)?;
+        let func = read_func(func, patch, label)?;
         if object.has(&func.name, func.sympos) {
             pr_err!(
                 "patch '{}': object '{}' has the function '{}' twice\n",
@@ -87,7 +88,7 @@ fn check_label(label: &CStr, patch: &CStr) -> Result {
     Ok(())
 }
 
-fn read_func(descriptor: &FuncDescriptor, patch: &CStr, object: &CStr) -> Result<Func> {
+fn read_func(descriptor: FuncDescriptor, patch: &CStr, object: &CStr) -> Result<Func> {
     let name = descriptor.name().ok_or(EINVAL)?;
 
     if name.count_bytes() >= bindings::KSYM_NAME_LEN as usize {
@@ -107,5 +108,5 @@ fn read_func(descriptor: &FuncDescriptor, patch: &CStr, object: &CStr) -> Result
         );
         return Err(EINVAL);
     }
-    Func::new(name, descriptor.sympos, descriptor.new_func())
+    Func::new(name, descriptor)
 }

@@ -103,6 +103,8 @@ int klp_try_switch_task(struct task_struct *task);
 int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 
 /* generic.c */
+extern struct list_head klp_patches;
+extern struct klp_patch *klp_transition_patch;
 void klp_shim_sched_hook(bool enable);
 void klp_shim_retry_in(unsigned int msecs);
 void klp_shim_reap(void);

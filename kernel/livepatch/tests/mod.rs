@@ -10,6 +10,7 @@
 //! KUnit: that one ends the task at once, and nothing would be undone.
 
 mod attach;
+mod descriptor;
 mod faults;
 mod force;
 mod lifecycle;
