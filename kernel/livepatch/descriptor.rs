@@ -12,8 +12,6 @@
 
 mod lists;
 
-pub(crate) use self::lists::link_enabled;
-
 use crate::model::{
     compatibility::State,
     names, //

@@ -3,7 +3,7 @@
 //! The patches that are known, and in which list each of them is.
 
 use crate::{
-    descriptor,
+    descriptor::PatchDescriptor,
     func_stacks::FuncStacks,
     kobject::Root,
     model::operation::{
@@ -223,7 +223,7 @@ impl Registry {
 
     /// Lets debuggers see which patches are enabled.
     fn link_enabled(&self) {
-        descriptor::link_enabled(self.enabled.iter().map(Patch::descriptor));
+        PatchDescriptor::link_enabled(self.enabled.iter().map(Patch::descriptor));
     }
 
     /// Takes a patch out of the list of registered ones.

@@ -22,15 +22,15 @@ impl PatchDescriptor {
             link(&raw mut (*self.0.as_ptr()).obj_list, objects);
         }
     }
-}
 
-/// Links the enabled patches, which are `patches`, in their order. Under `klp_mutex`.
-pub(crate) fn link_enabled(patches: impl Iterator<Item = PatchDescriptor>) {
-    // SAFETY: The head is static. The descriptors are valid by the type invariants, and each is
-    // there once, as a patch is enabled once. Only the core changes what links them.
-    unsafe {
-        let patches = patches.map(|patch| &raw mut (*patch.as_ptr()).list);
-        link(&raw mut bindings::klp_patches, patches);
+    /// Links the enabled patches, which are `patches`, in their order. Under `klp_mutex`.
+    pub(crate) fn link_enabled(patches: impl Iterator<Item = PatchDescriptor>) {
+        // SAFETY: The head is static. The descriptors are valid by the type invariants, and each is
+        // there once, as a patch is enabled once. Only the core changes what links them.
+        unsafe {
+            let patches = patches.map(|patch| &raw mut (*patch.as_ptr()).list);
+            link(&raw mut bindings::klp_patches, patches);
+        }
     }
 }
 
