@@ -288,7 +288,8 @@ impl Attachment {
             overdue,
         } = self;
 
-        for ops in Iterator::chain(iter::once(shared), batches) {
+        let all = Iterator::chain(iter::once(shared), batches);
+        for ops in all.filter(|ops| ops.sites > 0) {
             let ftrace = ops.ftrace.as_ptr();
             let mine = sites
                 .clone()
