@@ -120,21 +120,22 @@ impl Content {
     }
 }
 
-/// The elements of a list, which must hold together in both directions.
+/// The elements of a list, if it is one that holds together in both directions.
 ///
 /// # Safety
 ///
-/// `head` must point to a list that nobody changes.
+/// `head` must point to a list that nobody changes, or to zeroes.
 unsafe fn nodes(head: *const bindings::list_head) -> Result<KVec<*const bindings::list_head>> {
     let mut nodes = KVec::new();
     let mut last = head;
 
     loop {
-        // SAFETY: The list is one, and not changed, as the caller promises.
-        let (next, back) =
-            unsafe { ((*last).next.cast_const(), (*(*last).next).prev.cast_const()) };
+        // SAFETY: An element of the list, which is not changed, as the caller promises.
+        let next = unsafe { (*last).next.cast_const() };
 
-        check!(back == last && nodes.len() < 10);
+        check!(!next.is_null() && nodes.len() < 10);
+        // SAFETY: As above; it is not null.
+        check!(unsafe { (*next).prev }.cast_const() == last);
         if next == head {
             return Ok(nodes);
         }
