@@ -127,6 +127,7 @@ pub(crate) unsafe extern "C" fn klp_module_live(module: *mut bindings::module) {
         // SAFETY: The loader keeps the module, and frees its init section after this.
         unsafe { patch.leave_init_text(module, name, func_stacks) };
     }
+    func_stacks.detach_overdue();
 }
 
 /// A module has run its last code, or was refused after [`klp_module_coming`]. May sleep.
@@ -256,6 +257,7 @@ fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>, ha
             PatchedModule::new(patch, name, func_stacks, spare_ranges, transition).go(has_run);
         }
     }
+    func_stacks.detach_overdue();
 }
 
 /// The functions of one module, of a patch that may be in transition.

@@ -3,6 +3,7 @@
 //! The patches that are known, and in which list each of them is.
 
 use crate::{
+    descriptor::PatchDescriptor,
     func_stacks::FuncStacks,
     kobject::Root,
     model::operation::{
@@ -209,9 +210,10 @@ impl Registry {
     /// Puts a patch behind the enabled ones; gives it back if no room was made.
     #[must_use]
     pub(crate) fn push_enabled(&mut self, patch: Patch) -> Option<Patch> {
-        let full = self.enabled.push_within_capacity(patch).err()?;
+        let refused = self.enabled.push_within_capacity(patch).err();
 
-        Some(full.0)
+        self.link_enabled();
+        refused.map(|full| full.0)
     }
 
     /// Takes a patch out of the list of enabled ones.
@@ -219,10 +221,16 @@ impl Registry {
         let at = self.position(id)?;
         let patch = self.enabled.remove(at).ok();
 
+        self.link_enabled();
         if self.enabled.is_empty() {
             self.spare_ranges.clear();
         }
         patch
+    }
+
+    /// Lets debuggers see which patches are enabled.
+    fn link_enabled(&self) {
+        PatchDescriptor::link_enabled(self.enabled.iter().map(Patch::descriptor));
     }
 
     /// Takes a patch out of the list of registered ones.

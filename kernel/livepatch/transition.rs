@@ -106,6 +106,7 @@ impl TransitionOps for Transition<'_, '_> {
         match event {
             Event::Initializing(target) => {
                 patch.set_phase(Phase::towards(target));
+                patch.publish_transition(true);
                 report::initializing(&patch.name, target);
             }
             Event::Starting(target) => {
@@ -128,6 +129,7 @@ impl TransitionOps for Transition<'_, '_> {
                 report::complete(&patch.name, target);
                 state::forget_previous();
                 patch.set_phase(Phase::settled(target));
+                patch.publish_transition(false);
             }
         }
     }
@@ -152,7 +154,7 @@ impl TransitionOps for Transition<'_, '_> {
 
     fn flag(&mut self, in_transition: bool) {
         for func in self.subject.patch.funcs() {
-            func.version().set_transition(in_transition);
+            func.set_transition(in_transition);
         }
     }
 

@@ -70,15 +70,10 @@ void klp_shim_shadow_free_rcu(struct klp_shadow *shadow);
 void klp_shim_shadow_duplicate(const struct klp_shadow_key *key);
 void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 
-/* handler.c: attaching the one handler. All may sleep. */
-int klp_shim_filter_set(unsigned long *ips, unsigned int count);
-int klp_shim_filter_add(unsigned long *ips, unsigned int count);
-int klp_shim_filter_remove(unsigned long *ips, unsigned int count);
-int klp_shim_register(void);
-int klp_shim_unregister(void);
-int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops);
+/* handler.c: what leads to the handler */
+extern struct ftrace_ops klp_ftrace_ops;
+struct ftrace_ops *klp_shim_ops_alloc(void);
 bool klp_shim_has_direct_caller(unsigned long ip);
-void klp_shim_detach_alone(struct ftrace_ops *ops);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_top(unsigned long ip);
@@ -105,6 +100,8 @@ int klp_try_switch_task(struct task_struct *task);
 int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 
 /* generic.c */
+extern struct list_head klp_patches;
+extern struct klp_patch *klp_transition_patch;
 void klp_shim_sched_hook(bool enable);
 void klp_shim_retry_in(unsigned int msecs);
 void klp_shim_reap(void);
