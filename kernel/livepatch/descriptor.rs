@@ -302,7 +302,7 @@ impl FuncDescriptor {
 
     /// Equal for two entries of one object that name the same function.
     pub(crate) fn key(&self) -> Option<(&CStr, usize)> {
-        self.name().map(|name| names::func_key(name, self.sympos))
+        self.name().map(|name| names::func_key(name, self.sympos()))
     }
 
     /// The address of the replacement; 0 if there is none.
