@@ -404,13 +404,13 @@ breaks! {
     synchronize_reverse_sched: schedule_when_reversed without Synchronize => "a task is left behind";
     synchronize_end: call_at_end without Synchronize Assumptions => "the task has no state";
     synchronize_free: call_while_patch_goes without Synchronize Assumptions => "a version that is not there";
-    synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions =>
+    synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions MoveThenList =>
         "Causality violation";
     preemption_going: call_in_old_module without Preemption => "a version that is not there";
     preemption_reverse: leave_kernel_when_reversed without Preemption => "a task is left behind";
     preemption_end: call_at_end without Preemption Assumptions => "the task has no state";
     preemption_free: call_while_patch_goes without Preemption Assumptions => "a version that is not there";
-    preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions =>
+    preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions MoveThenList =>
         "Causality violation";
     fork_lock: fork_when_enabled without ForkLock => "a task is left behind";
     synchronize_forks: fork_when_enabled without SynchronizeForks => "a task is left behind";
