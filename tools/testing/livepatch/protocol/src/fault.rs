@@ -74,7 +74,7 @@ faults! {
     /// The flags are cleared before the versions are off their stacks.
     RevertLate = "revert-late" in "one" shows Mixed,
     /// `complete` leaves tasks in their state.
-    NoIdle = "no-idle" in "one" shows StateBefore,
+    NoIdle = "no-idle" in "stacked" shows StateBefore,
     /// A task in the middle of a switch by another one can run.
     Unpinned = "unpinned" in "one" shows Mixed,
     /// `schedule()` switches a kthread whatever its stack.
