@@ -76,6 +76,16 @@ pub(crate) unsafe extern "C" fn klp_rust_reap() {
     reaper::reap();
 }
 
+/// Called by a work item when something was replaced that may be in use. May sleep.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
+#[export]
+pub(crate) unsafe extern "C" fn klp_rust_collect() {
+    operations::collect();
+}
+
 /// Makes the patch that `patch` describes known, without using it.
 ///
 /// May sleep; not from a callback. Returns 0, or a negative errno and nothing of the patch remains.

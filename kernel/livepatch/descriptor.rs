@@ -3,17 +3,23 @@
 //! The descriptors in the memory of patch modules: every read and every write of `klp_patch`,
 //! `klp_object`, `klp_func` and `klp_state`.
 //!
-//! They are input. The core reads them when a patch is made known, and writes later only what C
-//! callbacks may look at. The types here stand for descriptors that are valid, which is what a
+//! They are input. The core reads them when a patch is made known. What it writes later, and the
+//! lists that it links, are for C callbacks and for debuggers: the core does not read them, except
+//! for `post_unpatch_enabled`. The types here stand for descriptors that are valid, which is what a
 //! module promises that calls `klp_register_patch()` or `klp_enable_patch()`: they are as
 //! include/linux/livepatch.h says, and stay in place while the module is in memory. The core keeps
 //! them only as long as that, see [`klp_module_going`](crate::module).
+
+mod lists;
 
 use crate::model::{
     compatibility::State,
     names, //
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::{
     bindings,
     ffi::c_void,
@@ -108,10 +114,24 @@ impl PatchDescriptor {
         unsafe { (*self.0.as_ptr()).replace }
     }
 
-    /// Says whether the patch is enabled, for C callbacks. Under `klp_mutex`.
+    /// Says whether the patch is enabled. Under `klp_mutex`.
     pub(crate) fn set_enabled(self, enabled: bool) {
         // SAFETY: The descriptor is valid by the type invariants.
         unsafe { atomic_store(&raw mut (*self.0.as_ptr()).enabled, enabled, Relaxed) };
+    }
+
+    /// Says that the patch was removed by force. Under `klp_mutex`.
+    pub(crate) fn set_forced(self) {
+        // SAFETY: The descriptor is valid by the type invariants.
+        unsafe { atomic_store(&raw mut (*self.0.as_ptr()).forced, true, Relaxed) };
+    }
+
+    /// Says that the patch is in transition, or that none is any more. Under `klp_mutex`.
+    pub(crate) fn set_in_transition(self, on: bool) {
+        let patch = if on { self.as_ptr() } else { ptr::null_mut() };
+
+        // SAFETY: The variable is static, and only accessed here.
+        unsafe { atomic_store(&raw mut bindings::klp_transition_patch, patch, Relaxed) };
     }
 
     pub(crate) fn objects(self) -> impl Iterator<Item = ObjectDescriptor> {
@@ -191,27 +211,17 @@ impl ObjectDescriptor {
             })
         };
 
-        funcs.map(|func| {
-            // SAFETY: The entry is one of a valid list, which stays while the module is in memory.
-            let func = unsafe { func.as_ref() };
-
-            // INVARIANT: The name of an entry of a valid list is null or a string.
-            FuncDescriptor {
-                name: func.old_name,
-                new_func: func.new_func,
-                sympos: func.old_sympos,
-            }
-        })
+        // INVARIANT: An entry of a valid list, and not its end.
+        funcs.map(FuncDescriptor)
     }
 
-    /// Says whether the object is patched, for C callbacks. Under `klp_mutex`.
+    /// Says whether the object is patched. Under `klp_mutex`.
     pub(crate) fn set_patched(self, patched: bool) {
         // SAFETY: The entry is valid by the type invariants.
         unsafe { atomic_store(&raw mut (*self.0.as_ptr()).patched, patched, Relaxed) };
     }
 
-    /// Says which module the object is, null if it is not loaded, for C callbacks. Under
-    /// `klp_mutex`.
+    /// Says which module the object is, null if it is not loaded. Under `klp_mutex`.
     pub(crate) fn set_module(self, module: *mut bindings::module) {
         // SAFETY: The entry is valid by the type invariants.
         unsafe { atomic_store(&raw mut (*self.0.as_ptr()).mod_, module, Relaxed) };
@@ -262,32 +272,76 @@ impl ObjectDescriptor {
     }
 }
 
-/// The content of a `klp_func`.
+/// A `klp_func`.
 ///
 /// # Invariants
 ///
-/// `name` is null, or a string in a module that is in memory.
-pub(crate) struct FuncDescriptor {
-    name: *const c_char,
-    new_func: *mut c_void,
-    pub(crate) sympos: usize,
-}
+/// Points to a valid entry of a list of functions, not to its end, in a module that is in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct FuncDescriptor(NonNull<bindings::klp_func>);
+
+// SAFETY: The entry is memory of a module, which belongs to no thread. What changes in it is
+// accessed under `klp_mutex`.
+unsafe impl Send for FuncDescriptor {}
 
 impl FuncDescriptor {
     /// The name of the function that is replaced.
     pub(crate) fn name(&self) -> Option<&CStr> {
-        // SAFETY: Not null, so it is a string by the type invariants.
-        (!self.name.is_null()).then(|| unsafe { CStr::from_char_ptr(self.name) })
+        // SAFETY: The entry is valid by the type invariants, so its name is null or a string.
+        unsafe {
+            let name = (*self.0.as_ptr()).old_name;
+            (!name.is_null()).then(|| CStr::from_char_ptr(name))
+        }
+    }
+
+    /// Which of the functions of that name; 0 for the only one.
+    pub(crate) fn sympos(self) -> usize {
+        // SAFETY: The entry is valid by the type invariants.
+        unsafe { (*self.0.as_ptr()).old_sympos }
     }
 
     /// Equal for two entries of one object that name the same function.
     pub(crate) fn key(&self) -> Option<(&CStr, usize)> {
-        self.name().map(|name| names::func_key(name, self.sympos))
+        self.name().map(|name| names::func_key(name, self.sympos()))
     }
 
     /// The address of the replacement; 0 if there is none.
-    pub(crate) fn new_func(&self) -> usize {
-        self.new_func as usize
+    pub(crate) fn new_func(self) -> usize {
+        // SAFETY: The entry is valid by the type invariants.
+        unsafe { (*self.0.as_ptr()).new_func as usize }
+    }
+
+    /// Says where the function is, 0 if that is not known. Under `klp_mutex`.
+    pub(crate) fn set_old_func(self, addr: usize) {
+        // SAFETY: The entry is valid by the type invariants.
+        unsafe {
+            atomic_store(
+                &raw mut (*self.0.as_ptr()).old_func,
+                addr as *mut c_void,
+                Relaxed,
+            )
+        };
+    }
+
+    /// Says how large the function and its replacement are, in bytes. Under `klp_mutex`.
+    pub(crate) fn set_sizes(self, old_size: usize, new_size: usize) {
+        // SAFETY: The entry is valid by the type invariants.
+        unsafe {
+            atomic_store(&raw mut (*self.0.as_ptr()).old_size, old_size, Relaxed);
+            atomic_store(&raw mut (*self.0.as_ptr()).new_size, new_size, Relaxed);
+        }
+    }
+
+    /// Says whether the replacement is on the function's stack. Under `klp_mutex`.
+    pub(crate) fn set_patched(self, patched: bool) {
+        // SAFETY: The entry is valid by the type invariants.
+        unsafe { atomic_store(&raw mut (*self.0.as_ptr()).patched, patched, Relaxed) };
+    }
+
+    /// Says whether the replacement is being applied or reverted. Under `klp_mutex`.
+    pub(crate) fn set_transition(self, on: bool) {
+        // SAFETY: The entry is valid by the type invariants.
+        unsafe { atomic_store(&raw mut (*self.0.as_ptr()).transition, on, Relaxed) };
     }
 }
 

@@ -30,6 +30,7 @@ use crate::{
         Retired,
         Synchronized, //
     },
+    shim, //
 };
 use core::{
     mem,
@@ -130,7 +131,8 @@ impl FuncStacks {
     /// Takes all of `sites` off and detaches the call sites that have no version any more.
     ///
     /// Cannot fail. May sleep. The versions may be freed, and [`FuncStacks::collect`] called, after
-    /// `synchronize`.
+    /// `synchronize`. For those that are in memory which is going to be freed,
+    /// [`FuncStacks::detach_overdue`] has to follow.
     pub(crate) fn remove<'a>(&mut self, sites: impl Iterator<Item = Site<'a>> + Clone) {
         let FuncStacks {
             stacks, attachment, ..
@@ -162,14 +164,28 @@ impl FuncStacks {
     pub(crate) fn detach_unused(&mut self) {
         let empty = self.stacks.iter().filter(|stack| stack.is_empty());
 
-        self.attachment.detach(empty.map(|stack| &stack.call_site));
+        self.attachment
+            .detach_all(empty.map(|stack| &stack.call_site));
+    }
+
+    /// Detaches what stayed attached for lack of memory: it is in memory that is going to be freed.
+    ///
+    /// Cannot fail. May sleep, until there is memory.
+    pub(crate) fn detach_overdue(&mut self) {
+        while self.attachment.is_overdue() {
+            self.detach_unused();
+            if self.attachment.is_overdue() {
+                shim::msleep(1);
+            }
+        }
     }
 
     /// Frees what no handler can be using any more.
     pub(crate) fn collect(&mut self, proof: &Synchronized) {
-        for table in self.retired.drain_all() {
+        self.retired.retain(|table| {
             drop(table.reclaim(proof));
-        }
+            !table.is_empty()
+        });
         // Stacks that are not in use are dropped from the table when it is next replaced, except
         // when that takes no memory.
         if !self.stacks.is_empty() && self.stacks.iter().all(|stack| stack.is_unused()) {

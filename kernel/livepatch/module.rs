@@ -17,17 +17,13 @@ use crate::{
         Patch,
         PatchId, //
     },
-    publish::Retired,
     reaper,
     registry::{
         self,
         Registry, //
     },
     shim,
-    stack_check::{
-        Ranges,
-        SpareRanges, //
-    },
+    stack_check::SpareRanges,
     transition::{
         self,
         Running, //
@@ -92,15 +88,19 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
     // SAFETY: The loader keeps the module valid during the call.
     unsafe { set_alive(module, true) };
 
-    match apply_all(&mut registry, name) {
-        Ok(()) => 0,
-        Err(Refused { patch, error }) => {
-            // SAFETY: The loader keeps the module valid during the call.
-            unsafe { set_alive(module, false) };
-            revert_until(&mut registry, name, Some(patch));
-            error.to_errno()
-        }
+    let concerned = |patch: &Patch| patch.object_for(name).is_some();
+    if !registry.enabled.iter().any(concerned) {
+        return 0;
     }
+    let applied = apply_all(&mut registry, name);
+    if let Err(Refused { patch, .. }) = applied {
+        // SAFETY: The loader keeps the module valid during the call.
+        unsafe { set_alive(module, false) };
+        revert_until(&mut registry, name, Some(patch), HasRun::No);
+    }
+    transition::loaded();
+    shim::collect();
+    applied.map_or_else(|refused| refused.error.to_errno(), |()| 0)
 }
 
 /// The init section of a module is about to be freed, and nobody runs anything there any more:
@@ -127,6 +127,7 @@ pub(crate) unsafe extern "C" fn klp_module_live(module: *mut bindings::module) {
         // SAFETY: The loader keeps the module, and frees its init section after this.
         unsafe { patch.leave_init_text(module, name, func_stacks) };
     }
+    func_stacks.detach_overdue();
 }
 
 /// A module has run its last code, or was refused after [`klp_module_coming`]. May sleep.
@@ -146,11 +147,16 @@ pub(crate) unsafe extern "C" fn klp_module_going(module: *mut bindings::module) 
         return;
     }
 
+    let has_run = if state == bindings::module_state_MODULE_STATE_GOING {
+        HasRun::Perhaps
+    } else {
+        HasRun::No
+    };
     let mut registry = registry::lock();
 
     // SAFETY: The loader keeps the module valid during the call.
     unsafe { set_alive(module, false) };
-    revert_until(&mut registry, name, None);
+    revert_until(&mut registry, name, None, has_run);
     drop(registry);
 
     if is_livepatch {
@@ -180,6 +186,13 @@ fn remove_patch_of(module: ModuleId) {
     }
 }
 
+/// Has any code of a module been run?
+#[derive(Clone, Copy)]
+enum HasRun {
+    No,
+    Perhaps,
+}
+
 /// Which patch could not be applied to a module, and why.
 struct Refused {
     patch: PatchId,
@@ -197,10 +210,9 @@ fn apply_all(registry: &mut Registry, name: &CStr) -> Result<(), Refused> {
         ..
     } = registry;
 
-    for patch in enabled.iter_mut() {
-        if patch.object_for(name).is_none() {
-            continue;
-        }
+    let concerned = |patch: &&mut Patch| patch.object_for(name).is_some();
+
+    for patch in enabled.iter_mut().filter(concerned) {
         let mut part = PatchedModule::new(patch, name, func_stacks, spare_ranges, transition);
 
         part.come().map_err(|error| {
@@ -221,7 +233,7 @@ fn apply_all(registry: &mut Registry, name: &CStr) -> Result<(), Refused> {
 
 /// Takes the patches off the module `name`, which is loaded no longer: those before the patch
 /// `until`, or all.
-fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>) {
+fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>, has_run: HasRun) {
     let Registry {
         enabled,
         registered,
@@ -242,9 +254,10 @@ fn revert_until(registry: &mut Registry, name: &CStr, until: Option<PatchId>) {
             .object_for(name)
             .is_some_and(|object| object.is_loaded())
         {
-            PatchedModule::new(patch, name, func_stacks, spare_ranges, transition).go();
+            PatchedModule::new(patch, name, func_stacks, spare_ranges, transition).go(has_run);
         }
     }
+    func_stacks.detach_overdue();
 }
 
 /// The functions of one module, of a patch that may be in transition.
@@ -255,7 +268,6 @@ struct PatchedModule<'a> {
     spare_ranges: &'a mut SpareRanges,
     /// The transition of the patch.
     running: Option<&'a Running>,
-    retired: Option<Retired<Ranges>>,
 }
 
 impl<'a> PatchedModule<'a> {
@@ -274,7 +286,6 @@ impl<'a> PatchedModule<'a> {
             module,
             func_stacks,
             spare_ranges,
-            retired: None,
         }
     }
 
@@ -327,7 +338,7 @@ impl<'a> PatchedModule<'a> {
     }
 
     /// Takes the patch off the module, which is going.
-    fn go(&mut self) {
+    fn go(&mut self, has_run: HasRun) {
         if let (Some(object), None) = (self.patch.object_for(self.module), self.running) {
             object.pre_unpatch();
         }
@@ -336,7 +347,10 @@ impl<'a> PatchedModule<'a> {
             &*self.patch.name,
             self.module
         );
-        protocol::going(self);
+        match has_run {
+            HasRun::No => protocol::refused(self),
+            HasRun::Perhaps => protocol::going(self),
+        }
 
         if let Some(object) = self.patch.object_for(self.module) {
             object.post_unpatch();
@@ -365,17 +379,14 @@ impl ModuleOps for PatchedModule<'_> {
         // Also for a transition that comes later: disabling must not need memory.
         self.spare_ranges.reserve(self.patch, self.func_stacks)?;
         if let Some(running) = self.running {
-            let ranges = self
-                .spare_ranges
+            self.spare_ranges
                 .publish(self.patch, self.func_stacks, running.target);
-
-            self.retired = Some(ranges);
         }
         Ok(())
     }
 
     fn synchronize(&mut self) {
-        transition::synchronize(self.retired.take(), self.func_stacks, self.spare_ranges);
+        transition::synchronize(self.func_stacks, self.spare_ranges);
     }
 
     fn synchronize_tasks(&mut self) {

@@ -32,6 +32,7 @@ use crate::{
         Patch,
         PatchId, //
     },
+    publish,
     reaper,
     registry::{
         self,
@@ -148,6 +149,14 @@ pub(crate) fn stack_order(id: PatchId) -> usize {
 /// Tries again to complete the transition, if there is one. May sleep.
 pub(crate) fn retry() {
     try_complete(&mut registry::lock());
+}
+
+/// Frees what was replaced when a module came or was refused, who did not wait for it. May sleep.
+pub(crate) fn collect() {
+    // Without `klp_mutex`: a CPU may be busy for long.
+    let synchronized = publish::synchronize();
+
+    registry::lock().collect(&synchronized);
 }
 
 fn find(registry: &Registry, descriptor: *const bindings::klp_patch) -> Option<PatchId> {

@@ -3,7 +3,7 @@
 //! What the core knows about a patch: its own copy of the descriptor, checked and resolved.
 //!
 //! The descriptor belongs to the patch module. It is read once, when the patch is made known. After
-//! that only the fields are written that callbacks of the module may look at.
+//! that only the fields are written that callbacks of the module, or debuggers, may look at.
 
 mod callbacks;
 mod func;
@@ -120,6 +120,11 @@ impl Patch {
         })
     }
 
+    /// The descriptor, to be linked with others.
+    pub(crate) fn descriptor(&self) -> PatchDescriptor {
+        self.descriptor
+    }
+
     /// Whether this is the patch that `descriptor` describes.
     pub(crate) fn is(&self, descriptor: *const bindings::klp_patch) -> bool {
         self.descriptor.is_at(descriptor)
@@ -150,6 +155,7 @@ impl Patch {
     /// neither its module nor its relocations go.
     pub(crate) fn pin_forced(&mut self) {
         self.hold.pin();
+        self.descriptor.set_forced();
     }
 
     /// Was the patch removed by force?
@@ -171,6 +177,11 @@ impl Patch {
 
         self.status.set_enabled(enabled);
         self.descriptor.set_enabled(enabled);
+    }
+
+    /// Tells debuggers that tasks are being moved to or from the patch, or that this is over.
+    pub(crate) fn publish_transition(&self, on: bool) {
+        self.descriptor.set_in_transition(on);
     }
 
     pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> + Clone {

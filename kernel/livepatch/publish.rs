@@ -8,7 +8,7 @@
 
 use crate::shim;
 use core::{
-    mem::ManuallyDrop,
+    mem,
     ptr, //
 };
 use kernel::{
@@ -61,19 +61,24 @@ pub(crate) struct Retired<T> {
 unsafe impl<T: Send> Send for Retired<T> {}
 
 impl<T> Retired<T> {
-    /// Takes the value back, if there was one. `proof` must be of a synchronization that began
-    /// after it was unpublished; with an older one it is leaked, and said so.
-    pub(crate) fn reclaim(self, proof: &Synchronized) -> Option<KBox<T>> {
-        // What is left of `self` has nothing to warn about.
-        let this = ManuallyDrop::new(self);
-
-        if this.value.is_null() || warn_on!(proof.0 <= this.after) {
+    /// Takes the value back, if there is one and the synchronization of `proof` began after it was
+    /// unpublished.
+    pub(crate) fn reclaim(&mut self, proof: &Synchronized) -> Option<KBox<T>> {
+        if self.value.is_null() || proof.0 <= self.after {
             return None;
         }
+        let value = mem::replace(&mut self.value, ptr::null_mut());
+
         // SAFETY: The pointer comes from `KBox::into_raw`: `Published::replace` makes this of what
-        // an earlier call of it has published, and keeps no copy. Readers that could have seen it
-        // have finished, as the synchronization that `proof` stands for began later.
-        Some(unsafe { KBox::from_raw(this.value) })
+        // an earlier call of it has published, and keeps no copy; nor is there one here any more.
+        // Readers that could have seen it have finished, as the synchronization that `proof` stands
+        // for began later.
+        Some(unsafe { KBox::from_raw(value) })
+    }
+
+    /// Is there nothing, or nothing any more, to take back?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.value.is_null()
     }
 }
 

@@ -3,6 +3,7 @@
 //! The patches that are known, and in which list each of them is.
 
 use crate::{
+    descriptor::PatchDescriptor,
     func_stacks::FuncStacks,
     kobject::Root,
     model::operation::{
@@ -14,6 +15,7 @@ use crate::{
         Patch,
         PatchId, //
     },
+    publish::Synchronized,
     shim,
     stack_check::SpareRanges,
     transition::{
@@ -194,6 +196,12 @@ impl Registry {
         Ok(())
     }
 
+    /// Frees what was replaced before the synchronization of `proof`.
+    pub(crate) fn collect(&mut self, proof: &Synchronized) {
+        self.func_stacks.collect(proof);
+        self.spare_ranges.collect(proof);
+    }
+
     /// Makes room for one more enabled patch.
     pub(crate) fn make_room_to_enable(&mut self) -> Result {
         Ok(self.enabled.reserve(1, GFP_KERNEL)?)
@@ -202,9 +210,10 @@ impl Registry {
     /// Puts a patch behind the enabled ones; gives it back if no room was made.
     #[must_use]
     pub(crate) fn push_enabled(&mut self, patch: Patch) -> Option<Patch> {
-        let full = self.enabled.push_within_capacity(patch).err()?;
+        let refused = self.enabled.push_within_capacity(patch).err();
 
-        Some(full.0)
+        self.link_enabled();
+        refused.map(|full| full.0)
     }
 
     /// Takes a patch out of the list of enabled ones.
@@ -212,10 +221,16 @@ impl Registry {
         let at = self.position(id)?;
         let patch = self.enabled.remove(at).ok();
 
+        self.link_enabled();
         if self.enabled.is_empty() {
             self.spare_ranges.clear();
         }
         patch
+    }
+
+    /// Lets debuggers see which patches are enabled.
+    fn link_enabled(&self) {
+        PatchDescriptor::link_enabled(self.enabled.iter().map(Patch::descriptor));
     }
 
     /// Takes a patch out of the list of registered ones.

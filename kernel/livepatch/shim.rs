@@ -14,6 +14,7 @@ use core::{
     },
 };
 use kernel::{
+    alloc::AllocError,
     bindings,
     error::to_result,
     ffi::c_void,
@@ -48,6 +49,12 @@ pub(crate) fn hook_scheduler(hooked: bool) {
 pub(crate) fn retry_in(msecs: c_uint) {
     // SAFETY: Takes no pointer; the static work item is moved under the lock of its queue.
     unsafe { bindings::klp_shim_retry_in(msecs) };
+}
+
+/// Has `klp_rust_collect()` called by a work item. Any context.
+pub(crate) fn collect() {
+    // SAFETY: Takes no pointer; the static work item can be queued while it is pending or runs.
+    unsafe { bindings::klp_shim_collect() };
 }
 
 /// Has `klp_rust_reap()` called by a work item. Any context.
@@ -167,13 +174,20 @@ pub(crate) fn call_window(ip: usize) -> (usize, usize) {
     (start, size)
 }
 
+/// Makes sure that calls see what was done to the kernel's text and to what the handler reads, on
+/// all CPUs, from now on.
+pub(crate) fn order_calls() {
+    // SAFETY: Takes no pointer.
+    unsafe { bindings::klp_arch_order_calls() };
+}
+
 /// Does something other than a handler run when the function is called, such as a BPF trampoline?
 pub(crate) fn has_direct_caller(ip: usize) -> bool {
     // SAFETY: `ip` is searched for in ftrace's hash and not accessed.
     unsafe { bindings::klp_shim_has_direct_caller(ip) }
 }
 
-/// What to do with call sites and the filter of the shared `ftrace_ops`.
+/// What to do with call sites and the filter of an `ftrace_ops`.
 #[derive(Clone, Copy)]
 pub(crate) enum Filter {
     /// Put these in place of what is there.
@@ -182,90 +196,103 @@ pub(crate) enum Filter {
     Remove,
 }
 
-/// Changes the filter of the shared `ftrace_ops`. May sleep.
-pub(crate) fn filter(how: Filter, ips: &mut [usize]) -> Result {
-    let (ips, count) = (ips.as_mut_ptr(), c_uint::try_from(ips.len())?);
-
-    // SAFETY: `ips` points to `count` elements that are borrowed exclusively, and ftrace copies
-    // what it keeps. ftrace_lock serializes callers.
-    to_result(unsafe {
-        match how {
-            Filter::Set => bindings::klp_shim_filter_set(ips, count),
-            Filter::Add => bindings::klp_shim_filter_add(ips, count),
-            Filter::Remove => bindings::klp_shim_filter_remove(ips, count),
-        }
-    })
-}
-
-/// Registers the shared `ftrace_ops`; fails if it is. May sleep.
-pub(crate) fn register_handler() -> Result {
-    // SAFETY: The `ftrace_ops` is static, and ftrace refuses one that is registered already.
-    to_result(unsafe { bindings::klp_shim_register() })
-}
-
-/// Unregisters the shared `ftrace_ops`; fails if it is not registered. May sleep.
-pub(crate) fn unregister_handler() -> Result {
-    // SAFETY: The `ftrace_ops` is static, and ftrace refuses one that is not registered.
-    to_result(unsafe { bindings::klp_shim_unregister() })
-}
-
-/// Attaches one call site by an `ftrace_ops` of its own, which [`detach_alone`] frees. May sleep.
-pub(crate) fn attach_alone(ip: usize) -> Result<NonNull<bindings::ftrace_ops>> {
-    let mut ops = ptr::null_mut();
-
-    // SAFETY: The place for the result is this function's own; `ip` is not accessed.
-    to_result(unsafe { bindings::klp_shim_attach_alone(ip, &raw mut ops) })?;
-    NonNull::new(ops).ok_or(EINVAL)
-}
-
-/// Detaches what [`attach_alone`] has attached. May sleep.
+/// An `ftrace_ops` that leads to the handler.
 ///
-/// # Safety
+/// # Invariants
 ///
-/// `ops` must come from [`attach_alone`] and must not be used any more.
-pub(crate) unsafe fn detach_alone(ops: NonNull<bindings::ftrace_ops>) {
-    // SAFETY: The `ftrace_ops` is one that klp_shim_attach_alone() has made, and nobody else is
-    // going to free it.
-    unsafe { bindings::klp_shim_detach_alone(ops.as_ptr()) };
+/// Points to an `ftrace_ops` that is never freed, and that only this type changes.
+#[derive(Clone, Copy)]
+pub(crate) struct FtraceOps(NonNull<bindings::ftrace_ops>);
+
+// SAFETY: An `ftrace_ops` belongs to no thread. ftrace changes it under locks of its own.
+unsafe impl Send for FtraceOps {}
+
+impl FtraceOps {
+    /// The one that ftrace does not wait for.
+    pub(crate) const fn shared() -> Self {
+        // INVARIANT: It is static, and C code only defines it.
+        // SAFETY: A static has an address, which is not null.
+        FtraceOps(unsafe { NonNull::new_unchecked(&raw mut bindings::klp_ftrace_ops) })
+    }
+
+    /// Makes one more. Whenever it is unregistered, ftrace waits for all tasks to leave its
+    /// trampolines. May sleep.
+    pub(crate) fn new() -> Result<Self, AllocError> {
+        // SAFETY: Takes no pointer.
+        let ops = unsafe { bindings::klp_shim_ops_alloc() };
+
+        // INVARIANT: It is new, and nothing frees it.
+        NonNull::new(ops).map(FtraceOps).ok_or(AllocError)
+    }
+
+    /// Only to be compared.
+    pub(crate) fn as_ptr(self) -> *mut bindings::ftrace_ops {
+        self.0.as_ptr()
+    }
+
+    /// Changes the filter. -ENOMEM means that nothing has changed. May sleep.
+    pub(crate) fn filter(self, how: Filter, ips: &mut [usize]) -> Result {
+        let (ips, count) = (ips.as_mut_ptr(), c_uint::try_from(ips.len())?);
+        let (remove, reset) = match how {
+            Filter::Set => (0, 1),
+            Filter::Add => (0, 0),
+            Filter::Remove => (1, 0),
+        };
+
+        // SAFETY: The `ftrace_ops` stays by the type invariants; ftrace changes it under its
+        // `regex_lock`. `ips` points to `count` elements that are borrowed exclusively, and ftrace
+        // copies what it keeps.
+        to_result(unsafe {
+            bindings::ftrace_set_filter_ips(self.as_ptr(), ips, count, remove, reset)
+        })
+    }
+
+    /// Asks the direct callers of the functions in the filter, and registers the `ftrace_ops`. May
+    /// sleep.
+    pub(crate) fn register(self) -> Result {
+        // SAFETY: The `ftrace_ops` stays by the type invariants, and ftrace refuses one that is
+        // registered already.
+        to_result(unsafe { bindings::register_ftrace_function(self.as_ptr()) })
+    }
+
+    /// Unregisters the `ftrace_ops`; fails if it is not registered. Needs no memory. May sleep.
+    pub(crate) fn unregister(self) -> Result {
+        // SAFETY: The `ftrace_ops` stays by the type invariants, and ftrace refuses one that is not
+        // registered.
+        to_result(unsafe { bindings::unregister_ftrace_function(self.as_ptr()) })
+    }
 }
 
 /// A task that one of the walks below has come to. It is valid during the call.
 type Task = NonNull<bindings::task_struct>;
 
-/// # Safety
-///
-/// For [`each_task`] and [`each_task_in_batches`]: `data` must point to an `F` that nobody else
-/// uses.
-unsafe extern "C" fn visit_task<F: FnMut(Task) -> bool>(
-    task: *mut bindings::task_struct,
-    data: *mut c_void,
-) -> bool {
-    // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract of this
-    // function. The walk comes to valid tasks, whose address is not null.
-    unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task)) }
+/// Waits for all forks that have looked at what a walk does before it was changed: their tasks can
+/// be met. May sleep.
+pub(crate) fn synchronize_forks() {
+    // SAFETY: Takes no pointer, and no lock that a caller holds: nobody calls this under
+    // `tasklist_lock`.
+    unsafe { bindings::klp_shim_synchronize_forks() };
 }
 
-/// Calls `f` for each task, then for those that exit. One that exits may be met twice.
+/// Calls `f` for each task that there is, then for those that exit. One may be met twice; one that
+/// is forked meanwhile may not be met, if its parent was. May sleep between two calls.
 ///
-/// The task is valid during the call: `tasklist_lock` or RCU is held, so `f` must not sleep.
-pub(crate) fn each_task(f: impl FnMut(Task)) {
-    fn walk<F: FnMut(Task) -> bool>(mut f: F) {
-        // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
-        unsafe { bindings::klp_shim_each_task(Some(visit_task::<F>), (&raw mut f).cast()) };
+/// The task is valid during the call: RCU is held, so `f` must not sleep.
+pub(crate) fn each_task<F: FnMut(Task)>(mut f: F) {
+    /// # Safety
+    ///
+    /// For the walk below only: `data` must point to an `F` that nobody else uses.
+    unsafe extern "C" fn visit<F: FnMut(Task)>(
+        task: *mut bindings::task_struct,
+        data: *mut c_void,
+    ) {
+        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above. The
+        // walk comes to valid tasks, whose address is not null.
+        unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task)) }
     }
-    let mut f = f;
 
-    walk(|task| {
-        f(task);
-        false
-    });
-}
-
-/// As [`each_task`], and lets others have `tasklist_lock` whenever `f` has returned true a number
-/// of times. Returns whether all tasks were met that were there in the beginning. May sleep.
-pub(crate) fn each_task_in_batches<F: FnMut(Task) -> bool>(mut f: F) -> bool {
     // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.
-    unsafe { bindings::klp_shim_each_task_in_batches(Some(visit_task::<F>), (&raw mut f).cast()) }
+    unsafe { bindings::klp_shim_each_task(Some(visit::<F>), (&raw mut f).cast()) };
 }
 
 /// Calls `f` for the idle task of each possible CPU, with the number of the CPU if it is online; it

@@ -22,7 +22,8 @@ use crate::{
     },
     publish::{
         Published,
-        Retired, //
+        Retired,
+        Synchronized, //
     },
     report::warn_once,
     shim, //
@@ -134,6 +135,8 @@ fn code_in_the_way<'a>(
 /// There is one transition at a time: these are for whichever patch it will be about.
 pub(crate) struct SpareRanges {
     spare: KVec<KBox<Ranges>>,
+    /// Those that were replaced, and that a check may still be reading.
+    retired: KVVec<Retired<Ranges>>,
     /// The room that each of them has at least.
     room: Room,
 }
@@ -145,10 +148,18 @@ struct Room {
     funcs: usize,
 }
 
+impl Room {
+    const NONE: Self = Room { code: 0, funcs: 0 };
+}
+
 impl SpareRanges {
     /// One is published next, the other when that is reversed. What was published before comes back
     /// before there is a third time.
     const COUNT: usize = 2;
+
+    /// Until there is a synchronization, ranges are published for one module that comes or for the
+    /// next direction, and withdrawn.
+    const RETIRED: usize = 3;
 
     /// Each function has its own code and its call, also one that has yet to come.
     const OWN: usize = 2;
@@ -156,12 +167,15 @@ impl SpareRanges {
     pub(crate) const fn new() -> Self {
         SpareRanges {
             spare: KVec::new(),
-            room: Room { code: 0, funcs: 0 },
+            retired: KVVec::new(),
+            room: Room::NONE,
         }
     }
 
     /// Makes room for all transitions of `patch` that can come, as things stand. May sleep.
     pub(crate) fn reserve(&mut self, patch: &Patch, func_stacks: &FuncStacks) -> Result {
+        self.retired.reserve(Self::RETIRED, GFP_KERNEL)?;
+
         let funcs = patch.funcs().count();
         // And what is replaced, on the stacks below.
         let mut below = 0;
@@ -195,12 +209,7 @@ impl SpareRanges {
     ///
     /// No task may be checked between this and the change of the target state: a task must not be
     /// moved in one direction by the ranges of the other.
-    pub(crate) fn publish(
-        &mut self,
-        patch: &Patch,
-        func_stacks: &FuncStacks,
-        target: PatchState,
-    ) -> Retired<Ranges> {
+    pub(crate) fn publish(&mut self, patch: &Patch, func_stacks: &FuncStacks, target: PatchState) {
         let ranges = self
             .spare
             .pop()
@@ -209,20 +218,42 @@ impl SpareRanges {
         if ranges.is_none() {
             warn_once!("'{}': no room for the stack check\n", &*patch.name);
         }
-        RANGES.replace(ranges)
+        self.replace(ranges);
     }
 
-    /// Keeps ranges that nobody reads any more.
-    pub(crate) fn put(&mut self, ranges: KBox<Ranges>) {
-        if self.spare.len() < Self::COUNT && ranges.has(self.room) {
-            // If there is no room for them, they are freed.
-            let _ = self.spare.push_within_capacity(ranges);
+    /// Ends the publication: the transition is over.
+    pub(crate) fn withdraw(&mut self) {
+        self.replace(None);
+    }
+
+    fn replace(&mut self, ranges: Option<KBox<Ranges>>) {
+        let retired = RANGES.replace(ranges);
+
+        if !retired.is_empty() {
+            // Without room for them, they leak.
+            let _ = self.retired.push_within_capacity(retired);
         }
+    }
+
+    /// Takes back what nobody reads any more.
+    pub(crate) fn collect(&mut self, proof: &Synchronized) {
+        let (spare, room) = (&mut self.spare, self.room);
+
+        self.retired.retain(|retired| {
+            if let Some(ranges) = retired.reclaim(proof) {
+                if spare.len() < Self::COUNT && ranges.has(room) {
+                    // If there is no room for them, they are freed.
+                    let _ = spare.push_within_capacity(ranges);
+                }
+            }
+            !retired.is_empty()
+        });
     }
 
     /// Frees them, when there is nothing left that could be disabled.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new();
+        self.spare = KVec::new();
+        self.room = Room::NONE;
     }
 }
 
@@ -248,11 +279,6 @@ fn in_the_way(
 }
 
 static RANGES: Published<Ranges> = Published::empty();
-
-/// Ends the publication: the transition is over.
-pub(crate) fn withdraw() -> Retired<Ranges> {
-    RANGES.replace(None)
-}
 
 /// Why a stack does not allow its task to be moved.
 pub(crate) enum StackCheckError {

@@ -42,20 +42,13 @@ use crate::{
         Patch,
         PatchId, //
     },
-    publish::{
-        self,
-        Retired, //
-    },
+    publish,
     report::{
         self,
         warn_once, //
     },
     shim,
-    stack_check::{
-        self,
-        Ranges,
-        SpareRanges, //
-    },
+    stack_check::SpareRanges,
     state::{
         self,
         Declared, //
@@ -91,16 +84,12 @@ pub(crate) struct Running {
     pub(crate) target: PatchState,
     since: Instant<Monotonic>,
     pacing: Pacing,
-    /// Ranges of the other direction, which were replaced when the transition was reversed.
-    retired: Option<Retired<Ranges>>,
 }
 
 /// The transition while `klp_mutex` is held: what its steps work on.
 struct Transition<'a, 'b> {
     running: &'a mut Running,
     subject: &'a mut Subject<'b>,
-    /// The ranges that were published.
-    withdrawn: Option<Retired<Ranges>>,
 }
 
 impl TransitionOps for Transition<'_, '_> {
@@ -117,6 +106,7 @@ impl TransitionOps for Transition<'_, '_> {
         match event {
             Event::Initializing(target) => {
                 patch.set_phase(Phase::towards(target));
+                patch.publish_transition(true);
                 report::initializing(&patch.name, target);
             }
             Event::Starting(target) => {
@@ -139,6 +129,7 @@ impl TransitionOps for Transition<'_, '_> {
                 report::complete(&patch.name, target);
                 state::forget_previous();
                 patch.set_phase(Phase::settled(target));
+                patch.publish_transition(false);
             }
         }
     }
@@ -153,17 +144,17 @@ impl TransitionOps for Transition<'_, '_> {
         }
     }
 
-    fn each_task(&mut self, f: impl FnMut(TaskRef)) {
-        task::each_task(f);
+    fn synchronize_forks(&mut self) {
+        shim::synchronize_forks();
     }
 
-    fn each_task_in_batches(&mut self, f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
-        task::each_task_in_batches(f)
+    fn each_task(&mut self, f: impl FnMut(TaskRef, bool) -> Visit) {
+        task::each_task(f);
     }
 
     fn flag(&mut self, in_transition: bool) {
         for func in self.subject.patch.funcs() {
-            func.version().set_transition(in_transition);
+            func.set_transition(in_transition);
         }
     }
 
@@ -191,11 +182,11 @@ impl TransitionOps for Transition<'_, '_> {
             ..
         } = &mut *self.subject;
 
-        self.running.retired = Some(spare_ranges.publish(patch, func_stacks, self.running.target));
+        spare_ranges.publish(patch, func_stacks, self.running.target);
     }
 
     fn withdraw_ranges(&mut self) {
-        self.withdrawn = Some(stack_check::withdraw());
+        self.subject.spare_ranges.withdraw();
     }
 
     fn hook_scheduler(&mut self, hooked: bool) {
@@ -224,15 +215,7 @@ impl TransitionOps for Transition<'_, '_> {
     }
 
     fn synchronize(&mut self) {
-        let retired = [self.withdrawn.take(), self.running.retired.take()];
-
-        let Subject {
-            func_stacks,
-            spare_ranges,
-            ..
-        } = &mut *self.subject;
-
-        synchronize(retired.into_iter().flatten(), func_stacks, spare_ranges);
+        synchronize(self.subject.func_stacks, self.subject.spare_ranges);
     }
 
     fn synchronize_tasks(&mut self) {
@@ -294,7 +277,6 @@ impl Running {
             target,
             since: Instant::now(),
             pacing: Pacing::new(),
-            retired: None,
         }
     }
 
@@ -302,7 +284,6 @@ impl Running {
         Transition {
             running: self,
             subject,
-            withdrawn: None,
         }
     }
 
@@ -347,18 +328,15 @@ impl Running {
     }
 }
 
+/// Lets a module run to which all patches were applied.
+pub(crate) fn loaded() {
+    protocol::loaded(Kernel);
+}
+
 /// Waits for all readers, and takes back what they may have used. May sleep.
-pub(crate) fn synchronize(
-    retired: impl IntoIterator<Item = Retired<Ranges>>,
-    func_stacks: &mut FuncStacks,
-    spare_ranges: &mut SpareRanges,
-) {
+pub(crate) fn synchronize(func_stacks: &mut FuncStacks, spare_ranges: &mut SpareRanges) {
     let synchronized = publish::synchronize();
 
-    for ranges in retired {
-        if let Some(ranges) = ranges.reclaim(&synchronized) {
-            spare_ranges.put(ranges);
-        }
-    }
     func_stacks.collect(&synchronized);
+    spare_ranges.collect(&synchronized);
 }

@@ -3,9 +3,19 @@
 //! Which call sites ftrace leads to the handler.
 //!
 //! All share one `ftrace_ops` (`shim/handler.c`), so that any number of them is attached or
-//! detached by one pass over ftrace's records. A function with a direct caller, such as a BPF
-//! trampoline, gets an `ftrace_ops` of its own if the shared one is in use already: ftrace asks for
-//! the consent of such a caller only when an `ftrace_ops` is registered.
+//! detached by one pass over ftrace's records. Except for functions with a direct caller, such as a
+//! BPF trampoline: ftrace asks for the consent of such a caller only when an `ftrace_ops` is
+//! registered, and not when the filter of a registered one grows. Those of a batch share an
+//! `ftrace_ops` of their own, which is registered with all of them.
+//!
+//! To attach takes memory, of ours and of ftrace, and fails without it. To detach takes none of
+//! ours. ftrace copies a filter to take something out of it; should it have no memory for that, the
+//! call site stays attached to a stack without versions, which is as good as none. That is made up
+//! for when something else is detached, and has to be before the call site goes with its module:
+//! only then the core waits for memory. ftrace's allocations are small and may reclaim, so they
+//! fail only in a task that the OOM killer has chosen, whose memory comes back, or because of
+//! injected faults. Memory reserves would not help: the task has them already. To unregister an
+//! `ftrace_ops` takes no memory at all.
 
 use crate::{
     fault::{
@@ -14,12 +24,13 @@ use crate::{
     },
     shim::{
         self,
-        Filter, //
+        Filter,
+        FtraceOps, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    iter,
+    ptr, //
 };
 use kernel::{
     alloc::AllocError,
@@ -37,23 +48,20 @@ use kernel::{
 pub(super) struct CallSite {
     /// The address as ftrace knows it.
     pub(super) ip: usize,
-    /// Whether calls come to the handler.
-    attached: Atomic<bool>,
-    /// By which `ftrace_ops`, if not by the shared one.
-    alone: Atomic<*mut bindings::ftrace_ops>,
+    /// Whose filter it is in: what leads calls to the handler. Null if it is in none.
+    ops: Atomic<*mut bindings::ftrace_ops>,
 }
 
 impl CallSite {
     pub(super) const fn new(ip: usize) -> Self {
         CallSite {
             ip,
-            attached: Atomic::new(false),
-            alone: Atomic::new(ptr::null_mut()),
+            ops: Atomic::new(ptr::null_mut()),
         }
     }
 
     pub(super) fn is_attached(&self) -> bool {
-        self.attached.load(Relaxed)
+        !self.ops.load(Relaxed).is_null()
     }
 }
 
@@ -92,19 +100,81 @@ impl From<AllocError> for AttachError {
     }
 }
 
-/// The shared `ftrace_ops`, and how many call sites are in its filter. It is registered if there
-/// are any.
+/// An `ftrace_ops`, and how many call sites are in its filter. It is registered if there are any.
+struct Ops {
+    ftrace: FtraceOps,
+    sites: usize,
+}
+
+impl Ops {
+    const fn new(ftrace: FtraceOps) -> Self {
+        Ops { ftrace, sites: 0 }
+    }
+
+    /// Adds call sites, all or none, and registers the `ftrace_ops` with the first of them.
+    fn attach(&mut self, ips: &mut [usize]) -> Result<(), AttachError> {
+        let live = self.sites > 0;
+        let how = if live { Filter::Add } else { Filter::Set };
+
+        fault::check(Point::SetFilter)?;
+        self.ftrace.filter(how, ips).map_err(|error| AttachError {
+            // With a live filter this is where another owner of the function is met.
+            handler_refused: live && error == EBUSY,
+            ..error.into()
+        })?;
+        if !live {
+            fault::check(Point::RegisterHandler)?;
+            self.ftrace
+                .register()
+                .map_err(AttachError::handler_refused)?;
+        }
+        self.sites += ips.len();
+        Ok(())
+    }
+
+    /// Removes call sites that are there, and unregisters the `ftrace_ops` with the last of them.
+    /// Without memory, nothing is changed.
+    fn detach(&mut self, ips: &mut [usize]) -> Result<(), AllocError> {
+        let result = if ips.len() == self.sites {
+            self.ftrace.unregister()
+        } else {
+            self.ftrace.filter(Filter::Remove, ips)
+        };
+
+        match result {
+            Ok(()) => {}
+            Err(ENOMEM) => return Err(AllocError),
+            // Only if ftrace has shut down after an error of its own.
+            Err(error) => pr_err!(
+                "failed to leave {} functions ({})\n",
+                ips.len(),
+                error.to_errno()
+            ),
+        }
+        self.sites -= ips.len();
+        Ok(())
+    }
+}
+
+/// By what the call sites are attached.
 pub(super) struct Attachment {
-    shared: usize,
+    shared: Ops,
+    /// For call sites with direct callers, one for each batch. An `ftrace_ops` that is in use no
+    /// longer is kept for the next batch.
+    batches: KVec<Ops>,
     /// Room for the addresses of one batch, so that detaching takes no memory.
     ips: KVVec<usize>,
+    /// Whether call sites are attached that should not be, for lack of memory.
+    overdue: bool,
 }
 
 impl Attachment {
     pub(super) const fn new() -> Self {
         Attachment {
-            shared: 0,
+            shared: Ops::new(FtraceOps::shared()),
+            batches: KVec::new(),
             ips: KVVec::new(),
+            overdue: false,
         }
     }
 
@@ -118,145 +188,166 @@ impl Attachment {
     ///
     /// After [`Attachment::reserve`].
     pub(super) fn attach(&mut self, sites: &[&CallSite]) -> Result<(), AttachError> {
-        let mut batch = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
-        let mut one_by_one = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
-
-        let live = self.shared > 0;
-        for &site in sites {
-            if live && shim::has_direct_caller(site.ip) {
-                one_by_one.push(site, GFP_KERNEL)?;
-            } else {
-                batch.push(site, GFP_KERNEL)?;
-            }
-        }
-        let attached = self.attach_shared(&batch).is_ok();
-        for site in batch {
-            if attached && !(live && shim::has_direct_caller(site.ip)) {
-                continue;
-            }
-            // Either ftrace does not say which function it has refused: find out. Should it take
-            // them all now, all is well. Or a direct caller came in between.
-            self.detach([site].into_iter());
-            one_by_one.push(site, GFP_KERNEL)?;
-        }
-        one_by_one
-            .iter()
-            .try_for_each(|site| {
-                self.attach_one(site).map_err(|refused| AttachError {
-                    ip: Some(site.ip),
-                    ..refused
-                })
-            })
+        self.attach_by_kind(sites)
             .inspect_err(|_| self.detach(sites.iter().copied()))
     }
 
-    /// Adds call sites to the shared filter, and registers the handler with the first of them.
-    fn attach_shared(&mut self, sites: &[&CallSite]) -> Result<(), AttachError> {
-        let live = self.shared > 0;
+    fn attach_by_kind(&mut self, sites: &[&CallSite]) -> Result<(), AttachError> {
+        let mut direct = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
+        let mut others = KVVec::with_capacity(sites.len(), GFP_KERNEL)?;
 
-        if sites.is_empty() {
-            return Ok(());
+        for &site in sites {
+            let kind = if shim::has_direct_caller(site.ip) {
+                &mut direct
+            } else {
+                &mut others
+            };
+            kind.push(site, GFP_KERNEL)?;
         }
-        self.ips.clear();
-        for site in sites {
-            self.ips.push(site.ip, GFP_KERNEL)?;
-        }
-        fault::check(Point::SetFilter)?;
-        let how = if live { Filter::Add } else { Filter::Set };
-        shim::filter(how, &mut self.ips).map_err(|error| AttachError {
-            // With a live filter this is where another owner of the function is met.
-            handler_refused: live && error == EBUSY,
-            ..error.into()
-        })?;
+        self.attach_in_parts(&others, Kind::Shared)?;
 
-        if !live {
-            fault::check(Point::RegisterHandler)?;
-            shim::register_handler().map_err(AttachError::handler_refused)?;
-        }
-        for site in sites {
-            site.attached.store(true, Relaxed);
-        }
-        self.shared += sites.len();
-        Ok(())
-    }
-
-    /// Attaches one call site, by the shared filter or by an `ftrace_ops` of its own.
-    fn attach_one(&mut self, site: &CallSite) -> Result<(), AttachError> {
-        let live = self.shared > 0;
-
-        if !(live && shim::has_direct_caller(site.ip)) {
-            self.attach_shared(&[site])?;
-            if !(live && shim::has_direct_caller(site.ip)) {
-                return Ok(());
+        // A direct caller that came in between was maybe not asked.
+        let known = direct.len();
+        for site in others {
+            if shim::has_direct_caller(site.ip) {
+                direct.push(site, GFP_KERNEL)?;
             }
-            // A direct caller came in between.
-            self.detach([site].into_iter());
         }
-        let ops = shim::attach_alone(site.ip).map_err(AttachError::handler_refused)?;
-        site.alone.store(ops.as_ptr(), Relaxed);
-        site.attached.store(true, Relaxed);
+        let late = direct.iter().skip(known).copied();
+        self.detach(late.clone());
+        if late.clone().any(CallSite::is_attached) {
+            return Err(ENOMEM.into());
+        }
+        self.attach_in_parts(&direct, Kind::Own)
+    }
+
+    /// Attaches all of `sites`, in as few parts as possible.
+    ///
+    /// ftrace refuses a batch without saying which function it is about: halving the batch finds
+    /// that out in a number of steps that grows with the logarithm. If it takes them all in the
+    /// end, all is well. On failure, what was attached so far stays.
+    fn attach_in_parts(&mut self, sites: &[&CallSite], kind: Kind) -> Result<(), AttachError> {
+        let mut rest = sites;
+        let mut size = sites.len();
+
+        while let Some((first, _)) = rest.split_first() {
+            size = size.min(rest.len());
+            let (part, others) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+
+            match self.attach_part(part, kind) {
+                Ok(()) => {
+                    rest = others;
+                    // If a part was refused, it may have been for lack of memory. Not to go on
+                    // with small ones then costs a step or two otherwise.
+                    size *= 2;
+                }
+                Err(refused) if size == 1 => {
+                    return Err(AttachError {
+                        ip: Some(first.ip),
+                        ..refused
+                    });
+                }
+                Err(_) => size /= 2,
+            }
+        }
         Ok(())
     }
 
-    /// Detaches those of `sites` that are attached, and unregisters the handler with the last one
-    /// of the shared filter. Cannot fail. May sleep.
-    pub(super) fn detach<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite>) {
-        let mut shared = self.ips_without_alone(sites);
+    /// Attaches `sites` to one `ftrace_ops`, all or none.
+    fn attach_part(&mut self, sites: &[&CallSite], kind: Kind) -> Result<(), AttachError> {
+        let Attachment {
+            shared,
+            batches,
+            ips,
+            ..
+        } = self;
 
-        if !shared.is_empty() {
-            self.shared -= shared.len();
-            self.detach_shared(&mut shared);
+        ips.clear();
+        for site in sites {
+            ips.push(site.ip, GFP_KERNEL)?;
         }
-        self.ips = shared;
+        let ops = match kind {
+            Kind::Shared => shared,
+            Kind::Own => unused(batches)?,
+        };
+        ops.attach(ips)?;
+        for site in sites {
+            site.ops.store(ops.ftrace.as_ptr(), Relaxed);
+        }
+        Ok(())
     }
 
-    /// Detaches those of `sites` that have an `ftrace_ops` of their own, and returns the addresses
-    /// of the others that are attached, in the memory of `ips`.
-    fn ips_without_alone<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite>) -> KVVec<usize> {
-        self.ips.clear();
-        for site in sites.filter(|site| site.is_attached()) {
-            if let Some(ops) = NonNull::new(site.alone.load(Relaxed)) {
-                // SAFETY: The `ftrace_ops` comes from attach_alone(), in `attach_one`, and is
-                // forgotten right here.
-                unsafe { shim::detach_alone(ops) };
-                site.alone.store(ptr::null_mut(), Relaxed);
-            } else if !push_reserved(&mut self.ips, site.ip) {
-                // It stays attached, to an empty stack, which is harmless.
+    /// Detaches those of `sites` that are attached. Cannot fail. May sleep.
+    ///
+    /// What stays attached for lack of memory is [`Attachment::is_overdue`].
+    pub(super) fn detach<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite> + Clone) {
+        let Attachment {
+            shared,
+            batches,
+            ips,
+            overdue,
+        } = self;
+
+        let all = Iterator::chain(iter::once(shared), batches);
+        for ops in all.filter(|ops| ops.sites > 0) {
+            let ftrace = ops.ftrace.as_ptr();
+            let mine = sites
+                .clone()
+                .filter(|site| site.ops.load(Relaxed) == ftrace);
+
+            ips.clear();
+            // Without room, a call site stays attached, to an empty stack: that is harmless.
+            let count = mine
+                .clone()
+                .take_while(|site| push_reserved(ips, site.ip))
+                .count();
+            if count == 0 {
                 continue;
             }
-            site.attached.store(false, Relaxed);
+            match ops.detach(ips) {
+                Ok(()) => mine
+                    .take(count)
+                    .for_each(|site| site.ops.store(ptr::null_mut(), Relaxed)),
+                Err(AllocError) => *overdue = true,
+            }
         }
-        core::mem::take(&mut self.ips)
     }
 
-    fn detach_shared(&self, ips: &mut [usize]) {
-        let result = loop {
-            let result = if self.shared == 0 {
-                shim::unregister_handler()
-            } else {
-                shim::filter(Filter::Remove, ips)
-            };
-            if result != Err(ENOMEM) {
-                break result;
-            }
-            // ftrace copies the filter to change it. The call sites may be those of a module that
-            // goes away, so there is no way but to wait for memory.
-            shim::msleep(1);
-        };
-        if let Err(error) = result {
-            // Only if ftrace has shut down after an error of its own.
-            pr_err!(
-                "failed to leave {} functions ({})\n",
-                ips.len(),
-                error.to_errno()
-            );
-        }
+    /// Are there call sites attached that should not be, for lack of memory?
+    pub(super) fn is_overdue(&self) -> bool {
+        self.overdue
+    }
+
+    /// As [`Attachment::detach`], for all call sites that should not be attached.
+    pub(super) fn detach_all<'a>(&mut self, sites: impl Iterator<Item = &'a CallSite> + Clone) {
+        self.overdue = false;
+        self.detach(sites);
     }
 
     #[cfg(CONFIG_LIVEPATCH_RUST_KUNIT_TEST)]
     pub(super) fn shared(&self) -> usize {
-        self.shared
+        self.shared.sites
     }
+}
+
+/// Which `ftrace_ops` call sites get.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The one of all call sites that have no direct caller.
+    Shared,
+    /// One of their own.
+    Own,
+}
+
+/// Finds an `ftrace_ops` that is not in use, or makes one.
+fn unused(batches: &mut KVec<Ops>) -> Result<&mut Ops> {
+    let is_unused = |ops: &Ops| ops.sites == 0;
+
+    if !batches.iter().any(is_unused) {
+        batches.reserve(1, GFP_KERNEL)?;
+        batches.push(Ops::new(FtraceOps::new()?), GFP_KERNEL)?;
+    }
+    batches.iter_mut().find(|ops| is_unused(ops)).ok_or(EINVAL)
 }
 
 /// Adds an element for which the room was made before, when memory could still be asked for.

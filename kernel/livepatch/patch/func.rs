@@ -7,6 +7,7 @@ use super::{
     status::FuncStatus, //
 };
 use crate::{
+    descriptor::FuncDescriptor,
     fault::{
         self,
         Point, //
@@ -59,25 +60,39 @@ enum Location {
 pub(crate) struct Func {
     pub(crate) name: CString,
     pub(crate) sympos: usize,
+    /// `None` for a nop.
+    descriptor: Option<FuncDescriptor>,
     version: Version,
     location: Location,
     directory: Directory<FuncStatus>,
 }
 
 impl Func {
-    /// Makes a function that is not located yet. `new_func` is the address of the replacement.
-    pub(crate) fn new(name: &CStr, sympos: usize, new_func: usize) -> Result<Self> {
+    /// Makes a function that is not located yet, of the name in its descriptor.
+    pub(super) fn new(name: &CStr, descriptor: FuncDescriptor) -> Result<Self> {
+        let (sympos, new_func) = (descriptor.sympos(), descriptor.new_func());
+
+        Self::with(name, sympos, new_func, Some(descriptor))
+    }
+
+    pub(super) fn nop(name: &CStr, sympos: usize) -> Result<Self> {
+        Self::with(name, sympos, 0, None)
+    }
+
+    fn with(
+        name: &CStr,
+        sympos: usize,
+        new_func: usize,
+        descriptor: Option<FuncDescriptor>,
+    ) -> Result<Self> {
         Ok(Func {
             name: CString::try_from(name)?,
             sympos,
+            descriptor,
             version: Version::new(new_func),
             location: Location::Unknown,
             directory: Directory::new(FuncStatus)?,
         })
-    }
-
-    pub(super) fn nop(name: &CStr, sympos: usize) -> Result<Self> {
-        Self::new(name, sympos, 0)
     }
 
     pub(super) fn is_nop(&self) -> bool {
@@ -134,6 +149,10 @@ impl Func {
             );
             return Err(ENOENT);
         }
+        if let Some(descriptor) = self.descriptor {
+            descriptor.set_old_func(old_func);
+            descriptor.set_sizes(old_size, self.version.new_size());
+        }
         self.location = Location::Located(Code {
             start: old_func,
             size: old_size,
@@ -143,12 +162,36 @@ impl Func {
 
     /// Forgets where the function was: its object goes.
     pub(super) fn forget(&mut self) {
-        self.location = Location::Unknown;
+        self.lose(Location::Unknown);
     }
 
     /// The init section of the object is about to go, and the function with it.
     pub(super) fn set_gone(&mut self) {
-        self.location = Location::Gone;
+        self.set_patched(false);
+        self.lose(Location::Gone);
+    }
+
+    fn lose(&mut self, location: Location) {
+        self.location = location;
+        if let Some(descriptor) = self.descriptor {
+            descriptor.set_old_func(0);
+        }
+    }
+
+    /// Tells users whether the version is on a stack, now that this is so of the object's functions
+    /// that are there.
+    pub(super) fn set_patched(&self, patched: bool) {
+        if let Some(descriptor) = self.descriptor {
+            descriptor.set_patched(patched && self.site().is_some());
+        }
+    }
+
+    /// Marks the version as being applied or reverted, or ends that.
+    pub(crate) fn set_transition(&self, on: bool) {
+        self.version.set_transition(on);
+        if let Some(descriptor) = self.descriptor {
+            descriptor.set_transition(on);
+        }
     }
 
     /// Asks ftrace for the call site of the located function, if it is not gone. Errors are

@@ -135,6 +135,7 @@ impl Object {
         if let Some(descriptor) = self.descriptor {
             descriptor.set_patched(patched);
         }
+        self.funcs.iter().for_each(|func| func.set_patched(patched));
     }
 
     fn set_module(&mut self, module: *mut bindings::module) {

@@ -43,6 +43,7 @@ impl Patch {
             }
             objects.push(object, GFP_KERNEL)?;
         }
+        descriptor.link_objects();
 
         Patch::new(descriptor, new, objects)
     }
@@ -56,7 +57,7 @@ fn read_object(descriptor: ObjectDescriptor, patch: &CStr) -> Result<Object> {
     let entries = collect(descriptor.funcs())?;
     let duplicate = first_duplicate(&entries, FuncDescriptor::key)?;
     for (at, func) in entries.iter().enumerate() {
-        let func = read_func(func, patch, label)?;
+        let func = read_func(*func, patch, label)?;
         if duplicate == Some(at) {
             pr_err!(
                 "patch '{}': object '{}' has the function '{}' twice\n",
@@ -115,7 +116,7 @@ fn check_label(label: &CStr, patch: &CStr) -> Result {
     Ok(())
 }
 
-fn read_func(descriptor: &FuncDescriptor, patch: &CStr, object: &CStr) -> Result<Func> {
+fn read_func(descriptor: FuncDescriptor, patch: &CStr, object: &CStr) -> Result<Func> {
     let name = descriptor.name().ok_or(EINVAL)?;
 
     if name.count_bytes() >= bindings::KSYM_NAME_LEN as usize {
@@ -135,5 +136,5 @@ fn read_func(descriptor: &FuncDescriptor, patch: &CStr, object: &CStr) -> Result
         );
         return Err(EINVAL);
     }
-    Func::new(name, descriptor.sympos, descriptor.new_func())
+    Func::new(name, descriptor)
 }

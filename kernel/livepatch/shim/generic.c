@@ -7,6 +7,7 @@
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/jump_label.h>
+#include <linux/list.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
 #include <linux/moduleloader.h>
@@ -26,6 +27,13 @@ void klp_shim_sched_hook(bool enable)
 	else
 		static_branch_disable(&klp_sched_try_switch_key);
 }
+
+/*
+ * Debuggers know these names from the core in C: the enabled patches, and the
+ * one that is in transition. Written under klp_mutex, and never read.
+ */
+LIST_HEAD(klp_patches);
+struct klp_patch *klp_transition_patch;
 
 static void klp_transition_work_fn(struct work_struct *work)
 {
@@ -107,6 +115,19 @@ static DECLARE_WORK(klp_reap_work, klp_reap_work_fn);
 void klp_shim_reap(void)
 {
 	queue_work(system_long_wq, &klp_reap_work);
+}
+
+static void klp_collect_work_fn(struct work_struct *work)
+{
+	klp_rust_collect();
+}
+
+static DECLARE_WORK(klp_collect_work, klp_collect_work_fn);
+
+/* What was replaced is freed later: who replaces it waits for nobody. */
+void klp_shim_collect(void)
+{
+	queue_work(system_long_wq, &klp_collect_work);
 }
 
 static void klp_sync(struct work_struct *work)

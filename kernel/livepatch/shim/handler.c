@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The shell of the ftrace handler and the one ftrace_ops that it hangs on.
+ * The shell of the ftrace handler and the ftrace_ops that it hangs on.
  *
  * The shell is C because everything in it must be notrace and most of it is
  * inline functions: rust_helper_*() wrappers of them would be traced
@@ -88,90 +88,27 @@ unlock:
  * FTRACE_OPS_FL_DYNAMIC and ftrace does not wait for its callers: the core does
  * that itself, once for a whole patch.
  */
-static struct ftrace_ops klp_ftrace_ops = {
+struct ftrace_ops klp_ftrace_ops = {
 	.func	= klp_ftrace_handler,
 	.flags	= KLP_OPS_FLAGS,
 };
 
-/* Before the ops is registered: whatever an earlier use has left is dropped. */
-int klp_shim_filter_set(unsigned long *ips, unsigned int count)
+/*
+ * One more ops, for functions that have direct callers. It is not to be freed:
+ * who walks ftrace's list may still be there when ftrace has refused an ops.
+ */
+struct ftrace_ops *klp_shim_ops_alloc(void)
 {
-	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, 0, 1);
-}
+	struct ftrace_ops *ops = kzalloc_obj(*ops);
 
-int klp_shim_filter_add(unsigned long *ips, unsigned int count)
-{
-	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, 0, 0);
-}
-
-int klp_shim_filter_remove(unsigned long *ips, unsigned int count)
-{
-	return ftrace_set_filter_ips(&klp_ftrace_ops, ips, count, 1, 0);
-}
-
-int klp_shim_register(void)
-{
-	return register_ftrace_function(&klp_ftrace_ops);
-}
-
-int klp_shim_unregister(void)
-{
-	return unregister_ftrace_function(&klp_ftrace_ops);
+	if (ops) {
+		ops->func = klp_ftrace_handler;
+		ops->flags = KLP_OPS_FLAGS;
+	}
+	return ops;
 }
 
 bool klp_shim_has_direct_caller(unsigned long ip)
 {
 	return ftrace_find_rec_direct(ip);
-}
-
-/*
- * A function that has a direct caller, such as a BPF trampoline, needs that
- * one's consent to be redirected. ftrace asks for it only when an ops is
- * registered, and not when the filter of a registered one grows: so such a
- * function gets an ops of its own if the shared one is in use already.
- */
-int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops)
-{
-	struct ftrace_ops *alone;
-	int ret;
-
-	alone = kzalloc_obj(*alone);
-	if (!alone)
-		return -ENOMEM;
-
-	alone->func = klp_ftrace_handler;
-	alone->flags = KLP_OPS_FLAGS | FTRACE_OPS_FL_DYNAMIC;
-
-	ret = ftrace_set_filter_ip(alone, ip, 0, 0);
-	if (ret)
-		goto free;
-
-	ret = register_ftrace_function(alone);
-	if (ret) {
-		/*
-		 * The ops was on ftrace's list for a moment, and was taken off
-		 * again without waiting for those who walk that list.
-		 */
-		klp_shim_synchronize();
-		synchronize_rcu_tasks();
-		goto free;
-	}
-
-	*ops = alone;
-	return 0;
-
-free:
-	ftrace_free_filter(alone);
-	kfree(alone);
-	return ret;
-}
-
-void klp_shim_detach_alone(struct ftrace_ops *ops)
-{
-	/* Waits for the callers of a dynamic ops. */
-	if (WARN_ON(unregister_ftrace_function(ops)))
-		return;
-
-	ftrace_free_filter(ops);
-	kfree(ops);
 }

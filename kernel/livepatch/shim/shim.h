@@ -70,15 +70,10 @@ void klp_shim_shadow_free_rcu(struct klp_shadow *shadow);
 void klp_shim_shadow_duplicate(const struct klp_shadow_key *key);
 void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 
-/* handler.c: attaching the one handler. All may sleep. */
-int klp_shim_filter_set(unsigned long *ips, unsigned int count);
-int klp_shim_filter_add(unsigned long *ips, unsigned int count);
-int klp_shim_filter_remove(unsigned long *ips, unsigned int count);
-int klp_shim_register(void);
-int klp_shim_unregister(void);
-int klp_shim_attach_alone(unsigned long ip, struct ftrace_ops **ops);
+/* handler.c: what leads to the handler */
+extern struct ftrace_ops klp_ftrace_ops;
+struct ftrace_ops *klp_shim_ops_alloc(void);
 bool klp_shim_has_direct_caller(unsigned long ip);
-void klp_shim_detach_alone(struct ftrace_ops *ops);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_top(unsigned long ip);
@@ -87,16 +82,13 @@ struct klp_version *klp_handler_choose(struct klp_version *top, int patch_state)
 /* <arch>.c: addresses that say "inside the call from @ip to the handler" */
 void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size);
+/* <arch>.c: a barrier between what was done before and calls on all CPUs */
+void klp_arch_order_calls(void);
 
-/*
- * tasks.c: walking the tasks. @fn must not sleep: tasklist_lock is held for
- * reading, or for exiting tasks the RCU read lock.
- */
-void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
+/* tasks.c: walking the tasks. Under the RCU read lock, @fn must not sleep. */
+void klp_shim_synchronize_forks(void);
+void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data);
-bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task,
-					      void *data),
-				   void *data);
 void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
 					unsigned int cpu, void *data),
 			     void *data);
@@ -108,9 +100,12 @@ int klp_try_switch_task(struct task_struct *task);
 int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 
 /* generic.c */
+extern struct list_head klp_patches;
+extern struct klp_patch *klp_transition_patch;
 void klp_shim_sched_hook(bool enable);
 void klp_shim_retry_in(unsigned int msecs);
 void klp_shim_reap(void);
+void klp_shim_collect(void);
 struct module *klp_shim_find_module(const char *name);
 bool klp_shim_is_init_text(const struct module *mod, unsigned long addr);
 bool klp_shim_module_memory(const struct module *mod, unsigned long addr,
@@ -125,6 +120,7 @@ void klp_rust_init_early(void);
 int klp_rust_init(void);
 void klp_rust_retry(void);
 void klp_rust_reap(void);
+void klp_rust_collect(void);
 
 /*
  * report.c: messages that administrators switch on by dynamic debug, which can

@@ -19,15 +19,11 @@
 #include <linux/stacktrace.h>
 #include "shim.h"
 
-/*
- * How many tasks klp_shim_each_task_in_batches() handles before it lets others
- * have tasklist_lock: some hundred microseconds worth of stack walks, where a
- * writer spins with interrupts off.
- */
-#define KLP_TASKS_PER_BATCH	128
+/* How many tasks are visited before others get their turn on this CPU. */
+#define KLP_TASKS_PER_TURN	256
 
-/* How often klp_shim_each_task_in_batches() starts anew. */
-#define KLP_WALKS		10
+/* How many times a walk may lose its place before it gives no turns any more. */
+#define KLP_LOST_WALKS		10
 
 /*
  * Tasks on their way from exit_notify() to their end: whoever is unhashed there
@@ -43,11 +39,7 @@ static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
 	.lock = __RAW_SPIN_LOCK_UNLOCKED(klp_exit_lists.lock),
 };
 
-/*
- * Under tasklist_lock for writing, with interrupts off. From here on, the task
- * never sleeps in a freezable state, where schedule() would move it: see
- * TransitionOps::each_task() in model/protocol.rs.
- */
+/* Under tasklist_lock for writing, with interrupts off. */
 void klp_exit_start(void)
 {
 	struct klp_exit_list *list;
@@ -75,90 +67,103 @@ void klp_exit_finish(void)
 }
 
 /*
- * After the walk over all tasks: a task is here before it can leave their list.
- * One that died of a fault in do_exit() stays, and so does its task_struct; it
- * never runs again.
+ * Nobody holds tasklist_lock over a walk: with 100,000 tasks, that would stop
+ * all forks and exits for milliseconds. Who takes it here and drops it has seen
+ * all tasks on their lists that were put there under it before, and those who
+ * take it later see what was written before.
  */
-#define klp_for_each_exiting_task(cpu, task)				\
-	for_each_possible_cpu(cpu)					\
-		hlist_for_each_entry_rcu(task,				\
-				&per_cpu_ptr(&klp_exit_lists, cpu)->tasks, \
-				klp_exit_entry)				\
-			if (READ_ONCE((task)->__state) == TASK_DEAD) {	\
-			} else
-
-/* What @fn returns is for klp_shim_each_task_in_batches(). */
-void klp_shim_each_task(bool (*fn)(struct task_struct *task, void *data),
-			void *data)
+static void klp_tasklist_barrier(void)
 {
-	struct task_struct *g, *task;
-	unsigned int cpu;
-
 	read_lock(&tasklist_lock);
-	for_each_process_thread(g, task)
-		fn(task, data);
 	read_unlock(&tasklist_lock);
+}
 
-	guard(rcu)();
-	klp_for_each_exiting_task(cpu, task)
-		fn(task, data);
+void klp_shim_synchronize_forks(void)
+{
+	klp_tasklist_barrier();
 }
 
 /*
- * Like klp_shim_each_task(), but gives up tasklist_lock when @fn did real work
- * (returned true) for KLP_TASKS_PER_BATCH tasks.
- *
- * Tasks may come and go meanwhile. A new process or thread is added at the end
- * of its list. If that list was already walked, it inherits the state of the
- * thread that made it, which was met.
- *
- * The walk starts anew if the task that it had stopped at is gone, and with it
- * the place to go on from. Returns false if that happens again and again: not
- * all tasks were met.
+ * Lets others run in the middle of a walk under RCU. Returns false if one of
+ * the tasks that the walk stands on was taken off its list meanwhile, or may
+ * have been: there is no way on from there.
  */
-bool klp_shim_each_task_in_batches(bool (*fn)(struct task_struct *task,
-					      void *data),
-				   void *data)
+static bool klp_give_turn(struct task_struct *g, struct task_struct *task)
+{
+	bool listed;
+
+	get_task_struct(g);
+	get_task_struct(task);
+	rcu_read_unlock();
+	cond_resched();
+	rcu_read_lock();
+	/* Exited, or lost its place to a thread that called exec? */
+	listed = pid_alive(task) && pid_alive(g) && thread_group_leader(g);
+	put_task_struct(task);
+	put_task_struct(g);
+
+	return listed;
+}
+
+/* Returns false if the walk has lost its place and not come to the end. */
+static bool klp_walk(void (*fn)(struct task_struct *task, void *data),
+		     void *data, bool turns)
 {
 	struct task_struct *g, *task;
-	unsigned int worked, walks, cpu;
-	bool on_list = false;
-
-	for (walks = 0; walks < KLP_WALKS; walks++) {
-		worked = 0;
-		on_list = true;
-
-		read_lock(&tasklist_lock);
-		for_each_process_thread(g, task) {
-			worked += fn(task, data);
-			if (worked < KLP_TASKS_PER_BATCH)
-				continue;
-
-			worked = 0;
-			get_task_struct(g);
-			get_task_struct(task);
-			read_unlock(&tasklist_lock);
-			cond_resched();
-			read_lock(&tasklist_lock);
-			/* Exited, or lost its place to a thread that called exec? */
-			on_list = pid_alive(task) && pid_alive(g) &&
-				  thread_group_leader(g);
-			put_task_struct(task);
-			put_task_struct(g);
-			if (!on_list)
-				goto next_walk;
-		}
-next_walk:
-		read_unlock(&tasklist_lock);
-		if (on_list)
-			break;
-	}
+	unsigned int visits = 0;
 
 	guard(rcu)();
-	klp_for_each_exiting_task(cpu, task)
+	for_each_process_thread(g, task) {
 		fn(task, data);
+		if (++visits % KLP_TASKS_PER_TURN == 0 && turns &&
+		    !klp_give_turn(g, task))
+			return false;
+	}
 
-	return on_list;
+	return true;
+}
+
+/*
+ * A task is in its CPU's list of exiting tasks before it leaves that of all
+ * tasks. One that died of a fault in do_exit() stays, and so does its
+ * task_struct; it never runs again.
+ */
+static void klp_walk_exiting(void (*fn)(struct task_struct *task, void *data),
+			     void *data)
+{
+	struct task_struct *task;
+	unsigned int cpu;
+
+	/* Who was missed by the walk before has come here before this. */
+	klp_tasklist_barrier();
+
+	for_each_possible_cpu(cpu) {
+		rcu_read_lock();
+		hlist_for_each_entry_rcu(task,
+					 &per_cpu_ptr(&klp_exit_lists, cpu)->tasks,
+					 klp_exit_entry)
+			if (READ_ONCE(task->__state) != TASK_DEAD)
+				fn(task, data);
+		rcu_read_unlock();
+		cond_resched();
+	}
+}
+
+/*
+ * Calls @fn for all tasks that there are when this is called, and for some of
+ * those that come and go meanwhile. A new process or thread is added at the end
+ * of its list, so that it is met unless its parent was met before it forked.
+ */
+void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
+			void *data)
+{
+	unsigned int lost = 0;
+
+	/* A walk that gives no turns cannot lose its place. */
+	while (!klp_walk(fn, data, lost < KLP_LOST_WALKS))
+		lost++;
+
+	klp_walk_exiting(fn, data);
 }
 
 void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
@@ -209,6 +214,8 @@ int klp_try_switch_task(struct task_struct *task)
 		ret = klp_check_and_switch_task(task, &old_name);
 		preempt_enable();
 	} else {
+		/* On PREEMPT_RT, the task may sleep in klp_copy_process(). */
+		guard(read_lock)(&tasklist_lock);
 		ret = task_call_func(task, klp_check_and_switch_task, &old_name);
 	}
 

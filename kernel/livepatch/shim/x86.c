@@ -17,3 +17,12 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 	*start = ip;
 	*size = MCOUNT_INSN_SIZE + 1;
 }
+
+/*
+ * Nothing to do. Text is patched with an interrupt that makes all CPUs fetch it
+ * anew, and a CPU that has seen one write sees those that came before: it can
+ * get to the code of a module only by something that was written afterwards.
+ */
+void klp_arch_order_calls(void)
+{
+}

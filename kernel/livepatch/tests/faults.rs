@@ -266,7 +266,7 @@ fn fail_each_allocation(case: Case) -> Result {
         if met < nth {
             check_eq!(result, Ok(()));
             drop(nomem);
-            // Some can be done without: functions are attached one by one then.
+            // Some can be done without: functions are attached in smaller batches then.
             pr_info!("{:?}: {} allocations, {} are needed\n", case, met, refused);
             check!(refused > 0);
             return setup.end();
@@ -276,10 +276,10 @@ fn fail_each_allocation(case: Case) -> Result {
 }
 
 /// Lets allocations fail.
-struct NoMemory(());
+pub(super) struct NoMemory(());
 
 impl NoMemory {
-    fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         // SAFETY: May sleep. There is one at a time: tests run one after the other.
         to_result(unsafe { bindings::klp_test_nomem_start() })?;
         Ok(NoMemory(()))
@@ -287,8 +287,17 @@ impl NoMemory {
 
     /// Calls `f`, in which allocation number `nth` fails. Returns how many there were, too.
     fn with<R>(&self, nth: c_uint, f: impl FnOnce() -> R) -> (R, c_uint) {
-        // SAFETY: Takes a number; that `self` exists shows that it was started.
-        unsafe { bindings::klp_test_nomem_arm(nth) };
+        self.with_some(nth, 1, f)
+    }
+
+    /// Calls `f`, in which the first `count` allocations fail. Returns how many there were, too.
+    pub(super) fn with_first<R>(&self, count: c_uint, f: impl FnOnce() -> R) -> (R, c_uint) {
+        self.with_some(1, count, f)
+    }
+
+    fn with_some<R>(&self, nth: c_uint, count: c_uint, f: impl FnOnce() -> R) -> (R, c_uint) {
+        // SAFETY: Takes numbers; that `self` exists shows that it was started.
+        unsafe { bindings::klp_test_nomem_arm(nth, count) };
         let result = f();
         // SAFETY: Takes no pointer; it was armed above.
         (result, unsafe { bindings::klp_test_nomem_disarm() })

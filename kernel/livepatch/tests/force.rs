@@ -21,6 +21,12 @@ use kernel::{
 /// For the patch that stays. No other test uses it.
 const MODULE: c_uint = bindings::KLP_TEST_MODULES - 1;
 
+/// Does the descriptor of the patch say that it was forced?
+fn is_marked(patch: &Livepatch) -> bool {
+    // SAFETY: The descriptor is valid, and written by this thread or before the transition ended.
+    unsafe { (*patch.patch()).forced }
+}
+
 #[kunit_tests(klp_core_force)]
 mod tests {
     use super::*;
@@ -43,6 +49,7 @@ mod tests {
         check_eq!(one(), 1);
         check_eq!(patch.attribute(&scene.sysfs, c"enabled")?, 1);
         check_eq!(sleeper.wake(), 0);
+        check!(!is_marked(&patch));
 
         patch.disable_and_settle(&scene.sysfs)?;
         check_eq!(patch.references(), 0);
@@ -66,6 +73,7 @@ mod tests {
         check_eq!(patch.attribute(&scene.sysfs, c"enabled")?, 0);
         // The sleeper is still in there.
         check_eq!(patch.references(), 1);
+        check!(is_marked(&patch));
         check_eq!(sleeper.wake(), 1);
         check_eq!(patch.references(), 1);
 

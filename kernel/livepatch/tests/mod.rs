@@ -9,6 +9,8 @@
 //! A test returns an error when something is not as it should be, and does not use the `assert!` of
 //! KUnit: that one ends the task at once, and nothing would be undone.
 
+mod attach;
+mod descriptor;
 mod faults;
 mod force;
 mod lifecycle;
@@ -17,6 +19,7 @@ mod patching;
 mod shadow;
 mod snapshot;
 mod symbols;
+mod tasks;
 
 use self::snapshot::{
     Snapshot,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lets one allocation fail. current->fail_nth does so, too, but what failslab
+ * Lets allocations fail. current->fail_nth does so, too, but what failslab
  * fails besides (it leaves allocations alone that may sleep) and how much it
  * prints can only be changed in debugfs.
  */
@@ -15,7 +15,7 @@
 
 static struct task_struct *klp_test_nomem_task;
 /* Only used by that task. */
-static unsigned int klp_test_nomem_nth, klp_test_nomem_met;
+static unsigned int klp_test_nomem_nth, klp_test_nomem_count, klp_test_nomem_met;
 
 /* Called instead of should_failslab(). */
 static notrace int klp_test_no_slab(struct kmem_cache *s, gfp_t gfpflags)
@@ -44,7 +44,8 @@ static void notrace klp_test_nomem_handler(unsigned long ip,
 	if (READ_ONCE(klp_test_nomem_task) != current || !in_task())
 		return;
 
-	if (++klp_test_nomem_met != klp_test_nomem_nth)
+	/* Before the first one, the difference is a large number. */
+	if (++klp_test_nomem_met - klp_test_nomem_nth >= klp_test_nomem_count)
 		return;
 
 	ftrace_regs_set_instruction_pointer(fregs, ip == klp_test_slab_ip ?
@@ -81,10 +82,11 @@ void klp_test_nomem_stop(void)
 	unregister_ftrace_function(&klp_test_nomem_ops);
 }
 
-void klp_test_nomem_arm(unsigned int nth)
+void klp_test_nomem_arm(unsigned int nth, unsigned int count)
 {
 	klp_test_nomem_met = 0;
 	klp_test_nomem_nth = nth;
+	klp_test_nomem_count = count;
 	WRITE_ONCE(klp_test_nomem_task, current);
 }
 

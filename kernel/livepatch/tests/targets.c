@@ -101,6 +101,19 @@ static bool klp_test_is_idle(struct task_struct *task)
 	       !test_tsk_thread_flag(task, TIF_PATCH_PENDING);
 }
 
+bool klp_test_tasklist_is_free(void)
+{
+	bool is_free;
+
+	local_irq_disable();
+	is_free = write_trylock(&tasklist_lock);
+	if (is_free)
+		write_unlock(&tasklist_lock);
+	local_irq_enable();
+
+	return is_free;
+}
+
 bool klp_test_tasks_are_idle(void)
 {
 	struct task_struct *g, *task;

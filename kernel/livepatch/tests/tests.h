@@ -52,6 +52,9 @@ struct module *klp_test_module(unsigned int nr);
 /* What is at the call site of a function: a change says that it is attached. */
 unsigned long klp_test_code_at(unsigned long ip);
 
+/* Could tasklist_lock be taken for writing now? */
+bool klp_test_tasklist_is_free(void);
+
 /* Is there no task that takes part in a transition? */
 bool klp_test_tasks_are_idle(void);
 
@@ -68,13 +71,34 @@ ssize_t klp_test_sysfs_write(struct vfsmount *mnt, const char *path,
 			     const char *buf, size_t size);
 
 /*
- * nomem.c: from klp_test_nomem_arm() on, allocation number @nth of the current
- * task fails, counted from 1. klp_test_nomem_disarm() returns how many there
- * were.
+ * nomem.c: from klp_test_nomem_arm() on, @count allocations of the current task
+ * fail, beginning with number @nth, counted from 1. klp_test_nomem_disarm()
+ * returns how many there were.
  */
 int klp_test_nomem_start(void);
 void klp_test_nomem_stop(void);
-void klp_test_nomem_arm(unsigned int nth);
+void klp_test_nomem_arm(unsigned int nth, unsigned int count);
 unsigned int klp_test_nomem_disarm(void);
+
+/* attach.c: the call site of one of many functions that return 0 */
+enum { KLP_TEST_MANY = 64 };
+
+unsigned long klp_test_many(unsigned int nr);
+
+/* Another owner of one function. */
+int klp_test_own(unsigned long ip);
+void klp_test_disown(void);
+
+/*
+ * A direct caller of @count functions, which agrees to share all but @refuses.
+ * klp_test_direct_stop() returns how many it was sharing and not told that this
+ * is over.
+ */
+int klp_test_direct_start(unsigned long *ips, unsigned int count,
+			  unsigned long refuses);
+int klp_test_direct_stop(void);
+
+/* How many ftrace_ops are registered. */
+unsigned int klp_test_ftrace_ops(void);
 
 #endif /* _LIVEPATCH_TESTS_H */

@@ -49,10 +49,10 @@ pub(crate) unsafe extern "C" fn __klp_sched_try_switch() {
     protocol::schedule(Kernel, TaskRef::current());
 }
 
-/// Gives a new task the patch state of its parent, which is current.
+/// Gives a new task the patch state of its parent, which is current, and what a walk under way
+/// gives to all.
 ///
-/// Under `tasklist_lock` for writing, which keeps all passes and switches away, except those that
-/// current does itself.
+/// Under `tasklist_lock` for writing, which keeps switches by others away.
 ///
 /// # Safety
 ///
@@ -62,7 +62,7 @@ pub(crate) unsafe extern "C" fn klp_copy_process(child: *mut bindings::task_stru
     // SAFETY: The child is valid, as promised, and so not null.
     let child = unsafe { TaskRef::new(NonNull::new_unchecked(child)) };
 
-    protocol::inherit(TaskRef::current(), child);
+    protocol::inherit(Kernel, TaskRef::current(), child);
 }
 
 /// Moves `task` to the target if its stack allows.

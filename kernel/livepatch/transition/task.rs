@@ -7,6 +7,7 @@ use crate::{
         phase::PatchState,
         protocol::{
             Order,
+            Pass,
             System,
             Task,
             Visit, //
@@ -41,6 +42,21 @@ const PENDING: c_int = bindings::TIF_PATCH_PENDING as c_int;
 /// The `patch_state` that tasks move to.
 static TARGET_STATE: Atomic<i32> = Atomic::new(IDLE);
 
+/// Which of `PASSES` is under way.
+static PASS: Atomic<i32> = Atomic::new(0);
+
+/// What [`System::pass`] can be.
+const PASSES: [Option<Pass>; 8] = [
+    None,
+    Some(Pass::SetPatchState(None)),
+    Some(Pass::SetPatchState(Some(PatchState::Unpatched))),
+    Some(Pass::SetPatchState(Some(PatchState::Patched))),
+    Some(Pass::SetPending(PatchState::Unpatched)),
+    Some(Pass::SetPending(PatchState::Patched)),
+    Some(Pass::ClearPending),
+    Some(Pass::Switch),
+];
+
 /// Without reliable stack traces tasks can only be moved when they leave the kernel.
 pub(crate) const HAVE_RELIABLE_STACK: bool =
     cfg!(CONFIG_STACKTRACE) && cfg!(CONFIG_HAVE_RELIABLE_STACKTRACE);
@@ -53,9 +69,8 @@ fn as_raw(state: Option<PatchState>) -> i32 {
 ///
 /// # Invariants
 ///
-/// The task is valid for as long as this is used: `tasklist_lock` or, for an exiting task, the RCU
-/// read lock is held, or it is an idle task, or it is current, or the caller of a hook vouches for
-/// it.
+/// The task is valid for as long as this is used: the RCU read lock is held, or it is an idle task,
+/// or it is current, or the caller of a hook vouches for it.
 #[derive(Clone, Copy)]
 pub(super) struct TaskRef(NonNull<bindings::task_struct>);
 
@@ -78,8 +93,7 @@ impl TaskRef {
     fn signal(self) {
         let task = self.0.as_ptr();
 
-        // SAFETY: The task is valid by the type invariants. Both calls take locks that nest in
-        // `tasklist_lock`.
+        // SAFETY: The task is valid by the type invariants. Neither call sleeps.
         unsafe {
             if atomic_load(&raw mut (*task).flags, Relaxed) & bindings::PF_KTHREAD != 0 {
                 bindings::wake_up_state(task, bindings::TASK_INTERRUPTIBLE);
@@ -109,13 +123,6 @@ impl Task for TaskRef {
                 Relaxed,
             )
         };
-    }
-
-    fn is_exiting(self) -> bool {
-        // SAFETY: The task is valid by the type invariants, and the flag is never taken back.
-        unsafe {
-            atomic_load(&raw mut (*self.0.as_ptr()).flags, Relaxed) & bindings::PF_EXITING != 0
-        }
     }
 
     fn is_pending(self) -> bool {
@@ -156,16 +163,35 @@ impl System for Kernel {
         TARGET_STATE.store(as_raw(target), Relaxed);
     }
 
+    fn pass(self) -> Option<Pass> {
+        let number = usize::try_from(PASS.load(Relaxed)).ok()?;
+
+        PASSES.get(number).copied().flatten()
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        let number = PASSES.iter().position(|&other| other == pass);
+
+        // ORDERING: `synchronize_forks` comes next, whose lock forks take before they look. When a
+        // walk is over, they may do what it did for a while: it does what they inherit anyway.
+        PASS.store(number.map_or(0, |number| number as i32), Relaxed);
+    }
+
     fn barrier(self, order: Order) {
         match order {
             // ORDERING: `StatesThenFlags` pairs with `FlagThenState` in klp_ftrace_handler(), and
             // `FlagsThenStacks` with `VersionThenFlag` there. `TargetThenPending` pairs with
-            // `SchedPending`, below, and with `TakePending`, above.
-            Order::StatesThenFlags | Order::FlagsThenStacks | Order::TargetThenPending => {
-                smp_mb(Write)
-            }
-            // ORDERING: Pairs with `TargetThenPending`, above.
-            Order::SchedPending => smp_mb(Read),
+            // `SchedPending`, below, and with `TakePending`, above. `ForkThenMove` pairs with
+            // `MoveThenList`, below.
+            Order::StatesThenFlags
+            | Order::FlagsThenStacks
+            | Order::TargetThenPending
+            | Order::ForkThenMove => smp_mb(Write),
+            // ORDERING: `SchedPending` pairs with `TargetThenPending`, above, and `MoveThenList`
+            // with `ForkThenMove` and `TakePending`, above.
+            Order::SchedPending | Order::MoveThenList => smp_mb(Read),
+            // ORDERING: Pairs with whatever leads other CPUs to the code of the module.
+            Order::LoadThenCall => shim::order_calls(),
         }
     }
 
@@ -179,26 +205,12 @@ impl System for Kernel {
     }
 }
 
-/// Calls `f` for each task, then for the idle task of each possible CPU. As
+/// Calls `f` for each task, and has idle CPUs pass their loop whose task stays. As
 /// [`each_task`](crate::model::protocol::TransitionOps::each_task) of the protocol.
-///
-/// Holds a lock meanwhile: `f` must not sleep. A task that exits may be met twice.
-pub(super) fn each_task(mut f: impl FnMut(TaskRef)) {
-    // SAFETY: The walk keeps the task valid during the call of the closure.
-    shim::each_task(|task| f(unsafe { TaskRef::new(task) }));
-    // SAFETY: Idle tasks are always there.
-    shim::each_idle_task(|task, _| f(unsafe { TaskRef::new(task) }));
-}
-
-/// Calls `f` for each task, and gives up the locks now and then. As
-/// [`each_task_in_batches`](crate::model::protocol::TransitionOps::each_task_in_batches) of the
-/// protocol.
-pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) -> bool {
-    let all_met = shim::each_task_in_batches(|task| {
+pub(super) fn each_task(mut f: impl FnMut(TaskRef, bool) -> Visit) {
+    shim::each_task(|task| {
         // SAFETY: The walk keeps the task valid during the call of the closure.
-        let task = unsafe { TaskRef::new(task) };
-
-        f(task, false) != Visit::Passed
+        f(unsafe { TaskRef::new(task) }, false);
     });
 
     shim::each_idle_task(|task, online| {
@@ -211,7 +223,6 @@ pub(super) fn each_task_in_batches(mut f: impl FnMut(TaskRef, bool) -> Visit) ->
             unsafe { bindings::wake_up_if_idle(cpu as c_int) };
         }
     });
-    all_met
 }
 
 /// Signals all tasks that have yet to move. One that moves meanwhile is signalled in vain.

@@ -20,7 +20,8 @@ mod cases {
             self,
             Assumption,
             Event,
-            Order, //
+            Order,
+            Pass, //
         },
     };
 
@@ -32,7 +33,11 @@ mod cases {
         assert!(recorder.calls_are(&[
             OnEvent(Event::Initializing(Patched)),
             SetTargetState(Some(Patched)),
+            SetPass(Some(Pass::SetPatchState(Some(Unpatched)))),
+            SynchronizeForks,
             SetPatchState(Some(Unpatched)),
+            SynchronizeForks,
+            SetPass(None),
             Expect(Assumption::NoPatchState, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
@@ -41,7 +46,11 @@ mod cases {
             PublishRanges,
             OnEvent(Event::Starting(Patched)),
             Barrier(Order::TargetThenPending),
+            SetPass(Some(Pass::SetPending(Patched))),
+            SynchronizeForks,
             SetPending,
+            SynchronizeForks,
+            SetPass(None),
             HookScheduler(true),
         ]));
     }
@@ -55,7 +64,11 @@ mod cases {
         assert!(recorder.calls_are(&[
             OnEvent(Event::Initializing(Patched)),
             SetTargetState(Some(Patched)),
+            SetPass(Some(Pass::SetPatchState(Some(Unpatched)))),
+            SynchronizeForks,
             SetPatchState(Some(Unpatched)),
+            SynchronizeForks,
+            SetPass(None),
             Expect(Assumption::NoPatchState, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
@@ -64,13 +77,15 @@ mod cases {
             OnEvent(Event::Canceling),
             SetTargetState(Some(Unpatched)),
             OnEvent(Event::Completing(Unpatched)),
-            WithdrawRanges,
             Revert,
             Synchronize,
             Flag(false),
-            SynchronizeTasks,
             Discard,
+            SetPass(Some(Pass::SetPatchState(None))),
+            SynchronizeForks,
             SetPatchState(None),
+            SynchronizeForks,
+            SetPass(None),
             Expect(Assumption::NonePending, true),
             RunPostCallbacks(Unpatched),
             OnEvent(Event::Complete(Unpatched)),
@@ -86,7 +101,11 @@ mod cases {
         assert!(recorder.calls_are(&[
             OnEvent(Event::Initializing(Unpatched)),
             SetTargetState(Some(Unpatched)),
+            SetPass(Some(Pass::SetPatchState(Some(Patched)))),
+            SynchronizeForks,
             SetPatchState(Some(Patched)),
+            SynchronizeForks,
+            SetPass(None),
             Expect(Assumption::NoPatchState, true),
             Barrier(Order::StatesThenFlags),
             Flag(true),
@@ -94,15 +113,20 @@ mod cases {
             PublishRanges,
             OnEvent(Event::Starting(Unpatched)),
             Barrier(Order::TargetThenPending),
+            SetPass(Some(Pass::SetPending(Unpatched))),
+            SynchronizeForks,
             SetPending,
+            SynchronizeForks,
+            SetPass(None),
             HookScheduler(true),
         ]));
     }
 
     #[test]
     fn task_with_patch_state_before() {
-        let recorder = Recorder::in_transition(Patched);
+        let recorder = Recorder::in_transition(Unpatched);
 
+        recorder.patch_state.set(Some(Unpatched));
         protocol::disable(&mut recorder.patch());
         assert!(recorder.has_call(Expect(Assumption::NoPatchState, false)));
     }
@@ -115,13 +139,21 @@ mod cases {
         // The task is where it goes back to.
         assert!(recorder.calls_are(&[
             OnEvent(Event::Reversing(Patched)),
+            SetPass(Some(Pass::ClearPending)),
+            SynchronizeForks,
             ClearPending,
+            SynchronizeForks,
+            SetPass(None),
             Synchronize,
             OnEvent(Event::Reversed(Unpatched)),
             SetTargetState(Some(Unpatched)),
             PublishRanges,
             OnEvent(Event::Starting(Unpatched)),
             Barrier(Order::TargetThenPending),
+            SetPass(Some(Pass::SetPending(Unpatched))),
+            SynchronizeForks,
+            SynchronizeForks,
+            SetPass(None),
             HookScheduler(true),
         ]));
     }
@@ -140,7 +172,11 @@ mod cases {
             Flag(false),
             Synchronize,
             Discard,
+            SetPass(Some(Pass::SetPatchState(None))),
+            SynchronizeForks,
             SetPatchState(None),
+            SynchronizeForks,
+            SetPass(None),
             Expect(Assumption::NonePending, true),
             RunPostCallbacks(Patched),
             OnEvent(Event::Complete(Patched)),
@@ -166,7 +202,23 @@ mod cases {
         recorder.safe.set(true);
         assert!(protocol::advance(&mut recorder.patch(), Patched));
         assert!(protocol::advance(&mut recorder.patch(), Patched));
-        assert!(recorder.calls_are(&[ClearPending, SetPatchState(Some(Patched))]));
+        assert!(recorder.calls_are(&[
+            ClearPending,
+            Barrier(Order::ForkThenMove),
+            SetPatchState(Some(Patched)),
+            Barrier(Order::MoveThenList),
+        ]));
+    }
+
+    /// The task has moved while it was met for the second time.
+    #[test]
+    fn advance_with_stale_flag() {
+        let recorder = Recorder::in_transition(Patched);
+
+        recorder.patch_state.set(Some(Patched));
+        assert!(protocol::advance(&mut recorder.patch(), Patched));
+        assert!(recorder.calls_are(&[ClearPending, Barrier(Order::MoveThenList)]));
+        assert!(!recorder.pending.get());
     }
 
     #[test]
@@ -175,7 +227,11 @@ mod cases {
 
         recorder.offline.set(true);
         assert!(protocol::advance(&mut recorder.patch(), Unpatched));
-        assert!(recorder.calls_are(&[ClearPending, SetPatchState(Some(Unpatched))]));
+        assert!(recorder.calls_are(&[
+            ClearPending,
+            Barrier(Order::ForkThenMove),
+            SetPatchState(Some(Unpatched)),
+        ]));
     }
 
     #[test]
@@ -183,7 +239,16 @@ mod cases {
         let recorder = Recorder::in_transition(Unpatched);
 
         protocol::force(&mut recorder.patch(), Unpatched);
-        assert!(recorder.calls_are(&[SetPatchState(Some(Unpatched)), PinForced(Unpatched)]));
+        assert!(recorder.calls_are(&[
+            SetPass(Some(Pass::Switch)),
+            SynchronizeForks,
+            ClearPending,
+            Barrier(Order::ForkThenMove),
+            SetPatchState(Some(Unpatched)),
+            SynchronizeForks,
+            SetPass(None),
+            PinForced(Unpatched),
+        ]));
         assert!(!recorder.pending.get());
     }
 
@@ -208,6 +273,7 @@ mod cases {
             Barrier(Order::SchedPending),
             Barrier(Order::SchedPending),
             ClearPending,
+            Barrier(Order::ForkThenMove),
             SetPatchState(Some(Patched)),
         ]));
     }
@@ -216,7 +282,7 @@ mod cases {
     fn inherit() {
         let (parent, child) = (Recorder::in_transition(Patched), Recorder::new());
 
-        protocol::inherit(&parent, &child);
+        protocol::inherit(&parent, &parent, &child);
         assert!(child.calls_are(&[SetPending, SetPatchState(Some(Unpatched))]));
 
         // The parent has moved since its flag was copied.
@@ -224,8 +290,37 @@ mod cases {
         parent.patch_state.set(Some(Patched));
         child.pending.set(true);
 
-        protocol::inherit(&parent, &child);
+        protocol::inherit(&parent, &parent, &child);
         assert!(child.calls_are(&[ClearPending, SetPatchState(Some(Patched))]));
+    }
+
+    /// The walk that is under way has yet to meet the parent, and may not meet the child.
+    #[test]
+    fn inherit_in_a_walk() {
+        let inherit = |pass| {
+            let (parent, child) = (Recorder::in_transition(Patched), Recorder::new());
+
+            parent.pass.set(Some(pass));
+            protocol::inherit(&parent, &parent, &child);
+            (child.pending.get(), child.patch_state.get())
+        };
+
+        assert!(inherit(Pass::SetPatchState(None)) == (true, None));
+        assert!(inherit(Pass::SetPending(Patched)) == (true, Some(Unpatched)));
+        assert!(inherit(Pass::ClearPending) == (false, Some(Unpatched)));
+        assert!(inherit(Pass::Switch) == (false, Some(Patched)));
+
+        let (parent, child) = (Recorder::new(), Recorder::new());
+        parent.patch_state.set(Some(Unpatched));
+        parent.pass.set(Some(Pass::SetPending(Patched)));
+        protocol::inherit(&parent, &parent, &child);
+        assert!(child.pending.get());
+
+        let (parent, child) = (Recorder::new(), Recorder::new());
+        parent.patch_state.set(Some(Patched));
+        parent.pass.set(Some(Pass::SetPending(Patched)));
+        protocol::inherit(&parent, &parent, &child);
+        assert!(!child.pending.get());
     }
 
     #[test]
@@ -233,7 +328,7 @@ mod cases {
         let recorder = Recorder::new();
 
         assert!(protocol::coming(&mut recorder.patch()).is_ok());
-        assert!(recorder.calls_are(&[Apply, RefreshRanges, Synchronize]));
+        assert!(recorder.calls_are(&[Apply, RefreshRanges]));
     }
 
     #[test]
@@ -242,7 +337,23 @@ mod cases {
 
         recorder.apply_fails.set(true);
         assert!(protocol::coming(&mut recorder.patch()).is_err());
-        assert!(recorder.calls_are(&[Apply, Revert, Synchronize]));
+        assert!(recorder.calls_are(&[Apply, Revert]));
+    }
+
+    #[test]
+    fn loaded() {
+        let recorder = Recorder::new();
+
+        protocol::loaded(&recorder);
+        assert!(recorder.calls_are(&[Barrier(Order::LoadThenCall)]));
+    }
+
+    #[test]
+    fn refused() {
+        let recorder = Recorder::new();
+
+        protocol::refused(&mut recorder.patch());
+        assert!(recorder.calls_are(&[Revert, RefreshRanges]));
     }
 
     #[test]

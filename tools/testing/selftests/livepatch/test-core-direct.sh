@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A function with a direct caller, such as a BPF trampoline, is patched only if
-# that one agrees. The one here never does: a patch that went on without asking
-# would be enabled and yet not used.
+# that one agrees: a patch that went on without asking would be enabled and yet
+# not used.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -53,7 +53,27 @@ function later_patch() {
 	unload_mod $TARGET
 }
 
-core_setup 2
+# shared(module...) - the direct caller agrees, with the other livepatch or not
+function shared() {
+	load_mod $TARGET
+	for mod; do
+		load_lp "$mod"
+	done
+	load_mod $DIRECT agree=1
+	accepted
+	accepted
+	unload_mod $DIRECT
+	accepted
+	for mod; do
+		disable_lp "$mod"
+		unload_lp "$mod"
+	done
+	unload_mod $TARGET
+}
+
+core_setup 4
 core_case "a direct caller, before the first patch" first_patch
 core_case "a direct caller, while another patch is enabled" later_patch
+core_case "a direct caller that agrees, before the first patch" shared
+core_case "a direct caller that agrees, while another patch is enabled" shared $OTHER
 core_finish

@@ -10,6 +10,7 @@ use crate::model::{
         Event,
         ModuleOps,
         Order,
+        Pass,
         System,
         Task,
         TransitionOps,
@@ -23,6 +24,7 @@ use core::cell::Cell;
 pub(super) enum Call {
     // System
     SetTargetState(Option<PatchState>),
+    SetPass(Option<Pass>),
     Barrier(Order),
     // Task
     SetPatchState(Option<PatchState>),
@@ -31,6 +33,7 @@ pub(super) enum Call {
     // TransitionOps, ModuleOps
     OnEvent(Event),
     Expect(Assumption, bool),
+    SynchronizeForks,
     Flag(bool),
     Apply,
     PrepareToRevert,
@@ -49,8 +52,9 @@ pub(super) enum Call {
 
 /// The system and its task.
 pub(super) struct Recorder {
-    calls: [Cell<Option<Call>>; 32],
+    calls: [Cell<Option<Call>>; 48],
     target_state: Cell<Option<PatchState>>,
+    pub(super) pass: Cell<Option<Pass>>,
     pub(super) patch_state: Cell<Option<PatchState>>,
     pub(super) pending: Cell<bool>,
     /// The stack of the task is safe.
@@ -65,8 +69,9 @@ impl Recorder {
     /// Outside of transitions.
     pub(super) fn new() -> Self {
         Recorder {
-            calls: [const { Cell::new(None) }; 32],
+            calls: [const { Cell::new(None) }; 48],
             target_state: Cell::new(None),
+            pass: Cell::new(None),
             patch_state: Cell::new(None),
             pending: Cell::new(false),
             safe: Cell::new(false),
@@ -119,10 +124,6 @@ impl Task for &Recorder {
         self.patch_state.set(patch_state);
     }
 
-    fn is_exiting(self) -> bool {
-        false
-    }
-
     fn is_pending(self) -> bool {
         self.pending.get()
     }
@@ -152,6 +153,15 @@ impl<'a> System for &'a Recorder {
     fn set_target_state(self, target: Option<PatchState>) {
         self.record(Call::SetTargetState(target));
         self.target_state.set(target);
+    }
+
+    fn pass(self) -> Option<Pass> {
+        self.pass.get()
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        self.record(Call::SetPass(pass));
+        self.pass.set(pass);
     }
 
     fn barrier(self, order: Order) {
@@ -191,13 +201,12 @@ impl<'a> TransitionOps for Patch<'a> {
         self.recorder.record(Call::Expect(assumption, holds));
     }
 
-    fn each_task(&mut self, mut f: impl FnMut(&'a Recorder)) {
-        f(self.recorder);
+    fn synchronize_forks(&mut self) {
+        self.recorder.record(Call::SynchronizeForks);
     }
 
-    fn each_task_in_batches(&mut self, mut f: impl FnMut(&'a Recorder, bool) -> Visit) -> bool {
+    fn each_task(&mut self, mut f: impl FnMut(&'a Recorder, bool) -> Visit) {
         f(self.recorder, self.recorder.offline.get());
-        true
     }
 
     fn flag(&mut self, in_transition: bool) {

@@ -8,7 +8,8 @@ use crate::{
         protocol::{
             self,
             System,
-            Task, //
+            Task,
+            TransitionOps, //
         },
     },
     rules::{
@@ -17,14 +18,19 @@ use crate::{
             Assumptions,
             FlagThenState,
             FlagsThenStacks,
+            ForkHelps,
             ForkLock,
+            ForkThenMove,
             HeldOff,
+            LoadThenCall,
+            MoveThenList,
             Preemption,
             PublishThenRead,
             PushThenRead,
             SchedPending,
             StatesThenFlags,
             Synchronize,
+            SynchronizeForks,
             TakePending,
             TargetThenPending,
             VersionThenFlag, //
@@ -133,6 +139,10 @@ fn try_complete(transition: &mut Transition<'_>, target: PatchState) {
     }
 }
 
+fn complete(transition: &mut Transition<'_>) {
+    try_complete(transition, PatchState::Patched);
+}
+
 fn enable_for_sleeper(transition: &mut Transition<'_>) {
     enable(transition);
     transition.asleep = true;
@@ -222,6 +232,16 @@ fn fork_and_call(world: &World) {
     }
 }
 
+fn fork_and_leave_kernel(world: &World) {
+    world.fork(0);
+    world.leave_kernel(0);
+}
+
+fn fork_and_schedule(world: &World) {
+    world.fork(0);
+    world.schedule(0);
+}
+
 fn sleep_and_call(world: &World) {
     world.run(0, || call_if_patched(world));
 }
@@ -229,7 +249,9 @@ fn sleep_and_call(world: &World) {
 /// The ranges are published anew, since a module comes.
 fn enable_and_refresh(transition: &mut Transition<'_>) {
     enable(transition);
-    protocol::coming(transition).unwrap();
+    load(transition);
+    // Whoever frees what was replaced waits before that, some time later.
+    TransitionOps::synchronize(transition);
     transition.free_ranges();
 }
 
@@ -242,8 +264,13 @@ fn enable_and_remove(transition: &mut Transition<'_>) {
 
 /// A module comes whose function is patched; there is no transition.
 fn module_comes(transition: &mut Transition<'_>) {
-    protocol::coming(transition).unwrap();
+    load(transition);
     transition.world.set_module_live();
+}
+
+fn load(transition: &mut Transition<'_>) {
+    protocol::coming(transition).unwrap();
+    protocol::loaded(transition.system());
 }
 
 /// The module goes, and its function and version with it; there is no transition.
@@ -320,6 +347,9 @@ scenes! {
     schedule_while_patch_goes: Start::PATCHED, disable_to_end, schedule;
     /// A task forks while a patch is enabled; the child calls the function.
     fork_when_enabled: Start::PARENT, enable, fork_and_call;
+    /// A task forks and moves by itself; the child stays.
+    fork_and_leave_kernel_at_end: Start::MOVING_PARENT, complete, fork_and_leave_kernel;
+    fork_and_schedule_at_end: Start::MOVING_PARENT, complete, fork_and_schedule;
     /// A task that is asleep is moved, and calls the function when it is awake.
     sleep_when_enabled: Start::WHOLE, enable_for_sleeper, sleep_and_call;
 }
@@ -353,10 +383,10 @@ breaks! {
     target_then_pending: leave_kernel_when_enabled without TargetThenPending =>
         "a patched task runs the original";
     target_then_pending_sched: schedule_again_when_reversed without TargetThenPending =>
-        "the ranges are not for the target";
+        "a task is left behind";
     take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no state";
     sched_pending: schedule_again_when_reversed without SchedPending =>
-        "the ranges are not for the target";
+        "a task is left behind";
     publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
     synchronize_going_ranges: schedule_when_removed without Synchronize => "Causality violation";
     synchronize_going: call_in_old_module without Synchronize => "a version that is not there";
@@ -366,8 +396,7 @@ breaks! {
         "the task has no state";
     synchronize_forced_sched: schedule_when_forced without Synchronize =>
         "Causality violation";
-    synchronize_stale_flag: leave_kernel_at_end without Synchronize => "NonePending does not hold";
-    synchronize_coming: call_in_new_module without Synchronize =>
+    load_then_call: call_in_new_module without LoadThenCall =>
         "a patched task runs the original";
     synchronize_coming_ranges: schedule_when_refreshed without Synchronize =>
         "Causality violation";
@@ -375,16 +404,20 @@ breaks! {
     synchronize_reverse_sched: schedule_when_reversed without Synchronize => "a task is left behind";
     synchronize_end: call_at_end without Synchronize Assumptions => "the task has no state";
     synchronize_free: call_while_patch_goes without Synchronize Assumptions => "a version that is not there";
-    synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions =>
+    synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions MoveThenList =>
         "Causality violation";
     preemption_going: call_in_old_module without Preemption => "a version that is not there";
-    preemption_stale_flag: leave_kernel_at_end without Preemption => "NonePending does not hold";
     preemption_reverse: leave_kernel_when_reversed without Preemption => "a task is left behind";
     preemption_end: call_at_end without Preemption Assumptions => "the task has no state";
     preemption_free: call_while_patch_goes without Preemption Assumptions => "a version that is not there";
-    preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions =>
+    preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions MoveThenList =>
         "Causality violation";
     fork_lock: fork_when_enabled without ForkLock => "a task is left behind";
+    synchronize_forks: fork_when_enabled without SynchronizeForks => "a task is left behind";
+    move_then_list: fork_and_leave_kernel_at_end without MoveThenList =>
+        "NonePending does not hold";
+    fork_then_move: fork_and_schedule_at_end without ForkThenMove => "NonePending does not hold";
+    fork_helps: fork_when_enabled without ForkHelps => "a task is left behind";
     held_off: sleep_when_enabled without HeldOff => "a patched task runs the original";
 }
 
@@ -405,9 +438,18 @@ fn names() {
             &["model/protocol.rs", "transition/task.rs"],
         ),
         (SchedPending, &["model/protocol.rs", "transition/task.rs"]),
-        (TakePending, &["model/protocol.rs", "transition/task.rs"]),
-        (VersionThenFlag, &["model/protocol.rs", "shim/handler.c"]),
-        (FlagThenState, &["model/protocol.rs", "shim/handler.c"]),
+        (ForkThenMove, &["model/protocol.rs", "transition/task.rs"]),
+        (MoveThenList, &["model/protocol.rs", "transition/task.rs"]),
+        (
+            TakePending,
+            &["model/protocol/ops.rs", "transition/task.rs"],
+        ),
+        (LoadThenCall, &["model/protocol.rs", "transition/task.rs"]),
+        (
+            VersionThenFlag,
+            &["model/protocol/ops.rs", "shim/handler.c"],
+        ),
+        (FlagThenState, &["model/protocol/ops.rs", "shim/handler.c"]),
         (PushThenRead, &["func_stacks/version.rs"]),
         (PublishThenRead, &["publish.rs"]),
     ] {

@@ -22,6 +22,10 @@ pub(crate) enum Rule {
     FlagsThenStacks,
     TargetThenPending,
     SchedPending,
+    ForkThenMove,
+    MoveThenList,
+    /// The same for those who call a module that has come: an interrupt, on CPUs that need it.
+    LoadThenCall,
     /// That of `test_and_clear_tsk_thread_flag()`.
     TakePending,
     /// Those of the handler.
@@ -36,6 +40,9 @@ pub(crate) enum Rule {
     Preemption,
     /// `tasklist_lock` is taken by those who fork.
     ForkLock,
+    /// A walk waits for them before it begins, and they do what it does.
+    SynchronizeForks,
+    ForkHelps,
     /// The lock by which a task is held off while another one moves it.
     HeldOff,
     /// Assumptions of the protocol are checked.

@@ -11,6 +11,7 @@ use crate::{
             Event,
             ModuleOps,
             Order,
+            Pass,
             System,
             Task,
             TransitionOps,
@@ -62,7 +63,7 @@ impl World {
             .rules
             .has(Rule::ForkLock)
             .then(|| self.tasklist_lock.lock().unwrap());
-        protocol::inherit(self.task(parent), self.task(child));
+        protocol::inherit(self, self.task(parent), self.task(child));
         self.listed.store(child + 1, Release);
         child
     }
@@ -100,10 +101,6 @@ impl Task for TaskRef<'_> {
         self.cell().patch_state.store(patch_state);
     }
 
-    fn is_exiting(self) -> bool {
-        false
-    }
-
     fn is_pending(self) -> bool {
         self.cell().pending.load(Relaxed)
     }
@@ -137,12 +134,24 @@ impl<'a> System for &'a World {
         self.target.store(target);
     }
 
+    fn pass(self) -> Option<Pass> {
+        self.pass.load().filter(|_| self.rules.has(Rule::ForkHelps))
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        self.pass.store(pass);
+    }
+
     fn barrier(self, order: Order) {
         match order {
             Order::StatesThenFlags => self.rules.fence(Rule::StatesThenFlags, Release),
             Order::FlagsThenStacks => self.rules.fence(Rule::FlagsThenStacks, Release),
             Order::TargetThenPending => self.rules.fence(Rule::TargetThenPending, Release),
             Order::SchedPending => self.rules.fence(Rule::SchedPending, Acquire),
+            Order::ForkThenMove => self.rules.fence(Rule::ForkThenMove, Release),
+            Order::MoveThenList => self.rules.fence(Rule::MoveThenList, Acquire),
+            // The other half is on the CPU that calls: `World::is_module_live`.
+            Order::LoadThenCall => self.rules.fence(Rule::LoadThenCall, Release),
         }
     }
 
@@ -190,6 +199,14 @@ impl<'a> System for ExitToUser<'a> {
         System::set_target_state(self.world, target);
     }
 
+    fn pass(self) -> Option<Pass> {
+        System::pass(self.world)
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        System::set_pass(self.world, pass);
+    }
+
     fn barrier(self, order: Order) {
         self.world.barrier(order);
     }
@@ -200,6 +217,48 @@ impl<'a> System for ExitToUser<'a> {
 
     fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
         self.world.switch_if_safe(task)
+    }
+}
+
+/// The world for the worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Worker<'a> {
+    world: &'a World,
+    /// Whether tasks are asleep, so that they can be moved.
+    asleep: bool,
+}
+
+impl<'a> System for Worker<'a> {
+    type Task = TaskRef<'a>;
+
+    fn target_state(self) -> Option<PatchState> {
+        System::target_state(self.world)
+    }
+
+    fn set_target_state(self, target: Option<PatchState>) {
+        System::set_target_state(self.world, target);
+    }
+
+    fn pass(self) -> Option<Pass> {
+        System::pass(self.world)
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        System::set_pass(self.world, pass);
+    }
+
+    fn barrier(self, order: Order) {
+        self.world.barrier(order);
+    }
+
+    fn preempt_disabled(self, f: impl FnOnce()) {
+        f();
+    }
+
+    fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
+        let _lock = self.world.tasklist_lock.lock().unwrap();
+
+        self.asleep && self.world.switch_if_safe(task)
     }
 }
 
@@ -263,11 +322,14 @@ impl<'a> Transition<'a> {
 }
 
 impl<'a> TransitionOps for Transition<'a> {
-    type System = &'a World;
+    type System = Worker<'a>;
     type Error = ();
 
-    fn system(&self) -> &'a World {
-        self.world
+    fn system(&self) -> Worker<'a> {
+        Worker {
+            world: self.world,
+            asleep: self.asleep,
+        }
     }
 
     fn on_event(&mut self, event: Event) {
@@ -289,32 +351,25 @@ impl<'a> TransitionOps for Transition<'a> {
         );
     }
 
-    fn each_task(&mut self, mut f: impl FnMut(TaskRef<'a>)) {
+    fn synchronize_forks(&mut self) {
         self.step();
-        let _lock = self.world.tasklist_lock.lock().unwrap();
-
-        for id in 0..self.world.listed.load(Acquire) {
-            f(self.world.task(id));
+        if self.world.rules.has(Rule::SynchronizeForks) {
+            drop(self.world.tasklist_lock.lock().unwrap());
         }
     }
 
-    fn each_task_in_batches(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
+    fn each_task(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) {
         self.step();
-        let _lock = self.world.tasklist_lock.lock().unwrap();
-
-        for id in 0..self.world.listed.load(Acquire) {
+        // A task comes behind its parent in the list. What it consists of is found by an address
+        // dependency, of which loom knows nothing.
+        let mut id = 0;
+        while id < self.world.listed.load(Acquire) {
             let held_off = self.world.rules.has(Rule::HeldOff) && self.asleep;
             let _held_off = held_off.then(|| self.world.tasks[id].held_off.lock().unwrap());
 
-            if self.asleep || self.world.task(id).patch_state() == System::target_state(self.world)
-            {
-                f(self.world.task(id), false);
-            } else {
-                // It is running.
-                return false;
-            }
+            f(self.world.task(id), false);
+            id += 1;
         }
-        true
     }
 
     fn flag(&mut self, in_transition: bool) {

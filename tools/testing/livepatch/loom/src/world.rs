@@ -9,6 +9,7 @@ use crate::{
             Stacked, //
         },
         phase::PatchState,
+        protocol::Pass, //
     },
     rules::{
         Rule,
@@ -81,6 +82,31 @@ impl PatchStateCell {
     }
 }
 
+/// A walk that is under way, or none, in loom's memory.
+pub(crate) struct PassCell(AtomicUsize);
+
+impl PassCell {
+    const PASSES: [Option<Pass>; 8] = [
+        None,
+        Some(Pass::SetPatchState(None)),
+        Some(Pass::SetPatchState(Some(PatchState::Unpatched))),
+        Some(Pass::SetPatchState(Some(PatchState::Patched))),
+        Some(Pass::SetPending(PatchState::Unpatched)),
+        Some(Pass::SetPending(PatchState::Patched)),
+        Some(Pass::ClearPending),
+        Some(Pass::Switch),
+    ];
+
+    pub(crate) fn load(&self) -> Option<Pass> {
+        Self::PASSES[self.0.load(Relaxed)]
+    }
+
+    pub(crate) fn store(&self, pass: Option<Pass>) {
+        let number = Self::PASSES.iter().position(|&other| other == pass);
+        self.0.store(number.unwrap(), Relaxed);
+    }
+}
+
 pub(crate) struct TaskCell {
     pub(crate) patch_state: PatchStateCell,
     pub(crate) pending: AtomicBool,
@@ -104,6 +130,7 @@ impl TaskCell {
 
 pub(crate) struct World {
     pub(crate) target: PatchStateCell,
+    pub(crate) pass: PassCell,
     pub(crate) tasks: Vec<TaskCell>,
     /// How many of the tasks are in the list.
     pub(crate) listed: AtomicUsize,
@@ -132,6 +159,8 @@ pub(crate) struct Start {
     whole: bool,
     /// Whether there is an older patch, which is enabled.
     old: bool,
+    /// Whether the first task is on its way to the patch.
+    moving: bool,
 }
 
 impl Start {
@@ -140,6 +169,7 @@ impl Start {
         patched: false,
         whole: false,
         old: false,
+        moving: false,
     };
     pub(crate) const WHOLE: Start = Start {
         whole: true,
@@ -162,6 +192,12 @@ impl Start {
         tasks: 2,
         ..Start::WHOLE
     };
+    /// The same in mid-transition.
+    pub(crate) const MOVING_PARENT: Start = Start {
+        tasks: 2,
+        moving: true,
+        ..Start::PATCHED
+    };
 }
 
 impl World {
@@ -169,8 +205,10 @@ impl World {
         let old = link(start.old.then_some(OLD));
         let new = link(start.patched.then_some(NEW));
 
-        World {
+        let target = start.moving.then_some(PatchState::Patched);
+        let world = World {
             target: PatchStateCell::new(),
+            pass: PassCell(AtomicUsize::new(0)),
             tasks: (0..start.tasks).map(|_| TaskCell::new()).collect(),
             listed: AtomicUsize::new(1),
             tasklist_lock: Mutex::new(()),
@@ -186,10 +224,16 @@ impl World {
                 whole: AtomicBool::new(whole),
                 below: AtomicUsize::new(below),
             }),
-            ranges: AtomicUsize::new(0),
-            ranges_of: [UnsafeCell::new(None), UnsafeCell::new(None)],
+            ranges: AtomicUsize::new(start.moving.into()),
+            ranges_of: [UnsafeCell::new(target), UnsafeCell::new(None)],
             rules,
-        }
+        };
+        world.target.store(target);
+        world.tasks[0]
+            .patch_state
+            .store(target.map(PatchState::opposite));
+        world.tasks[0].pending.store(start.moving, Relaxed);
+        world
     }
 
     pub(crate) fn in_section<R>(&self, id: usize, f: impl FnOnce() -> R) -> R {
@@ -246,7 +290,10 @@ impl World {
     }
 
     pub(crate) fn is_module_live(&self) -> bool {
-        self.module_live.load(Relaxed)
+        let live = self.module_live.load(Relaxed);
+
+        self.rules.fence(Rule::LoadThenCall, Acquire);
+        live
     }
 
     /// Task `id` runs: whoever has moved it is done.

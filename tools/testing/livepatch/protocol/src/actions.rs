@@ -167,7 +167,7 @@ impl Config {
     /// What task `id` may do.
     pub(crate) fn task_actions(&self, state: &State, id: usize, actions: &mut Vec<Action>) {
         let task = &state.tasks[id];
-        let unlocked = state.readers == 0 && state.writer.is_none();
+        let unlocked = state.writer.is_none();
         let mut own = |own| actions.push(Action::Task(id, own));
 
         if task.life == Life::Zombie && unlocked {
@@ -192,8 +192,8 @@ impl Config {
 
         if let Some(procedure) = task.thread.procedure {
             actions.push(Action::Go(Actor::Task(id)));
-            // A fork may sleep before it takes the lock.
-            if matches!(procedure, Procedure::Fork(..)) && state.writer != Some(id as u8) {
+            // A fork may sleep; under the lock, it may be preempted (PREEMPT_RT).
+            if matches!(procedure, Procedure::Fork(..)) {
                 actions.push(own(Own::Sleep));
             }
             return;
@@ -282,10 +282,8 @@ impl Config {
                 own(Own::Offline);
             }
         }
-        // Any task that sleeps where it may be frozen, and one that is preempted there. None that
-        // exits does.
-        let freezable =
-            matches!(task.kind, Kind::User | Kind::Kthread) && task.life == Life::Kernel;
+        // Any task that sleeps where it may be frozen, and one that is preempted there.
+        let freezable = matches!(task.kind, Kind::User | Kind::Kthread);
         if freezable && state.hooked {
             actions.push(Action::Begin(Actor::Task(id), Procedure::Schedule));
         }
@@ -304,8 +302,8 @@ impl Config {
             } else {
                 &[false, true]
             };
-            for &front in places {
-                let fork = Procedure::Fork(child as u8, front);
+            for &thread in places {
+                let fork = Procedure::Fork(child as u8, thread);
                 actions.push(Action::Begin(Actor::Task(id), fork));
             }
         }
@@ -321,7 +319,7 @@ impl Config {
         match task.life {
             Life::Kernel => own(Own::StartExit),
             Life::Exiting => {
-                if state.readers == 0 && state.writer.is_none() {
+                if state.writer.is_none() {
                     own(Own::Unhash);
                 }
                 own(Own::FinishExit);
@@ -387,12 +385,12 @@ fn end_life(state: &mut State, id: usize, own: Own) {
     match own {
         Own::Unhash => {
             task.life = Life::Unhashed;
-            state.list.retain(|other| !listed(other));
+            state.unlist(id);
         }
         Own::FinishExit => task.life = Life::Last,
         Own::Reap => {
             task.life = Life::Gone;
-            state.list.retain(|other| !listed(other));
+            state.unlist(id);
         }
         Own::Die => {
             // What it was in, it does not return to.

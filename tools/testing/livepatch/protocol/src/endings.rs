@@ -62,6 +62,10 @@ impl Config {
 
     /// What happens to tasks that have yet to move after a pass.
     fn wake(&self, state: &mut State) {
+        // Who has been preempted under the lock runs on.
+        if let Some(writer) = state.writer {
+            state.tasks[usize::from(writer)].asleep = false;
+        }
         for task in state.tasks.iter_mut().filter(|task| task.is_alive()) {
             let woken = environment_of(self).is_woken(task);
 

@@ -19,16 +19,18 @@ use crate::{
 
 /// The provided functions say what is so.
 pub(crate) trait Environment {
-    /// Takes `tasklist_lock` for reading.
-    fn read_lock(&self, state: &mut State) {
+    /// What [`synchronize_forks`](crate::model::protocol::TransitionOps::synchronize_forks) does.
+    fn wait_for_writer(&self, state: &State) {
         if state.writer.is_some() {
             blocked();
         }
-        state.readers += 1;
     }
 
-    fn read_unlock(&self, state: &mut State) {
-        state.readers -= 1;
+    /// Takes `tasklist_lock` for reading while a task is moved.
+    fn lock_forks(&self, state: &State) {
+        if state.writer.is_some() {
+            blocked();
+        }
     }
 
     /// The list of exiting tasks.

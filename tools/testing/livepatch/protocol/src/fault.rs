@@ -41,13 +41,18 @@ faults! {
     ForkEarlyFlag = "fork-early-flag" in "fork" shows PendingAfter,
     /// As in the C core: tasks that exit are in no list once they are unhashed.
     ExitUnlisted = "exit-unlisted" in "exit" shows Freed,
-    /// All tasks are walked under RCU only; the state of a new task is the target as long as it has
-    /// none.
-    WalkUnlocked = "walk-unlocked" in "fork-reverse" shows Mixed,
+    /// A fork knows nothing of a walk that may not meet the new task.
+    ForkUnhelped = "fork-unhelped" in "fork" shows NoStateInHandler,
+    /// A walk begins before forks have ended that know nothing of it.
+    NoSyncForks = "no-sync-forks" in "fork" shows NoStateInHandler,
+    /// A parent is moved while it gives its state to a new task.
+    SwitchUnlocked = "switch-unlocked" in "fork" shows PendingAfter,
     /// Nobody waits in `complete`, for a patch that is on.
     NoSyncPatched = "no-sync-patched" in "one" shows NoStateInHandler,
     /// Nobody waits in `complete`, for a patch that is off.
     NoSyncUnpatched = "no-sync-unpatched" in "one" shows Mixed,
+    /// Nobody waits when a patch could not be applied.
+    NoSyncCancel = "no-sync-cancel" in "one" shows Mixed,
     /// Nobody waits in `reverse`.
     NoSyncReverse = "no-sync-reverse" in "one" shows Endless,
     /// Pending flags are left in `reverse`.
@@ -69,7 +74,7 @@ faults! {
     /// The flags are cleared before the versions are off their stacks.
     RevertLate = "revert-late" in "one" shows Mixed,
     /// `complete` leaves tasks in their state.
-    NoIdle = "no-idle" in "one" shows StateBefore,
+    NoIdle = "no-idle" in "stacked" shows StateBefore,
     /// A task in the middle of a switch by another one can run.
     Unpinned = "unpinned" in "one" shows Mixed,
     /// `schedule()` switches a kthread whatever its stack.
@@ -80,6 +85,8 @@ faults! {
     ComingUnflagged = "coming-unflagged" in "module" shows Mixed,
     /// What was applied to a module that is refused stays.
     NoRevertComing = "no-revert-coming" in "module" shows Twice,
+    /// The same for the patches that were applied before the one that is to blame.
+    NoRevertRefused = "no-revert-refused" in "module-stacked" shows Twice,
     /// Nobody waits after what is replaced was taken off, and the nops with it.
     ReplacedLate = "replaced-late" in "replace" shows Freed,
     /// Nops are taken off before what they stand for.

@@ -14,10 +14,12 @@ use crate::{
     model::{
         phase::PatchState,
         protocol::{
+            self,
             Assumption,
             Event,
             ModuleOps,
             Order,
+            Pass,
             System,
             Task,
             TransitionOps,
@@ -43,8 +45,12 @@ use std::cell::{
 pub(crate) struct Seeded<'a> {
     machine: &'a Machine<'a>,
     fault: Fault,
-    /// What has been announced last. Only forcing announces nothing.
+    /// What has been announced last.
     event: Cell<Option<Event>>,
+    /// Could the patch not be applied?
+    canceled: Cell<bool>,
+    /// The walk that is under way.
+    pass: Cell<Option<Pass>>,
     /// Patch states of tasks.
     late_states: RefCell<Vec<(usize, Option<PatchState>)>>,
     late_target: Cell<Option<PatchState>>,
@@ -56,6 +62,8 @@ impl<'a> Seeded<'a> {
             machine,
             fault,
             event: Cell::new(None),
+            canceled: Cell::new(false),
+            pass: Cell::new(None),
             late_states: RefCell::default(),
             late_target: Cell::new(None),
         }
@@ -116,16 +124,12 @@ impl<'a> Implementation for &'a Seeded<'a> {
                 let patch_state = machine.task(parent).patch_state();
                 machine.task(child).set_patch_state(patch_state);
             }
-            Fault::WalkUnlocked => {}
-            _ => machine.inherit(parent, child),
+            _ => protocol::inherit(self.system(), self.task(parent), self.task(child)),
         }
     }
 
     fn state_in_handler(self) -> Option<PatchState> {
-        match self.fault {
-            Fault::WalkUnlocked => self.machine.target_state(),
-            _ => self.machine.state_in_handler(),
-        }
+        self.machine.state_in_handler()
     }
 }
 
@@ -143,10 +147,6 @@ impl Task for Faulty<'_, TaskRef<'_>> {
             (Fault::NoIdle, Some(Event::Completing(_))) => {}
             _ => self.honest.set_patch_state(patch_state),
         }
-    }
-
-    fn is_exiting(self) -> bool {
-        self.honest.is_exiting()
     }
 
     fn is_pending(self) -> bool {
@@ -185,6 +185,18 @@ impl<'a> System for Faulty<'a, &'a Machine<'a>> {
         }
     }
 
+    fn pass(self) -> Option<Pass> {
+        match self.seeded.fault {
+            Fault::ForkUnhelped => None,
+            _ => self.honest.pass(),
+        }
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        self.seeded.pass.set(pass);
+        self.honest.set_pass(pass);
+    }
+
     fn barrier(self, order: Order) {
         self.honest.barrier(order);
     }
@@ -217,6 +229,9 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
 
     fn on_event(&mut self, event: Event) {
         self.seeded.event.set(Some(event));
+        if event == Event::Canceling {
+            self.seeded.canceled.set(true);
+        }
         self.honest.on_event(event);
     }
 
@@ -224,32 +239,29 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
         self.honest.expect(assumption, holds);
     }
 
-    fn each_task(&mut self, mut f: impl FnMut(Faulty<'a, TaskRef<'a>>)) {
-        let (seeded, machine) = (self.seeded, self.seeded.machine);
-
-        match self.now() {
-            (Fault::ForceUnlisted, None) => {
-                machine.each_listed(|id| f(seeded.task(id)));
-                machine.each_idle(|id, _| f(seeded.task(id)));
-            }
-            (Fault::TargetLate, Some(Event::Starting(_))) => {
-                self.honest.each_task(|task| f(seeded.wrap(task)));
-                if let Some(target) = seeded.late_target.take() {
-                    machine.set_target_state(Some(target));
-                }
-            }
-            _ => self.honest.each_task(|task| f(seeded.wrap(task))),
-        }
+    fn synchronize_forks(&mut self) {
+        self.honest.synchronize_forks();
     }
 
-    fn each_task_in_batches(
-        &mut self,
-        mut f: impl FnMut(Faulty<'a, TaskRef<'a>>, bool) -> Visit,
-    ) -> bool {
-        let seeded = self.seeded;
+    fn each_task(&mut self, mut f: impl FnMut(Faulty<'a, TaskRef<'a>>, bool) -> Visit) {
+        let (seeded, machine) = (self.seeded, self.seeded.machine);
 
+        if self.is(Fault::ForceUnlisted) && seeded.pass.get() == Some(Pass::Switch) {
+            machine.each_listed(|id| {
+                f(seeded.task(id), false);
+            });
+            machine.each_idle(|id, offline| {
+                f(seeded.task(id), offline);
+            });
+            return;
+        }
         self.honest
-            .each_task_in_batches(|task, offline| f(seeded.wrap(task), offline))
+            .each_task(|task, offline| f(seeded.wrap(task), offline));
+        if let (Fault::TargetLate, Some(Event::Starting(_))) = self.now() {
+            if let Some(target) = seeded.late_target.take() {
+                machine.set_target_state(Some(target));
+            }
+        }
     }
 
     fn flag(&mut self, in_transition: bool) {
@@ -326,6 +338,7 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
             (Fault::NoSyncReverse, Some(Event::Reversing(_)))
             | (Fault::NoSyncPatched, Some(Event::Completing(Patched)))
             | (Fault::NoSyncUnpatched, Some(Event::Completing(Unpatched))) => {}
+            (Fault::NoSyncCancel, _) if self.seeded.canceled.get() => {}
             (Fault::ReplacedLate, Some(Event::Completing(Patched))) => {
                 self.honest.synchronize();
                 self.honest.revert_replaced();
@@ -370,8 +383,13 @@ impl ModuleOps for Faulty<'_, PatchedModule<'_>> {
     }
 
     fn revert(&mut self) {
-        // Only a module that is refused is one that fails.
-        if !(self.is(Fault::NoRevertComing) && self.honest.fails) {
+        // Only a module that is refused is one that fails, or is not there.
+        let stays = match self.seeded.fault {
+            Fault::NoRevertComing => self.honest.fails,
+            Fault::NoRevertRefused => !self.honest.fails && self.honest.is_coming(),
+            _ => false,
+        };
+        if !stays {
             self.honest.revert();
         }
     }

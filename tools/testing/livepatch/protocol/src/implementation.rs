@@ -38,7 +38,7 @@ pub(crate) trait Implementation: Copy {
     /// What `patch` has for the module; `fails` says that there is no memory for new ranges.
     fn module(self, patch: u8, fails: bool) -> Self::PatchedModule;
 
-    /// Gives a new task the patch state of its parent.
+    /// What a fork does for the new task.
     fn inherit(self, parent: usize, child: usize);
 
     /// The handler has met a version in transition, and the task has no state.
@@ -75,7 +75,11 @@ impl<'a> Implementation for &'a Machine<'a> {
     }
 
     fn inherit(self, parent: usize, child: usize) {
-        protocol::inherit(Machine::task(self, parent), Machine::task(self, child));
+        protocol::inherit(
+            self,
+            Machine::task(self, parent),
+            Machine::task(self, child),
+        );
     }
 
     fn state_in_handler(self) -> Option<PatchState> {

@@ -10,6 +10,7 @@ use crate::{
         protocol::{
             self,
             Order,
+            Pass,
             System,
             Task, //
         },
@@ -123,38 +124,25 @@ impl<'a> Machine<'a> {
 
     // Walks over the tasks.
 
-    /// Takes the lock, and returns what `list` then reads.
-    pub(crate) fn read_lock(&self, list: impl FnOnce(&State) -> Vec<u8>) -> Vec<usize> {
-        let lock = |state: &mut State| {
-            self.environment.read_lock(state);
-            Value::of_tasks(&list(state))
-        };
-        self.replay.step(lock).tasks()
+    /// Takes `tasklist_lock` for reading and drops it.
+    pub(crate) fn synchronize_forks(&self) {
+        self.replay
+            .change(|state| self.environment.wait_for_writer(state));
     }
 
-    pub(crate) fn read_unlock(&self) {
-        let unlock = |state: &mut State| {
-            self.environment.read_unlock(state);
-            Value::of_tasks(&[])
-        };
-        self.replay.step(unlock);
-    }
-
-    /// Drops the lock, and returns the tasks that are exiting then.
-    pub(crate) fn read_unlock_exiting(&self) -> Vec<usize> {
-        let unlock = |state: &mut State| {
-            self.environment.read_unlock(state);
-            Value::of_tasks(&self.environment.exiting(state))
-        };
-        self.replay.step(unlock).tasks()
-    }
-
-    /// Calls `f` for each task in the list, and returns the exiting tasks.
+    /// Calls `f` for each task in the list, under RCU, and returns the exiting tasks.
     pub(crate) fn each_listed(&self, mut f: impl FnMut(usize)) -> Vec<usize> {
-        for id in self.read_lock(|state| state.list.clone()) {
+        let first = |state: &mut State| Value::of_tasks(state.list.get(..1).unwrap_or(&[]));
+        let mut next = self.replay.step(first).tasks();
+
+        while let Some(&id) = next.first() {
             f(id);
+            let after = |state: &mut State| Value::of_tasks(state.after(id).as_slice());
+            next = self.replay.step(after).tasks();
         }
-        self.read_unlock_exiting()
+        self.synchronize_forks();
+        let exiting = |state: &mut State| Value::of_tasks(&self.environment.exiting(state));
+        self.replay.step(exiting).tasks()
     }
 
     /// Calls `f` for each idle task, with whether its CPU is offline.
@@ -239,7 +227,7 @@ impl<'a> Machine<'a> {
     /// Takes `tasklist_lock` for writing.
     pub(crate) fn write_lock(&self, parent: usize) {
         self.replay.change(|state| {
-            if state.readers > 0 || state.writer.is_some() {
+            if state.writer.is_some() {
                 blocked();
             }
             state.writer = Some(parent as u8);
@@ -247,11 +235,16 @@ impl<'a> Machine<'a> {
     }
 
     /// Puts `child` into the list, and drops the lock.
-    pub(crate) fn add_task(&self, child: usize, front: bool) {
+    pub(crate) fn add_task(&self, parent: usize, child: usize, thread: bool) {
         self.replay.change(|state| {
             state.writer = None;
-            let at = if front { 0 } else { state.list.len() };
+            let mut places = state.list.iter();
+            let behind = places.position(|&other| usize::from(other) == parent);
+            let at = behind
+                .filter(|_| thread)
+                .map_or(state.list.len(), |at| at + 1);
             state.list.insert(at, child as u8);
+            state.tasks[child].next = None;
             state.tasks[child].life = Life::Kernel;
             state.tasks[child].asleep = false;
         });
@@ -299,12 +292,6 @@ impl Task for TaskRef<'_> {
             .change(|state| state.tasks[self.id].patch_state = patch_state);
     }
 
-    fn is_exiting(self) -> bool {
-        self.machine
-            .replay
-            .ask(|state| state.tasks[self.id].life >= Life::Exiting)
-    }
-
     fn is_pending(self) -> bool {
         self.machine
             .replay
@@ -343,6 +330,14 @@ impl<'a> System for &'a Machine<'a> {
         self.replay.change(|state| state.target = target);
     }
 
+    fn pass(self) -> Option<Pass> {
+        self.replay.step(|state| Value::Pass(state.pass)).pass()
+    }
+
+    fn set_pass(self, pass: Option<Pass>) {
+        self.replay.change(|state| state.pass = pass);
+    }
+
     fn barrier(self, _order: Order) {
         // All steps are seen in their order here; what the barriers are for is shown under loom.
     }
@@ -359,9 +354,10 @@ impl<'a> System for &'a Machine<'a> {
             return self.switch_in_steps(task, |state| is_safe(state, id));
         }
         let new = self.replay.is_at_new_step();
-        let safe = self
-            .replay
-            .ask(|state| is_off_cpu(state, id) && is_safe(state, id));
+        let safe = self.replay.ask(|state| {
+            self.environment.lock_forks(state);
+            is_off_cpu(state, id) && is_safe(state, id)
+        });
         if safe && new {
             // The task is held off from running, so nobody can tell these steps apart.
             self.replay.as_one(|| protocol::switch(self, task));

@@ -5,6 +5,7 @@
 use crate::{
     machine::Machine,
     model::protocol::ModuleOps,
+    terms::Procedure,
     transition::NoMemory, //
 };
 
@@ -19,6 +20,13 @@ pub(crate) struct PatchedModule<'a> {
 impl PatchedModule<'_> {
     pub(crate) fn func(&self) -> u8 {
         self.machine.config.module_func.unwrap_or_default()
+    }
+
+    /// Is the module on its way in? One that goes is not live any more, either.
+    pub(crate) fn is_coming(&self) -> bool {
+        let procedure = self.machine.replay.world().worker.procedure;
+
+        matches!(procedure, Some(Procedure::Coming | Procedure::ComingFails))
     }
 
     fn is_in_transition(&self) -> bool {

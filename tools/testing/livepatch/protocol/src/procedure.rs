@@ -126,20 +126,32 @@ fn run(procedure: Procedure, machine: &Machine<'_>, implementation: impl Impleme
         Procedure::Handle(func) => return handle(machine, implementation, func),
         Procedure::Update => protocol::update(implementation.system(), current()),
         Procedure::Schedule => protocol::schedule(implementation.system(), current()),
-        Procedure::Fork(child, front) => {
-            fork(machine, implementation, child.into(), front);
+        Procedure::Fork(child, thread) => {
+            fork(machine, implementation, child.into(), thread);
         }
     }
     None
 }
 
+/// `fails` says that there is no memory for the last of the patches.
 fn coming(machine: &Machine<'_>, implementation: impl Implementation, fails: bool) {
-    for patch in machine.module_patches() {
-        if protocol::coming(&mut implementation.module(patch, fails)).is_err() {
-            // It is the first one: there is nothing else to take off.
-            return;
+    let patches = machine.module_patches();
+    let (last, others) = match patches.split_last() {
+        Some((&last, others)) => (Some(last), others),
+        None => (None, &[][..]),
+    };
+
+    for &patch in others {
+        let _ = protocol::coming(&mut implementation.module(patch, false));
+    }
+    let applied =
+        last.is_none_or(|patch| protocol::coming(&mut implementation.module(patch, fails)).is_ok());
+    if !applied {
+        for &patch in others {
+            protocol::refused(&mut implementation.module(patch, false));
         }
     }
+    protocol::loaded(implementation.system());
     machine.set_module_live(!fails);
 }
 
@@ -152,13 +164,13 @@ fn going(machine: &Machine<'_>, implementation: impl Implementation) {
     }
 }
 
-fn fork(machine: &Machine<'_>, implementation: impl Implementation, child: usize, front: bool) {
+fn fork(machine: &Machine<'_>, implementation: impl Implementation, child: usize, thread: bool) {
     let parent = machine.current();
 
     machine.copy_task(parent, child);
     machine.write_lock(parent);
     implementation.inherit(parent, child);
-    machine.add_task(child, front);
+    machine.add_task(parent, child, thread);
 }
 
 /// A version that the handler has met.
@@ -212,6 +224,7 @@ fn end(config: &Config, state: &mut State, actor: Actor, procedure: Procedure, c
             state.check_freed();
             // No walk has a pointer any more.
             for task in &mut state.tasks {
+                task.next = None;
                 if task.life == Life::Gone {
                     task.life = Life::Unborn;
                 }

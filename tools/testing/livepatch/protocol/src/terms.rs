@@ -2,7 +2,10 @@
 
 //! The terms in which the world, its steps and its faults are told.
 
-use crate::model::phase::PatchState;
+use crate::model::{
+    phase::PatchState,
+    protocol::Pass, //
+};
 
 /// The patch whose replacement a task runs; `None` for the original function.
 pub(crate) type Code = Option<u8>;
@@ -108,8 +111,7 @@ pub(crate) enum Procedure {
     Handle(u8),
     Update,
     Schedule,
-    /// Forks this task, and puts it at the end of the list or, as a thread of one at its front, at
-    /// the front.
+    /// Forks this task, and puts it at the end of the list or, as a thread, behind its parent.
     Fork(u8, bool),
 }
 
@@ -119,6 +121,7 @@ pub(crate) enum Value {
     Done,
     Bool(bool),
     PatchState(Option<PatchState>),
+    Pass(Option<Pass>),
     Version(Option<u8>),
     /// Tasks, one in each four bits, the first one lowest; 15 ends the list.
     Tasks(u32),
@@ -143,6 +146,13 @@ impl Value {
     pub(crate) fn patch_state(self) -> Option<PatchState> {
         match self {
             Value::PatchState(patch_state) => patch_state,
+            _ => unreachable!(),
+        }
+    }
+
+    pub(crate) fn pass(self) -> Option<Pass> {
+        match self {
+            Value::Pass(pass) => pass,
             _ => unreachable!(),
         }
     }

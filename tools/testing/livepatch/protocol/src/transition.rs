@@ -22,9 +22,6 @@ use crate::{
     terms::Violation,
 };
 
-/// How often a walk in batches starts anew.
-const WALKS: usize = 2;
-
 /// A transition.
 pub(crate) struct Transition<'a> {
     pub(crate) machine: &'a Machine<'a>,
@@ -64,35 +61,6 @@ impl Transition<'_> {
         let config = self.machine.config;
 
         self.revert_funcs(self.patch, |func| !config.has(self.patch, func));
-    }
-
-    /// Walks over the list of all tasks once. Returns whether it got to the end of it.
-    fn walk_in_batches<'a>(
-        machine: &'a Machine<'a>,
-        f: &mut impl FnMut(TaskRef<'a>, bool) -> Visit,
-    ) -> bool {
-        let mut rest = machine.read_lock(|state| state.list.clone());
-
-        while let Some(&id) = rest.first() {
-            rest.remove(0);
-            if f(machine.task(id), false) == Visit::Passed {
-                continue;
-            }
-            machine.read_unlock();
-            // The first one says whether the task is still there.
-            rest = machine.read_lock(|state| {
-                let from = state
-                    .list
-                    .iter()
-                    .position(|&other| usize::from(other) == id);
-                from.map_or(Vec::new(), |from| state.list[from..].to_vec())
-            });
-            if rest.is_empty() {
-                return false;
-            }
-            rest.remove(0);
-        }
-        true
     }
 }
 
@@ -138,35 +106,24 @@ impl<'a> TransitionOps for Transition<'a> {
         }
     }
 
-    fn each_task(&mut self, mut f: impl FnMut(TaskRef<'a>)) {
-        let machine = self.machine;
-
-        for id in machine.each_listed(|id| f(machine.task(id))) {
-            f(machine.task(id));
-        }
-        machine.each_idle(|id, _| f(machine.task(id)));
+    fn synchronize_forks(&mut self) {
+        self.machine.synchronize_forks();
     }
 
-    fn each_task_in_batches(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) -> bool {
+    fn each_task(&mut self, mut f: impl FnMut(TaskRef<'a>, bool) -> Visit) {
         let machine = self.machine;
-        let mut met = false;
 
-        for _ in 0..WALKS {
-            met = Self::walk_in_batches(machine, &mut f);
-            let exiting = machine.read_unlock_exiting();
-            if met {
-                for id in exiting {
-                    f(machine.task(id), false);
-                }
-                break;
-            }
+        let exiting = machine.each_listed(|id| {
+            f(machine.task(id), false);
+        });
+        for id in exiting {
+            f(machine.task(id), false);
         }
         machine.each_idle(|id, offline| {
             if f(machine.task(id), offline) == Visit::Moved && offline {
                 machine.may_move(id);
             }
         });
-        met
     }
 
     fn flag(&mut self, in_transition: bool) {

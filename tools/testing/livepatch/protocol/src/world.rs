@@ -10,6 +10,7 @@ use crate::{
             PatchState,
             Phase, //
         },
+        protocol::Pass,
         versions::{
             self,
             Link, //
@@ -65,6 +66,8 @@ pub(crate) struct TaskState {
     pub(crate) awaited: bool,
     /// The same for the way to or from the handler.
     pub(crate) awaited_call: bool,
+    /// Where a walk gets to from a task that has left the list since.
+    pub(crate) next: Option<u8>,
 }
 
 impl TaskState {
@@ -81,6 +84,7 @@ impl TaskState {
             thread: Thread::default(),
             awaited: false,
             awaited_call: false,
+            next: None,
         }
     }
 
@@ -137,6 +141,7 @@ pub(crate) struct Ranges {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) target: Option<PatchState>,
+    pub(crate) pass: Option<Pass>,
     pub(crate) tasks: Vec<TaskState>,
     /// The list of all tasks, in its order.
     pub(crate) list: Vec<u8>,
@@ -144,8 +149,7 @@ pub(crate) struct State {
     pub(crate) tops: [Option<u8>; FUNCS],
     pub(crate) ranges: Option<Ranges>,
     pub(crate) hooked: bool,
-    /// `tasklist_lock`.
-    pub(crate) readers: u8,
+    /// Who has `tasklist_lock` for writing. Readers have it for one step.
     pub(crate) writer: Option<u8>,
     /// `cpus_read_lock()`: no CPU goes or comes.
     pub(crate) cpus_locked: bool,
@@ -226,13 +230,13 @@ impl State {
             .collect();
         let mut state = State {
             target: None,
+            pass: None,
             tasks,
             list: Vec::new(),
             versions: Default::default(),
             tops: [None; FUNCS],
             ranges: None,
             hooked: false,
-            readers: 0,
             writer: None,
             cpus_locked: false,
             patches: [Patch {
@@ -258,6 +262,21 @@ impl State {
             .filter(|(_, task)| f(task))
             .map(|(id, _)| id)
             .collect()
+    }
+
+    /// Where a walk gets to from task `id`: what comes next in the list, or came next when the task
+    /// left it.
+    pub(crate) fn after(&self, id: usize) -> Option<u8> {
+        match self.list.iter().position(|&other| usize::from(other) == id) {
+            Some(at) => self.list.get(at + 1).copied(),
+            None => self.tasks[id].next,
+        }
+    }
+
+    /// Takes task `id` out of the list.
+    pub(crate) fn unlist(&mut self, id: usize) {
+        self.tasks[id].next = self.after(id);
+        self.list.retain(|&other| usize::from(other) != id);
     }
 
     pub(crate) fn violate(&mut self, violation: Violation) {

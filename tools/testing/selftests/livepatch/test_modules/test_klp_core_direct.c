@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 /*
- * A direct caller of a function of the target module, like a BPF trampoline
- * but one that does not share the function with a livepatch.
+ * A direct caller of a function of the target module, like a BPF trampoline,
+ * that shares the function with a livepatch only if it is told to.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -27,7 +27,19 @@ asm(
 "	.popsection\n"
 );
 
-static struct ftrace_ops direct;
+static bool agree;
+module_param(agree, bool, 0444);
+MODULE_PARM_DESC(agree, "share the function with a livepatch");
+
+static int core_direct_asked(struct ftrace_ops *op, unsigned long ip,
+			     enum ftrace_ops_cmd cmd)
+{
+	return agree ? 0 : -EBUSY;
+}
+
+static struct ftrace_ops direct = {
+	.ops_func = core_direct_asked,
+};
 
 static int test_klp_core_direct_init(void)
 {

@@ -30,15 +30,15 @@ pub(crate) fn environment_of(config: &Config) -> &dyn Environment {
 }
 
 impl Environment for Fault {
-    fn read_lock(&self, state: &mut State) {
-        if *self != Fault::WalkUnlocked {
-            Honest.read_lock(state);
+    fn wait_for_writer(&self, state: &State) {
+        if *self != Fault::NoSyncForks {
+            Honest.wait_for_writer(state);
         }
     }
 
-    fn read_unlock(&self, state: &mut State) {
-        if *self != Fault::WalkUnlocked {
-            Honest.read_unlock(state);
+    fn lock_forks(&self, state: &State) {
+        if *self != Fault::SwitchUnlocked {
+            Honest.lock_forks(state);
         }
     }
 

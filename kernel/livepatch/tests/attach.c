@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Functions to be attached in large batches, and who else may have them.
+ */
+
+#include <linux/ftrace.h>
+#include <linux/rcupdate.h>
+#include "targets.h"
+#include "tests.h"
+
+#ifdef CONFIG_X86_64
+#include <asm/ibt.h>
+#endif
+
+#define KLP_TEST_EIGHT(what, nr)					\
+	what(nr##0) what(nr##1) what(nr##2) what(nr##3)			\
+	what(nr##4) what(nr##5) what(nr##6) what(nr##7)
+
+#define KLP_TEST_ALL(what)						\
+	KLP_TEST_EIGHT(what, 0) KLP_TEST_EIGHT(what, 1)			\
+	KLP_TEST_EIGHT(what, 2) KLP_TEST_EIGHT(what, 3)			\
+	KLP_TEST_EIGHT(what, 4) KLP_TEST_EIGHT(what, 5)			\
+	KLP_TEST_EIGHT(what, 6) KLP_TEST_EIGHT(what, 7)
+
+#define KLP_TEST_DEFINE(nr) static KLP_TEST_VERSION(klp_test_many_##nr, 0)
+#define KLP_TEST_LIST(nr) klp_test_many_##nr,
+
+KLP_TEST_ALL(KLP_TEST_DEFINE)
+
+static const klp_test_func_t klp_test_many_funcs[KLP_TEST_MANY] = {
+	KLP_TEST_ALL(KLP_TEST_LIST)
+};
+
+unsigned long klp_test_many(unsigned int nr)
+{
+	return ftrace_location((unsigned long)klp_test_many_funcs[nr]);
+}
+
+static void notrace klp_test_owner_handler(unsigned long ip,
+					   unsigned long parent_ip,
+					   struct ftrace_ops *ops,
+					   struct ftrace_regs *fregs)
+{
+}
+
+static struct ftrace_ops klp_test_owner = {
+	.func	= klp_test_owner_handler,
+	.flags	= FTRACE_OPS_FL_IPMODIFY
+#ifndef CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS
+		| FTRACE_OPS_FL_SAVE_REGS
+#endif
+};
+
+int klp_test_own(unsigned long ip)
+{
+	return ftrace_set_filter_ip(&klp_test_owner, ip, 0, 1) ?:
+	       register_ftrace_function(&klp_test_owner);
+}
+
+void klp_test_disown(void)
+{
+	unregister_ftrace_function(&klp_test_owner);
+}
+
+unsigned int klp_test_ftrace_ops(void)
+{
+	struct ftrace_ops *op;
+	unsigned int count = 0;
+
+	guard(preempt_notrace)();
+	for (op = rcu_dereference_sched(ftrace_ops_list);
+	     op != &ftrace_list_end; op = rcu_dereference_sched(op->next))
+		count++;
+
+	return count;
+}
+
+#ifdef CONFIG_X86_64
+void klp_test_direct_tramp(void);
+
+/* Goes back to the function at once. */
+asm(
+"	.pushsection	.text, \"ax\", @progbits\n"
+"	.type		klp_test_direct_tramp, @function\n"
+"	.globl		klp_test_direct_tramp\n"
+"klp_test_direct_tramp:\n"
+	ASM_ENDBR
+	ASM_RET
+"	.size		klp_test_direct_tramp, .-klp_test_direct_tramp\n"
+"	.popsection\n"
+);
+
+static unsigned long klp_test_direct_refuses;
+static int klp_test_direct_sharing;
+
+/* Called under direct_mutex. */
+static int klp_test_direct_asked(struct ftrace_ops *op, unsigned long ip,
+				 enum ftrace_ops_cmd cmd)
+{
+	switch (cmd) {
+	case FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER:
+		if (ip == klp_test_direct_refuses)
+			return -EBUSY;
+		klp_test_direct_sharing++;
+		return 0;
+	case FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER:
+		klp_test_direct_sharing--;
+		return 0;
+	default:
+		/* It is the one that comes later. */
+		return 0;
+	}
+}
+
+static struct ftrace_ops klp_test_direct = {
+	.ops_func = klp_test_direct_asked,
+};
+
+int klp_test_direct_start(unsigned long *ips, unsigned int count,
+			  unsigned long refuses)
+{
+	klp_test_direct_refuses = refuses;
+	klp_test_direct_sharing = 0;
+	return ftrace_set_filter_ips(&klp_test_direct, ips, count, 0, 1) ?:
+	       register_ftrace_direct(&klp_test_direct,
+				      (unsigned long)klp_test_direct_tramp);
+}
+
+int klp_test_direct_stop(void)
+{
+	unregister_ftrace_direct(&klp_test_direct,
+				 (unsigned long)klp_test_direct_tramp, false);
+	return klp_test_direct_sharing;
+}
+#else
+int klp_test_direct_start(unsigned long *ips, unsigned int count,
+			  unsigned long refuses)
+{
+	return -EOPNOTSUPP;
+}
+
+int klp_test_direct_stop(void)
+{
+	return 0;
+}
+#endif
