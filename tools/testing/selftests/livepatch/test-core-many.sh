@@ -12,6 +12,7 @@ PATCH=test_klp_core_many_patch
 OTHER=test_klp_core_param1
 TRACER=test_klp_core_tracer
 MANY=512
+SHOWN=8
 
 # kallsyms goes through all symbols of a module in here, whatever it is asked.
 SEARCH=module_address_lookup
@@ -47,6 +48,34 @@ function all_are_replaced() {
 	unload_lp $PATCH
 	disable_lp $OTHER
 	unload_lp $OTHER
+	unload_mod $MOD
+}
+
+# sizes(module, prefix) - from each $SHOWNth of its functions to the next symbol
+function sizes() {
+	local addr name i last="" from=0
+	local -A size
+
+	while read -r addr _ name _; do
+		addr=$((16#$addr))
+		[[ -z "$last" || $addr -eq $from ]] || size[$last]=$((addr - from))
+		last=$name
+		from=$addr
+	done < <(grep -F "[$1]" /proc/kallsyms | sort)
+	for ((i = 0; i < MANY; i += SHOWN)); do
+		printf -v name "%s0%03o" "$2" $i
+		echo "${size[$name]}"
+	done
+}
+
+function right_sizes() {
+	load_mod $MOD
+	load_lp $PATCH
+	expect_same "sizes of functions and replacements" \
+		"$(paste -d " " <(sizes $MOD core_target_many_) <(sizes $PATCH many_))" \
+		"$(cat /sys/module/$PATCH/parameters/sizes)"
+	disable_lp $PATCH
+	unload_lp $PATCH
 	unload_mod $MOD
 }
 
@@ -87,15 +116,16 @@ function same_number_of_searches() {
 		fail "loading the module took ${module[1]} searches instead of ${module[0]}"
 }
 
-CASES=2
+CASES=3
 if core_is_rust; then
-	CASES=3
+	CASES=4
 fi
 
 core_setup $CASES
 core_case "each of many functions is patched" all_are_patched
 core_case "each of them is the original again when the livepatch is replaced" \
 	all_are_replaced
+core_case "sizes are those that kallsyms tells" right_sizes
 # The C core searches two times for each function.
 if core_is_rust; then
 	core_case "kallsyms searches no more often for many functions" \

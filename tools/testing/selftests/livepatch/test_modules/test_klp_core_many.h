@@ -8,6 +8,7 @@
 
 #define MANY		"test_klp_core_many"
 #define MANY_FUNCS	512
+#define MANY_SHOWN	8
 
 #define MANY_8(do, n)							\
 	do(n##0) do(n##1) do(n##2) do(n##3) do(n##4) do(n##5) do(n##6) do(n##7)

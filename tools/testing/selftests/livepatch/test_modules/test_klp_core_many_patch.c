@@ -2,6 +2,9 @@
 /*
  * A livepatch for the first functions of test_klp_core_many, as many as the
  * parameter "count" says.
+ *
+ * Reading the parameter "sizes" shows what the core has found out about each
+ * MANY_SHOWNth function: the sizes of it and of its replacement.
  */
 
 #include <linux/compiler.h>
@@ -46,6 +49,21 @@ static struct klp_patch patch = {
 	.mod = THIS_MODULE,
 	.objs = objs,
 };
+
+static int sizes_get(char *buffer, const struct kernel_param *kp)
+{
+	int i, at = 0;
+
+	for (i = 0; i < count; i += MANY_SHOWN)
+		at += sysfs_emit_at(buffer, at, "%lu %lu\n", funcs[i].old_size,
+				    funcs[i].new_size);
+	return at;
+}
+
+static const struct kernel_param_ops sizes_ops = {
+	.get = sizes_get,
+};
+module_param_cb(sizes, &sizes_ops, NULL, 0444);
 
 static int test_klp_core_many_patch_init(void)
 {
