@@ -134,7 +134,7 @@ impl TransitionOps for Transition<'_, '_> {
         }
     }
 
-    fn expect(&self, assumption: Assumption, holds: bool) {
+    fn complain_unless(&self, assumption: Assumption, holds: bool) {
         if !holds {
             warn_once!(
                 "'{}': assumption {:?} is wrong\n",

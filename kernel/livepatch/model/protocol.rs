@@ -63,7 +63,7 @@ fn begin<C: TransitionOps>(ops: &mut C, target: PatchState) {
         // It may be met for the second time, or was forked meanwhile.
         no_patch_state &= state.is_none() || state == from;
     });
-    ops.expect(Assumption::NoPatchState, no_patch_state);
+    ops.complain_unless(Assumption::NoPatchState, no_patch_state);
 
     ops.system().barrier(Order::StatesThenFlags);
     ops.flag(true);
@@ -212,7 +212,7 @@ fn settle<C: TransitionOps>(ops: &mut C, target: PatchState) {
     walk(ops, Pass::SetPatchState(None), |task| {
         pending |= task.is_pending();
     });
-    ops.expect(Assumption::NonePending, !pending);
+    ops.complain_unless(Assumption::NonePending, !pending);
 
     ops.run_post_callbacks(target);
     ops.on_event(Event::Complete(target));

@@ -72,15 +72,10 @@ void klp_exit_finish(void)
  * all tasks on their lists that were put there under it before, and those who
  * take it later see what was written before.
  */
-static void klp_tasklist_barrier(void)
+void klp_shim_synchronize_forks(void)
 {
 	read_lock(&tasklist_lock);
 	read_unlock(&tasklist_lock);
-}
-
-void klp_shim_synchronize_forks(void)
-{
-	klp_tasklist_barrier();
 }
 
 /*
@@ -135,7 +130,7 @@ static void klp_walk_exiting(void (*fn)(struct task_struct *task, void *data),
 	unsigned int cpu;
 
 	/* Who was missed by the walk before has come here before this. */
-	klp_tasklist_barrier();
+	klp_shim_synchronize_forks();
 
 	for_each_possible_cpu(cpu) {
 		rcu_read_lock();

@@ -42,20 +42,8 @@ const PENDING: c_int = bindings::TIF_PATCH_PENDING as c_int;
 /// The `patch_state` that tasks move to.
 static TARGET_STATE: Atomic<i32> = Atomic::new(IDLE);
 
-/// Which of `PASSES` is under way.
-static PASS: Atomic<i32> = Atomic::new(0);
-
-/// What [`System::pass`] can be.
-const PASSES: [Option<Pass>; 8] = [
-    None,
-    Some(Pass::SetPatchState(None)),
-    Some(Pass::SetPatchState(Some(PatchState::Unpatched))),
-    Some(Pass::SetPatchState(Some(PatchState::Patched))),
-    Some(Pass::SetPending(PatchState::Unpatched)),
-    Some(Pass::SetPending(PatchState::Patched)),
-    Some(Pass::ClearPending),
-    Some(Pass::Switch),
-];
+/// The number of the walk that is under way.
+static PASS: Atomic<usize> = Atomic::new(0);
 
 /// Without reliable stack traces tasks can only be moved when they leave the kernel.
 pub(crate) const HAVE_RELIABLE_STACK: bool =
@@ -164,17 +152,13 @@ impl System for Kernel {
     }
 
     fn pass(self) -> Option<Pass> {
-        let number = usize::try_from(PASS.load(Relaxed)).ok()?;
-
-        PASSES.get(number).copied().flatten()
+        Pass::from_number(PASS.load(Relaxed))
     }
 
     fn set_pass(self, pass: Option<Pass>) {
-        let number = PASSES.iter().position(|&other| other == pass);
-
         // ORDERING: `synchronize_forks` comes next, whose lock forks take before they look. When a
         // walk is over, they may do what it did for a while: it does what they inherit anyway.
-        PASS.store(number.map_or(0, |number| number as i32), Relaxed);
+        PASS.store(Pass::number(pass), Relaxed);
     }
 
     fn barrier(self, order: Order) {

@@ -74,6 +74,32 @@ pub(crate) enum Pass {
     Switch,
 }
 
+impl Pass {
+    /// All that can be under way, `None` for no walk, in the order of their numbers.
+    const ALL: [Option<Self>; 8] = [
+        None,
+        Some(Pass::SetPatchState(None)),
+        Some(Pass::SetPatchState(Some(PatchState::Unpatched))),
+        Some(Pass::SetPatchState(Some(PatchState::Patched))),
+        Some(Pass::SetPending(PatchState::Unpatched)),
+        Some(Pass::SetPending(PatchState::Patched)),
+        Some(Pass::ClearPending),
+        Some(Pass::Switch),
+    ];
+
+    /// The number by which a pass is public; 0 for no walk.
+    pub(crate) fn number(pass: Option<Self>) -> usize {
+        let number = Self::ALL.iter().position(|&other| other == pass);
+
+        number.unwrap_or(0)
+    }
+
+    /// The pass of this [`Pass::number`].
+    pub(crate) fn from_number(number: usize) -> Option<Self> {
+        Self::ALL.get(number).copied().flatten()
+    }
+}
+
 /// What all of the kernel shares.
 pub(crate) trait System: Copy {
     type Task: Task;
@@ -154,7 +180,7 @@ pub(crate) trait TransitionOps {
     fn on_event(&mut self, event: Event);
 
     /// Complains if `holds` is false.
-    fn expect(&self, assumption: Assumption, holds: bool);
+    fn complain_unless(&self, assumption: Assumption, holds: bool);
 
     /// Waits for all forks that are in [`inherit`](super::inherit), or have been there, until their
     /// tasks can be met.

@@ -2,16 +2,47 @@
 
 //! Which elements of a list are there more than once?
 
+use core::{
+    cell::Cell,
+    cmp::Ordering, //
+};
+
+/// A key that counts how often it is compared.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    pub(crate) key: usize,
+    pub(crate) comparisons: &'a Cell<usize>,
+}
+
+impl Ord for Counted<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.comparisons.set(self.comparisons.get() + 1);
+        self.key.cmp(&other.key)
+    }
+}
+
+impl PartialOrd for Counted<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Counted<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Counted<'_> {}
+
 #[cfg_attr(CONFIG_KUNIT, kernel::prelude::kunit_tests(klp_model_duplicates))]
 mod cases {
+    use super::Counted;
     use crate::model::duplicates::{
         find_firsts,
         first_duplicate, //
     };
-    use core::{
-        cell::Cell,
-        cmp::Ordering, //
-    };
+    use core::cell::Cell;
 
     /// The elements with their places.
     fn with_places<K: Copy, const N: usize>(list: [K; N]) -> [(K, usize); N] {
@@ -68,34 +99,6 @@ mod cases {
         find_firsts(&mut with_places([4, 4, 4]), &mut firsts);
         assert_eq!(firsts, [0, 0]);
     }
-
-    /// A key that counts how often it is compared.
-    #[derive(Clone, Copy)]
-    struct Counted<'a> {
-        key: usize,
-        comparisons: &'a Cell<usize>,
-    }
-
-    impl Ord for Counted<'_> {
-        fn cmp(&self, other: &Self) -> Ordering {
-            self.comparisons.set(self.comparisons.get() + 1);
-            self.key.cmp(&other.key)
-        }
-    }
-
-    impl PartialOrd for Counted<'_> {
-        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-            Some(self.cmp(other))
-        }
-    }
-
-    impl PartialEq for Counted<'_> {
-        fn eq(&self, other: &Self) -> bool {
-            self.cmp(other).is_eq()
-        }
-    }
-
-    impl Eq for Counted<'_> {}
 
     /// How many comparisons it takes for a list without order.
     fn comparisons<const N: usize>(find: fn(&mut [(Counted<'_>, usize)])) -> usize {

@@ -11,7 +11,7 @@ pub(crate) mod func_stack;
 
 mod choice;
 mod compatibility;
-mod duplicates;
+pub(crate) mod duplicates;
 mod extents;
 pub(crate) mod ip_table;
 mod names;

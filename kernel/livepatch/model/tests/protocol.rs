@@ -323,6 +323,27 @@ mod cases {
         assert!(!child.pending.get());
     }
 
+    /// Each has a number of its own, and no walk has 0.
+    #[test]
+    fn numbers_of_passes() {
+        let passes = [
+            None,
+            Some(Pass::SetPatchState(None)),
+            Some(Pass::SetPatchState(Some(Unpatched))),
+            Some(Pass::SetPatchState(Some(Patched))),
+            Some(Pass::SetPending(Unpatched)),
+            Some(Pass::SetPending(Patched)),
+            Some(Pass::ClearPending),
+            Some(Pass::Switch),
+        ];
+
+        assert!(Pass::number(None) == 0);
+        for pass in passes {
+            assert!(Pass::from_number(Pass::number(pass)) == pass);
+        }
+        assert!(Pass::from_number(passes.len()).is_none());
+    }
+
     #[test]
     fn coming() {
         let recorder = Recorder::new();

@@ -197,7 +197,7 @@ impl<'a> TransitionOps for Patch<'a> {
         self.recorder.record(Call::OnEvent(event));
     }
 
-    fn expect(&self, assumption: Assumption, holds: bool) {
+    fn complain_unless(&self, assumption: Assumption, holds: bool) {
         self.recorder.record(Call::Expect(assumption, holds));
     }
 

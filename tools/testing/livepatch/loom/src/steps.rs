@@ -49,7 +49,11 @@ impl World {
 
     /// Task `id` leaves the kernel.
     pub(crate) fn leave_kernel(&self, id: usize) {
-        protocol::update(ExitToUser { world: self, id }, self.task(id));
+        let actor = Actor {
+            world: self,
+            who: Who::ExitToUser(id),
+        };
+        protocol::update(actor, self.task(id));
     }
 
     /// The last task of the list forks the next one. The flag is copied long before.
@@ -179,19 +183,30 @@ impl<'a> System for &'a World {
     }
 }
 
-/// The world for a task that returns to user space.
+/// The world for somebody for whom it is not just that of a task in the kernel.
 #[derive(Clone, Copy)]
-struct ExitToUser<'a> {
+pub(crate) struct Actor<'a> {
     world: &'a World,
-    id: usize,
+    who: Who,
 }
 
-impl<'a> System for ExitToUser<'a> {
+#[derive(Clone, Copy)]
+enum Who {
+    /// This task, which returns to user space.
+    ExitToUser(usize),
+    /// The worker; `asleep` says whether tasks are, so that they can be moved.
+    Worker { asleep: bool },
+}
+
+impl<'a> System for Actor<'a> {
     type Task = TaskRef<'a>;
 
     fn target_state(self) -> Option<PatchState> {
         let target = System::target_state(self.world);
-        assert!(target.is_some(), "a task moves to no state");
+
+        if let Who::ExitToUser(_) = self.who {
+            assert!(target.is_some(), "a task moves to no state");
+        }
         target
     }
 
@@ -212,53 +227,21 @@ impl<'a> System for ExitToUser<'a> {
     }
 
     fn preempt_disabled(self, f: impl FnOnce()) {
-        self.world.in_section(self.id, f);
+        match self.who {
+            Who::ExitToUser(id) => self.world.in_section(id, f),
+            Who::Worker { .. } => f(),
+        }
     }
 
     fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
-        self.world.switch_if_safe(task)
-    }
-}
+        match self.who {
+            Who::ExitToUser(_) => self.world.switch_if_safe(task),
+            Who::Worker { asleep } => {
+                let _lock = self.world.tasklist_lock.lock().unwrap();
 
-/// The world for the worker.
-#[derive(Clone, Copy)]
-pub(crate) struct Worker<'a> {
-    world: &'a World,
-    /// Whether tasks are asleep, so that they can be moved.
-    asleep: bool,
-}
-
-impl<'a> System for Worker<'a> {
-    type Task = TaskRef<'a>;
-
-    fn target_state(self) -> Option<PatchState> {
-        System::target_state(self.world)
-    }
-
-    fn set_target_state(self, target: Option<PatchState>) {
-        System::set_target_state(self.world, target);
-    }
-
-    fn pass(self) -> Option<Pass> {
-        System::pass(self.world)
-    }
-
-    fn set_pass(self, pass: Option<Pass>) {
-        System::set_pass(self.world, pass);
-    }
-
-    fn barrier(self, order: Order) {
-        self.world.barrier(order);
-    }
-
-    fn preempt_disabled(self, f: impl FnOnce()) {
-        f();
-    }
-
-    fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
-        let _lock = self.world.tasklist_lock.lock().unwrap();
-
-        self.asleep && self.world.switch_if_safe(task)
+                asleep && self.world.switch_if_safe(task)
+            }
+        }
     }
 }
 
@@ -322,13 +305,15 @@ impl<'a> Transition<'a> {
 }
 
 impl<'a> TransitionOps for Transition<'a> {
-    type System = Worker<'a>;
+    type System = Actor<'a>;
     type Error = ();
 
-    fn system(&self) -> Worker<'a> {
-        Worker {
+    fn system(&self) -> Actor<'a> {
+        Actor {
             world: self.world,
-            asleep: self.asleep,
+            who: Who::Worker {
+                asleep: self.asleep,
+            },
         }
     }
 
@@ -344,7 +329,7 @@ impl<'a> TransitionOps for Transition<'a> {
         }
     }
 
-    fn expect(&self, assumption: Assumption, holds: bool) {
+    fn complain_unless(&self, assumption: Assumption, holds: bool) {
         assert!(
             holds || !self.world.rules.has(Rule::Assumptions),
             "{assumption:?} does not hold"

@@ -86,24 +86,12 @@ impl PatchStateCell {
 pub(crate) struct PassCell(AtomicUsize);
 
 impl PassCell {
-    const PASSES: [Option<Pass>; 8] = [
-        None,
-        Some(Pass::SetPatchState(None)),
-        Some(Pass::SetPatchState(Some(PatchState::Unpatched))),
-        Some(Pass::SetPatchState(Some(PatchState::Patched))),
-        Some(Pass::SetPending(PatchState::Unpatched)),
-        Some(Pass::SetPending(PatchState::Patched)),
-        Some(Pass::ClearPending),
-        Some(Pass::Switch),
-    ];
-
     pub(crate) fn load(&self) -> Option<Pass> {
-        Self::PASSES[self.0.load(Relaxed)]
+        Pass::from_number(self.0.load(Relaxed))
     }
 
     pub(crate) fn store(&self, pass: Option<Pass>) {
-        let number = Self::PASSES.iter().position(|&other| other == pass);
-        self.0.store(number.unwrap(), Relaxed);
+        self.0.store(Pass::number(pass), Relaxed);
     }
 }
 

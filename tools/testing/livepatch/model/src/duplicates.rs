@@ -2,15 +2,15 @@
 
 //! Which elements of a list are there more than once?
 
-use crate::model::duplicates::{
-    find_firsts,
-    first_duplicate, //
+use crate::{
+    model::duplicates::{
+        find_firsts,
+        first_duplicate, //
+    },
+    tests::duplicates::Counted, //
 };
 use proptest::prelude::*;
-use std::{
-    cell::Cell,
-    cmp::Ordering, //
-};
+use std::cell::Cell;
 
 fn with_places(list: &[u8]) -> Vec<(u8, usize)> {
     list.iter().copied().zip(0..).collect()
@@ -37,36 +37,17 @@ proptest! {
     }
 }
 
-/// A key that counts how often it is compared.
-#[derive(Clone)]
-struct Counted<'a>(usize, &'a Cell<usize>);
-
-impl Ord for Counted<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.1.set(self.1.get() + 1);
-        self.0.cmp(&other.0)
-    }
-}
-
-impl PartialOrd for Counted<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Counted<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Counted<'_> {}
-
 /// How many comparisons it takes for `count` elements without order.
 fn comparisons(count: usize, find: impl Fn(&mut [(Counted<'_>, usize)])) -> usize {
     let comparisons = Cell::new(0);
     let mut keys: Vec<_> = (0..count)
-        .map(|place| (Counted(place * 7919 % 10007, &comparisons), place))
+        .map(|place| {
+            let counted = Counted {
+                key: place * 7919 % 10007,
+                comparisons: &comparisons,
+            };
+            (counted, place)
+        })
         .collect();
 
     find(&mut keys);

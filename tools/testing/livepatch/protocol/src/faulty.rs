@@ -235,8 +235,8 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
         self.honest.on_event(event);
     }
 
-    fn expect(&self, assumption: Assumption, holds: bool) {
-        self.honest.expect(assumption, holds);
+    fn complain_unless(&self, assumption: Assumption, holds: bool) {
+        self.honest.complain_unless(assumption, holds);
     }
 
     fn synchronize_forks(&mut self) {

@@ -95,7 +95,7 @@ impl<'a> TransitionOps for Transition<'a> {
         });
     }
 
-    fn expect(&self, assumption: Assumption, holds: bool) {
+    fn complain_unless(&self, assumption: Assumption, holds: bool) {
         if !holds {
             self.machine.replay.along(|state| {
                 state.violate(match assumption {
