@@ -49,6 +49,8 @@ function core_setup() {
 	CORE_FAILED=0
 
 	echo "TAP version 13"
+	[[ -e "$SYSFS_DEBUG_DIR/dynamic_debug/control" ]] ||
+		skip "needs CONFIG_DYNAMIC_DEBUG, and debugfs on $SYSFS_DEBUG_DIR"
 	setup_config
 	CORE_TMP=$(mktemp -d) || die "no temporary directory"
 	trap 'core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
@@ -100,6 +102,12 @@ function core_case() {
 		echo "Bail out! cannot clean up: $(core_leftovers)"
 		exit 1
 	fi
+}
+
+# core_skip(description, reason) - a case for which this kernel lacks something
+function core_skip() {
+	CORE_DONE=$((CORE_DONE + 1))
+	echo "ok $CORE_DONE - $1 # SKIP $2"
 }
 
 # core_finish() - end a script
@@ -199,6 +207,22 @@ function expect_soon() {
 		((SECONDS < end)) || fail "waited in vain: $1"
 		sleep $RETRY_INTERVAL
 	done
+}
+
+# expect_end(pid) - wait until this child has ended. Returns its status.
+function expect_end() {
+	expect_soon "end of process $1" "! kill -0 $1 2> /dev/null"
+	wait "$1"
+}
+
+# expect_all_end() - the same with all children
+function expect_all_end() {
+	local pid
+
+	for pid in $(jobs -p); do
+		expect_end "$pid"
+	done
+	return 0
 }
 
 # expect_write_error(file, value, error)
@@ -332,7 +356,7 @@ function start_hammers() {
 
 function stop_hammers() {
 	touch "$CORE_TMP/stop"
-	wait
+	expect_all_end
 	write "$TARGET_DIR/hammer" 0
 }
 

@@ -36,7 +36,7 @@ function start_storm() {
 
 function stop_storm() {
 	touch "$CORE_TMP/stop"
-	wait
+	expect_all_end
 }
 
 # quick_rmmod(module) - as soon as the kernel allows

@@ -165,7 +165,7 @@ function return_address() {
 	expect_blocked $BUSY 1
 	release_sleepers
 	end_transition $BUSY
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.1")"
 	[[ $(counted 0) -gt 0 ]] || fail "nothing was traced"
 
@@ -176,7 +176,7 @@ function return_address() {
 	expect_blocked $BUSY 0
 	release_sleepers
 	expect_gone $BUSY
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the new function" 1 "$(cat "$CORE_TMP/busy.1")"
 	unload_lp $BUSY
 	tracer_off "$1"

@@ -52,7 +52,7 @@ function in_function() {
 	expect_blocked $DEEP 1
 	release_sleepers
 	end_transition $DEEP
-	wait $SLEEPER
+	expect_end $SLEEPER
 	# On its way back it was still in the old world.
 	expect_answers 1 "0 0"
 
@@ -63,7 +63,7 @@ function in_function() {
 	expect_blocked $DEEP 0
 	release_sleepers
 	expect_gone $DEEP
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect_answers 1 "$2 $2"
 	unload_lp $DEEP
 	unload_mod $TARGET
@@ -84,7 +84,7 @@ function all_depths() {
 	expect_blocked $DEEP 1
 	release_sleepers
 	end_transition $DEEP
-	wait
+	expect_all_end
 	expect "answers" "0 0" "$(cat "$CORE_TMP"/deep.* | sort -u)"
 	disable_lp $DEEP
 	unload_lp $DEEP
@@ -100,7 +100,7 @@ function not_in_function() {
 	only_waits_for $SLEEPER 0
 	release_sleepers
 	end_transition $DEEP
-	wait $SLEEPER
+	expect_end $SLEEPER
 	start_deep $MANY 0 0
 	expect_versions 1 0
 
@@ -165,7 +165,7 @@ function reversed() {
 	expect_blocked $DEEP 1
 	release_sleepers
 	end_transition $DEEP
-	wait
+	expect_all_end
 	expect_answers 1 "0 0"
 	expect_answers 2 "10 10"
 	disable_lp $DEEP
@@ -191,7 +191,7 @@ function kretprobe() {
 	expect_versions 1 0
 	release_sleepers
 	end_transition $BUSY
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.1")"
 
 	start_sleeper
@@ -200,7 +200,7 @@ function kretprobe() {
 	expect_blocked $BUSY 0
 	release_sleepers
 	expect_gone $BUSY
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the new function" 1 "$(cat "$CORE_TMP/busy.1")"
 	expect "hits of the kretprobe" 2 \
 		"$(awk '$1 == "core_sleep" { print $2 }' "$SYSFS_TRACING_DIR/kprobe_profile")"

@@ -106,7 +106,7 @@ function remove_at_once() {
 		expect_soon "rmmod" 'rmmod $EXIT 2> /dev/null'
 	done
 	touch "$CORE_TMP/stop"
-	wait
+	expect_all_end
 	expect "storms" 1 "$(wc -l < "$CORE_TMP/storms")"
 	expect_soon "rmmod" 'rmmod $EXITS 2> /dev/null'
 }

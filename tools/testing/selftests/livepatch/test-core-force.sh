@@ -79,7 +79,7 @@ $(says_enabling $BUSY)
 $(says_forced)
 $(says_enabled $BUSY)"
 	release_sleepers
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.1")"
 	disable_lp $BUSY
 	unload_lp $BUSY
@@ -112,7 +112,7 @@ $(says_forced)
 $(says_disabled $FORCE)"
 
 	release_sleepers
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the new function" 1 "$(cat "$CORE_TMP/busy.1")"
 
 	# A whole life of another one, and all queued work is done.
@@ -144,7 +144,7 @@ function replaced_after_force() {
 	expect_blocked $P3 1
 	expect_in_use $P1
 	release_sleepers
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the first function" 1 "$(cat "$CORE_TMP/busy.1")"
 	end_transition $P3
 	expect_gone $P1
@@ -168,7 +168,7 @@ function force_a_replacement() {
 	expect_gone $FORCE_PARAM
 	expect_versions 3 0
 	release_sleepers
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the replaced function" 1 "$(cat "$CORE_TMP/busy.1")"
 	disable_lp $P3
 	unload_lp $P3
@@ -213,7 +213,7 @@ function registered_forced_out() {
 		expect_versions 0 0
 		expect "refcnt" 1 "$(cat /sys/module/$FORCE_OP/refcnt)"
 	done
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the new function" 9 "$(cat "$CORE_TMP/busy.1")"
 
 	op unregister

@@ -58,7 +58,7 @@ function sleepers() {
 
 	expect "context switches of the sleepers" "$before" "$(wakeups)"
 	kill "${pids[@]}"
-	wait
+	expect_all_end
 }
 
 core_setup 1

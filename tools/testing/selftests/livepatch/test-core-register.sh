@@ -157,7 +157,7 @@ function two_writers() {
 	for i in 1 2 3; do
 		writer ${OP}1 $((3 * ROUNDS)) &
 	done
-	wait
+	expect_all_end
 	expect "writers" 3 "$(grep -c . "$CORE_TMP/written")"
 	grep -qx 0 "$CORE_TMP/written" && fail "one of them could never write"
 	expect "errors" "" "$(cat "$CORE_TMP/errors")"
@@ -191,7 +191,7 @@ function write_and_remove() {
 		rmmod ${OP}1 && removed=$((removed + 1))
 	done 2> /dev/null
 	touch "$CORE_TMP/stop"
-	wait
+	expect_all_end
 	expect "errors" "" "$(cat "$CORE_TMP/errors")"
 	log "removed $removed times, unregistered $unregistered times"
 	((removed > 0 && unregistered > 0)) ||
@@ -292,5 +292,10 @@ core_case "what is not possible" refused
 core_case "a one-shot livepatch of a module that stays" one_shot
 core_case "several writers" two_writers
 core_case "writers while it is unregistered and its module goes" write_and_remove
-core_case "without memory at each step" no_memory
+if [[ -e "$FAILSLAB/ignore-gfp-wait" && -e $FAIL_NTH ]]; then
+	core_case "without memory at each step" no_memory
+else
+	core_skip "without memory at each step" \
+		"needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS"
+fi
 core_finish

@@ -50,7 +50,7 @@ $(says_disabled $P2)
 	release_sleepers
 	end_transition $P2
 	expect_alone $P2
-	wait
+	expect_all_end
 	expect "answer of the old function" 1 "$(cat "$CORE_TMP/busy.1")"
 	expect "answer of the new function" 3 "$(cat "$CORE_TMP/busy.2")"
 	expect "attached" "core_target_busy core_target_version2" "$(attached)"

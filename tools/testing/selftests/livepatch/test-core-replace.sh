@@ -38,7 +38,7 @@ function nops() {
 
 	release_sleepers
 	end_transition $P2
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the sleeper" 1 "$(cat "$CORE_TMP/busy.1")"
 	expect_alone $P2
 	expect_directories $P2 $TARGET $TARGET/core_target_version,1
@@ -191,7 +191,7 @@ function several() {
 	expect /proc/cmdline "$CMDLINE" "$(cat /proc/cmdline)"
 	release_sleepers
 	end_transition $P2
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the sleeper" 1 "$(cat "$CORE_TMP/busy.1")"
 	expect_alone $P2
 	expect_directories $P2 $TARGET $TARGET/core_target_busy,1
@@ -200,7 +200,7 @@ function several() {
 	unload_lp $P1
 	start_sleeper
 	release_sleepers
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the next sleeper" 4 "$(cat "$CORE_TMP/busy.1")"
 	finish $P2 $P3
 }

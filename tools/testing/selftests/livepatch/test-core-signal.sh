@@ -72,7 +72,7 @@ function stopped_in_function() {
 	kill -CONT $SLEEPER
 	expect_soon "back in the function" '[[ $(target sleepers) -eq 1 ]]'
 	release_sleepers
-	wait $SLEEPER || fail "the sleeper got an error"
+	expect_end $SLEEPER || fail "the sleeper got an error"
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/light")"
 	unload_lp $BUSY
 	unload_mod $TARGET
@@ -97,8 +97,8 @@ function signalled() {
 	expect_blocked $BUSY 1
 	release_sleepers
 	end_transition $BUSY
-	wait $SLEEPER || fail "the sleeper got an error"
-	wait $light || fail "the light sleeper got an error"
+	expect_end $SLEEPER || fail "the sleeper got an error"
+	expect_end $light || fail "the light sleeper got an error"
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.2")"
 	expect "answer of the new function" 1 "$(cat "$CORE_TMP/light")"
 	expect_log "% insmod test_modules/$BUSY.ko

@@ -25,7 +25,7 @@ function enable_waits() {
 
 	release_sleepers
 	end_transition $BUSY
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.1")"
 	expect "enabled" 1 "$(klp $BUSY enabled)"
 	expect_log "% insmod test_modules/$BUSY.ko
@@ -53,7 +53,7 @@ function disable_waits() {
 
 	release_sleepers
 	expect_gone $BUSY
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the new function" 1 "$(cat "$CORE_TMP/busy.1")"
 	expect_log "% echo 0 > $ENABLED
 $(says_disabling $BUSY)
@@ -197,7 +197,7 @@ $expected"
 		expect_gone $BUSY
 		expect_versions 0 0
 	fi
-	wait
+	expect_all_end
 	expect "answer of the old function" 0 "$(cat "$CORE_TMP/busy.1")"
 	expect "answer of the new function" 1 "$(cat "$CORE_TMP/busy.2")"
 	unload_lp $BUSY
@@ -280,7 +280,7 @@ function stacked() {
 	expect_blocked test_klp_core_two 1
 	release_sleepers
 	end_transition test_klp_core_two
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the lower patch" 1 "$(cat "$CORE_TMP/busy.1")"
 
 	# A task in the upper patch's function does not hold up the lower one.
@@ -296,7 +296,7 @@ function stacked() {
 	expect_blocked test_klp_core_two 0
 	release_sleepers
 	expect_gone test_klp_core_two
-	wait $SLEEPER
+	expect_end $SLEEPER
 	expect "answer of the upper patch" 2 "$(cat "$CORE_TMP/busy.1")"
 	unload_lp test_klp_core_two
 	unload_mod test_klp_mod_target
