@@ -3,7 +3,8 @@
 #
 # Enabling a livepatch without the first, the second, ... piece of memory that
 # it needs: it is refused, nothing stays behind, and what was there before
-# works as it did.
+# works as it did. The same with a module that comes and is to be patched.
+# Disabling, reversing, and a module that goes: nothing may fail for memory.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
@@ -115,10 +116,143 @@ function with_states() {
 	unload_mod $TARGET
 }
 
-core_setup 5
+# without(function, nth, command...) - run a program without the nth piece of
+# memory that is asked for below this function of the kernel, in a process of
+# its own. Its messages are in FOUND.
+function without() {
+	local nth="$2" range status
+
+	# The first address of the function, and that of what comes after it.
+	range=$(awk -v name="$1" '
+		first != "" && $1 != first { print first, $1; exit }
+		$3 == name && NF == 3 { first = $1 }' /proc/kallsyms)
+	[[ -n "$range" ]] || fail "no function $1"
+	shift 2
+	echo "0x${range% *}" > "$FAILSLAB/require-start"
+	echo "0x${range#* }" > "$FAILSLAB/require-end"
+	echo 1 > "$FAILSLAB/times"
+	FOUND=$( { echo "$nth" > /proc/self/fail-nth && exec "$@"; } 2>&1)
+	status=$?
+	echo 0 > "$FAILSLAB/require-start"
+	echo 0xffffffffffffffff > "$FAILSLAB/require-end"
+	return $status
+}
+
+# failed_for_memory() - has without() taken that piece of memory away?
+function failed_for_memory() {
+	[[ $(cat "$FAILSLAB/times") == 0 ]]
+}
+
+# expect_detached() - no function of the target has a livepatch
+function expect_detached() {
+	grep -F core_target_ "$SYSFS_TRACING_DIR/enabled_functions" &&
+		fail "still attached"
+	return 0
+}
+
+# A module for which a livepatch waits comes with all its functions patched, or
+# not at all.
+function coming() {
+	local nth failed=0
+
+	load_lp $P1 functions=cmdline,version,version2,busy version=7
+	for ((nth = 1; nth < 1000; nth++)); do
+		if without klp_module_coming $nth insmod test_modules/$TARGET.ko; then
+			expect_versions 7 7
+			failed_for_memory || break
+			unload_mod $TARGET
+			continue
+		fi
+		[[ "$FOUND" == *": Cannot allocate memory" ]] ||
+			fail "allocation $nth: $FOUND"
+		failed=$((failed + 1))
+		[[ ! -e /sys/module/$TARGET ]] || fail "$TARGET is loaded"
+		expect_detached
+	done
+	log "failed at $failed allocations"
+	((failed >= 1)) || fail "failed at no allocation"
+	unload_p1
+	expect_versions 0 0
+	unload_mod $TARGET
+}
+
+# A module that goes cannot be told to stay.
+function going() {
+	local nth
+
+	load_lp $P1 functions=cmdline,version,version2,busy version=7
+	for ((nth = 1; nth < 1000; nth++)); do
+		load_mod $TARGET
+		expect_versions 7 7
+		without klp_module_going $nth rmmod $TARGET ||
+			fail "allocation $nth: $FOUND"
+		[[ ! -e /sys/module/$TARGET ]] || fail "$TARGET is loaded"
+		expect_detached
+		failed_for_memory || break
+	done
+	log "went without each of $((nth - 1)) allocations"
+	unload_p1
+}
+
+# Both are the way out of a transition that does not end.
+function disabling() {
+	local enabled="$SYSFS_KLP_DIR/$P1/enabled"
+	local nth
+
+	load_mod $TARGET
+	for ((nth = 1; nth < 1000; nth++)); do
+		load_lp $P1 functions=cmdline,version,version2,busy version=7
+		# What kernfs itself needs is not our business.
+		without sysfs_kf_write $nth sh -c "echo 0 > $enabled" ||
+			fail "allocation $nth: $FOUND"
+		expect_gone $P1
+		expect_versions 0 0
+		unload_lp $P1
+		failed_for_memory || break
+	done
+	log "disabled without each of $((nth - 1)) allocations"
+	unload_mod $TARGET
+}
+
+function reversing() {
+	local enabled="$SYSFS_KLP_DIR/$P1/enabled"
+	local nth
+
+	load_mod $TARGET
+	for ((nth = 1; nth < 1000; nth++)); do
+		start_sleeper
+		insmod test_modules/$P1.ko functions=version,busy version=7 ||
+			fail "insmod $P1"
+		expect_blocked $P1 1
+		without sysfs_kf_write $nth sh -c "echo 0 > $enabled" ||
+			fail "allocation $nth: $FOUND"
+		expect_gone $P1
+		release_sleepers
+		expect_end $SLEEPER
+		unload_lp $P1
+		failed_for_memory || break
+	done
+	log "reversed without each of $((nth - 1)) allocations"
+	unload_mod $TARGET
+}
+
+# filtered_case(description, function) - one that uses without()
+function filtered_case() {
+	if [[ -e "$FAILSLAB/require-start" ]]; then
+		core_case "$@"
+	else
+		core_skip "$1" "needs CONFIG_FAULT_INJECTION_STACKTRACE_FILTER"
+	fi
+}
+
+core_setup 9
 core_case "the first livepatch of some functions" first
 core_case "a livepatch on another" stacked
 core_case "a replacement, with objects that are loaded" replacing loaded
 core_case "a replacement, with an object that is not loaded" replacing absent
 core_case "system states and callbacks" with_states
+filtered_case "a module that comes" coming
+filtered_case "a module that goes" going
+filtered_case "disabling" disabling
+filtered_case "reversing" reversing
 core_finish
