@@ -11,8 +11,16 @@ export KLP_CORE := $(or $(CORE),rust)
 export KLP_KERNEL_SRC := $(KERNEL_SRC)
 export KLP_V := $(V)
 export KLP_O := $(O)
+export KLP_FLAVOUR := $(FLAVOUR)
+export KLP_PART := $(PART)
+export KLP_RUSTC := $(RUSTC)
+export KLP_BINDGEN := $(BINDGEN)
+# May be empty, which is not the same as not given.
+ifneq ($(origin LLVM_SUFFIX),undefined)
+export KLP_LLVM_SUFFIX := $(LLVM_SUFFIX)
+endif
 
-VERBS := run shell test test-debug test-klp-build prove kernel tree series check-series check deps clean
+VERBS := run shell test test-flavours test-debug test-kselftest test-klp-build prove kernel tree series check-series check deps clean
 
 .PHONY: help $(VERBS)
 

@@ -1,7 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # Configure and build: kernel, modules, samples, upstream's and our selftest modules.
-# A flavour is rust, c, debug (the Rust core with the kernel's checkers on) or clippy.
+# A kernel's name is that of its core, rust or c, or of what else it is configured for: a flavour
+# (distro; c-distro with the C core), a part of test-debug (debug-kasan), doctest, clippy.
+
+# How others configure their kernels, and which of the kernel's own checkers there are.
+FLAVOURS=(distro cfi rt none)
+DEBUG_PARTS=(kasan lockdep kmemleak failslab kcsan)
+
+[[ -z $KLP_FLAVOUR || " ${FLAVOURS[*]} " == *" $KLP_FLAVOUR "* ]] ||
+	die "FLAVOUR=$KLP_FLAVOUR: there is none of that name, only: ${FLAVOURS[*]}"
+
+# The name of the kernel that CORE= and FLAVOUR= ask for.
+kernel_wanted() {
+	case $KLP_CORE/$KLP_FLAVOUR in
+	*/) printf '%s\n' "$KLP_CORE" ;;
+	rust/*) printf '%s\n' "$KLP_FLAVOUR" ;;
+	*) printf '%s\n' "$KLP_CORE-$KLP_FLAVOUR" ;;
+	esac
+}
+
+kernel_core() {
+	case $1 in
+	c|c-*) echo c ;;
+	*) echo rust ;;
+	esac
+}
 
 kernel_dir() {
 	case $1 in
@@ -11,21 +35,25 @@ kernel_dir() {
 }
 
 kernel_fragments() {
-	printf '%s\n' "$KLP_DIR/config/vm.config"
+	local core name
+	core=$(kernel_core "$1")
+	# One before the other, as a later line overrides an earlier one.
 	case $1 in
-	rust|c) printf '%s\n' "$KLP_DIR/config/core-$1.config" ;;
+	rust|c) set -- vm "core-$core" ;;
 	# With the KUnit tests.
-	clippy) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
-	debug) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/debug.config" ;;
-	doctest) printf '%s\n' "$KLP_DIR/config/core-rust.config" "$KLP_DIR/config/doctest.config" ;;
+	clippy|doctest) set -- vm core-rust doctest ;;
+	debug-*) set -- vm core-rust kunit debug "$1" ;;
+	c-*) set -- vm core-c "flavour-${1#c-}" ;;
+	*) set -- vm core-rust kunit "flavour-$1" ;;
 	esac
+	for name; do printf '%s\n' "$KLP_DIR/config/$name.config"; done
 }
 
 # kmake O ARGUMENTS...
 kmake() {
 	local o=$1
 	shift
-	make -C "$TREE" O="$o" ARCH=x86_64 LLVM="$LLVM_SUFFIX" -j"$JOBS" "$@"
+	make -C "$TREE" O="$o" ARCH=x86_64 LLVM="$LLVM_MAKE" -j"$JOBS" "$@"
 }
 
 # Everything that a .config comes from: when this is the same, so is the .config.
@@ -34,16 +62,16 @@ kernel_config_key() {
 		kernel_fragments "$1" | xargs -d '\n' cat
 		grep -E '(^|/)Kconfig[^/]*$' -- "$TREE.manifest" | sed "s:^:$TREE/:" | xargs -r -d '\n' cat
 		cat "$TREE.stamp"
-		rustc --version
+		"$RUSTC" --version
 		"clang$LLVM_SUFFIX" --version
-		"$CACHE/bindgen/bin/bindgen" --version
+		"$BINDGEN" --version
 	} | sha256sum
 }
 
 kernel_configure() {
-	local flavour=$1 o=$2
+	local kernel=$1 o=$2
 	local -a fragments
-	mapfile -t fragments < <(kernel_fragments "$flavour")
+	mapfile -t fragments < <(kernel_fragments "$kernel")
 	mkdir -p -- "$o"
 	# The key says that .config is whole: away with it until that is so again.
 	rm -f -- "$o/.klp-config"
@@ -59,7 +87,7 @@ kernel_configure() {
 	if cmp -s -- "$o/.config" "$o/.klp-config-before"; then
 		mv -f -- "$o/.klp-config-before" "$o/.config"
 	fi
-	kernel_config_key "$flavour" >"$o/.klp-config"
+	kernel_config_key "$kernel" >"$o/.klp-config"
 }
 
 # Kconfig drops what it cannot have without a word: every line of the fragments is
@@ -126,18 +154,18 @@ kernel_selftests_drop() {
 }
 
 kernel_all() {
-	local flavour=$1 o
-	kernel_only "$flavour"
-	o=$(kernel_dir "$flavour")
-	step "build selftest modules ($flavour)" "${o##*/}-selftests" locked kernel_selftests "$o"
+	local kernel=$1 o
+	kernel_only "$kernel"
+	o=$(kernel_dir "$kernel")
+	step "build selftest modules ($kernel)" "${o##*/}-selftests" locked kernel_selftests "$o"
 }
 
 # Without what is loaded into it: that takes a script in the VM.
 kernel_only() {
-	local flavour=$1 o
-	o=$(kernel_dir "$flavour")
-	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$flavour")" ]; then
-		step "configure kernel ($flavour)" "${o##*/}-config" locked kernel_configure "$flavour" "$o"
+	local kernel=$1 o
+	o=$(kernel_dir "$kernel")
+	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$kernel")" ]; then
+		step "configure kernel ($kernel)" "${o##*/}-config" locked kernel_configure "$kernel" "$o"
 	fi
-	step "build kernel ($flavour)" "${o##*/}" locked kernel_build "$o"
+	step "build kernel ($kernel)" "${o##*/}" locked kernel_build "$o"
 }

@@ -48,6 +48,39 @@ report_ktap() {
 	}' "$RESULTS" >"$OUT/results.ktap"
 }
 
+# report_matrix KERNEL...: what report_start and report_finish left in a folder for each kernel, as
+# one table with a line for each, then the one line. Returns 1 as report_finish does.
+report_matrix() {
+	local name
+	say
+	say "results of each kernel: $OUT/KERNEL/results.ktap, logs: $OUT/KERNEL/log"
+	say
+	for name; do
+		awk -F'\t' -v OFS='\t' -v kernel="$name" '
+			FILENAME == ARGV[1] { print kernel, ($1 == "build" ? "build" : "run"), $2; next }
+			{ print kernel, ($1 ~ /^(upstream|own|kunit-x86)/ ? substr($1, 1, 3) : "other") "-" $2, 1 }
+		' "$OUT/$name/times.tsv" "$OUT/$name/results.tsv"
+	done | awk -F'\t' '
+	{ if (!($1 in seen)) { seen[$1] = 1; order[++kernels] = $1 } sum[$1, $2] += $3 }
+	function counts(kernel, what) {
+		return sprintf("%d/%d/%d", sum[kernel, what "-pass"], sum[kernel, what "-fail"], sum[kernel, what "-skip"])
+	}
+	END {
+		print "passed/failed/skipped; build and test time in minutes"
+		printf "%-14s %14s %14s %14s %14s %7s %7s\n", "kernel", "upstream", "own", "KUnit", "other", "build", "test"
+		for (k = 1; k <= kernels; k++) {
+			n = order[k]
+			printf "%-14s %14s %14s %14s %14s %7.1f %7.1f\n", n, counts(n, "ups"), counts(n, "own"),
+				counts(n, "kun"), counts(n, "other"), sum[n, "build"] / 60, sum[n, "run"] / 60
+			for (w = split("ups own kun other", what, " "); w > 0; w--) {
+				pass += sum[n, what[w] "-pass"]; fail += sum[n, what[w] "-fail"]; skip += sum[n, what[w] "-skip"]
+			}
+		}
+		printf "%d passed, %d failed, %d skipped\n", pass, fail, skip
+		exit fail > 0 || pass + 0 == 0
+	}'
+}
+
 # The table, then the one line. Returns 1 when anything failed or nothing ran.
 report_finish() {
 	report_ktap

@@ -49,10 +49,19 @@ rootfs_pack() {
 	mv -f -- "$2.new" "$2"
 }
 
+# When this machine's packages have changed last.
+rootfs_age() {
+	if [ -e /var/lib/dpkg/status ]; then
+		stat -c '%Y %n' /var/lib/dpkg/status
+	else
+		( PATH=$DEPS_PATH; type -P "${GUEST_PROGRAMS[@]}" ) | xargs -d '\n' stat -L -c '%Y %n'
+	fi
+}
+
 # The programs change only with this machine's packages: packed once.
 rootfs_base() {
 	local key file=$CACHE/rootfs.cpio root
-	key=$({ printf '%s\n' "${GUEST_PROGRAMS[@]}"; declare -f rootfs_programs; stat -c '%Y %n' /var/lib/dpkg/status; } | sha256sum)
+	key=$({ printf '%s\n' "${GUEST_PROGRAMS[@]}"; declare -f rootfs_programs; rootfs_age; } | sha256sum)
 	if [ -f "$file" ] && [ "$(cat -- "$file.key" 2>/dev/null)" = "$key" ]; then return 0; fi
 	root=$(mktemp -d)
 	rootfs_programs "$root"
@@ -80,8 +89,17 @@ rootfs_kernel() {
 	# Debugging information is of no use in there and makes the guest's memory small.
 	# llvm-strip does not know the section index of livepatch symbols.
 	find "$root/klp" -name '*.ko' ! -name '*klp-build*' -exec "llvm-strip$LLVM_SUFFIX" --strip-debug -- {} +
+	rootfs_sign "$o" "$root/klp"
 	rootfs_pack "$root" "$o/klp-modules.cpio"
 	rm -rf -- "$root"
+}
+
+# Where modules are signed, so are these; after they were stripped, which takes a signature away.
+rootfs_sign() {
+	grep -qx CONFIG_MODULE_SIG=y -- "$1/.config" || return 0
+	find "$2" -name '*.ko' -exec "$1/scripts/sign-file" \
+		"$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$1/.config")" \
+		"$1/certs/signing_key.pem" "$1/certs/signing_key.x509" {} \;
 }
 
 # rootfs_job O KEY=VALUE... : what /init shall do, then the guest's whole initramfs.

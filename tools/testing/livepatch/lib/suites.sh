@@ -5,6 +5,15 @@
 test_verb() {
 	report_start
 	test_prepare
+	if [ -n "$KLP_FLAVOUR" ]; then
+		test_kernel "$(kernel_wanted)"
+	else
+		test_all
+	fi
+	report_finish
+}
+
+test_all() {
 	test_suite model suite_model
 	test_suite protocol suite_protocol
 	test_suite loom suite_loom
@@ -14,17 +23,55 @@ test_verb() {
 	# The examples are about the API, which is the same on both cores.
 	[ "$KLP_CORE" = c ] || test_suite doctest suite_doctest
 	[ "$KLP_CORE" = c ] || test_suite kunit-x86 suite_kunit_x86
-	report_finish
+}
+
+# test_kernel NAME: all to which a kernel's configuration may make a difference.
+test_kernel() {
+	KLP_ONLY='' test_suite build kernel_all "$1"
+	! grep -q "^build	fail" -- "$RESULTS" || return 0
+	# What fails is the same everywhere; what becomes of it is looked at here.
+	[ "$1" != debug-failslab ] ||
+		local KLP_ONLY=${KLP_ONLY:-"kunit-x86 test-core-nomem.sh test-core-register.sh"}
+	[ "$(kernel_core "$1")" = c ] || test_suite kunit-x86 suite_kunit_core "$1"
+	test_suite vm suite_vm "$1"
+}
+
+test_flavours_verb() {
+	local core=
+	[ "$KLP_CORE" = rust ] || core=$KLP_CORE-
+	test_matrix "${FLAVOURS[@]/#/$core}"
 }
 
 test_debug_verb() {
-	report_start
-	test_prepare
+	[[ -z $KLP_PART || " ${DEBUG_PARTS[*]} " == *" $KLP_PART "* ]] ||
+		die "PART=$KLP_PART: test-debug has no such part, only: ${DEBUG_PARTS[*]}"
+	[ "$KLP_CORE" = rust ] || die "test-debug: only for CORE=rust"
+	# Checkers need room and time.
 	KLP_MEM=${KLP_MEM:-2G}
 	VM_LIMIT=1500
-	test_suite kunit-x86 suite_kunit_core debug
-	test_suite vm suite_vm debug
-	report_finish
+	if [ -n "$KLP_PART" ]; then
+		test_matrix "debug-$KLP_PART"
+	else
+		test_matrix "${DEBUG_PARTS[@]/#/debug-}"
+	fi
+}
+
+# test_matrix KERNEL...: the tests on each, with results in a folder of its own; then one table.
+test_matrix() {
+	local out=$OUT name n=0
+	report_start
+	test_prepare
+	for name; do
+		n=$((n + 1))
+		say
+		say "==== $name ($n of $#)"
+		OUT=$out/$name
+		report_start
+		test_kernel "$name"
+		report_finish || true
+	done
+	OUT=$out
+	report_matrix "$@"
 }
 
 # Whatever stops this stops the run, but the last line is printed all the same.

@@ -4,12 +4,12 @@
 
 VM_LIMIT=${VM_LIMIT:-600}
 
-# suite_vm FLAVOUR
+# suite_vm KERNEL
 suite_vm() {
-	local flavour=$1 core=$1 o
-	[ "$flavour" != debug ] || core=rust
-	kernel_all "$flavour"
-	o=$(kernel_dir "$flavour")
+	local kernel=$1 core o
+	core=$(kernel_core "$1")
+	kernel_all "$kernel"
+	o=$(kernel_dir "$kernel")
 	[ "$core" != rust ] || step "build test-klp-random" klp-random random_build "$o"
 	rootfs_build "$o"
 	vm_probe_kvm "$o"
@@ -22,11 +22,11 @@ suite_vm() {
 	while [ "${#todo[@]}" -gt 0 ]; do
 		boot=$((boot + 1))
 		before=${#todo[@]}
-		vm_scripts "$o" "$core" "$OUT/log/console-$flavour-$boot.log" "${todo[@]}"
+		vm_scripts "$o" "$core" "$OUT/log/console-$kernel-$boot.log" "${todo[@]}"
 		todo=("${todo[@]:VM_DONE}")
 		if [ "${#todo[@]}" -eq "$before" ]; then
-			report vm fail 0 "the guest boots and runs scripts" "$VM_END; see $OUT/log/console-$flavour-$boot.log"
-			tail -n 15 -- "$OUT/log/console-$flavour-$boot.log" | sed 's/^/    | /'
+			report vm fail 0 "the guest boots and runs scripts" "$VM_END; see $OUT/log/console-$kernel-$boot.log"
+			tail -n 15 -- "$OUT/log/console-$kernel-$boot.log" | sed 's/^/    | /'
 			break
 		fi
 	done
