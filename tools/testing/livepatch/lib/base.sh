@@ -37,6 +37,8 @@ base_package() {
 	# The stamp is written last: a broken unpack is never taken for a whole one.
 	[ ! -f "$BASE.stamp" ] || return 0
 	local conf dir=$CACHE/apt/base deb
+	type -P apt-get >/dev/null ||
+		die "no apt-get on this machine: give a kernel tree of your own by KERNEL_SRC=/path/to/linux"
 	conf=$(deps_apt_config base "$BASE_SUITE")
 	deb=$(base_deb "$dir")
 	if [ -z "$deb" ]; then

@@ -58,7 +58,7 @@ check_rustfmt() {
 # compiler that builds the kernel, and it builds the whole Rust part in a folder of its own.
 check_clippy() {
 	local o log
-	[ -x /usr/bin/clippy-driver ] || step "install rust-web-clippy" apt-clippy \
+	[ -x "${RUSTC%/*}/clippy-driver" ] || step "install rust-web-clippy" apt-clippy \
 		need_root "installing clippy" apt-get install -y --no-install-recommends rust-web-clippy
 	o=$(kernel_dir clippy)
 	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key clippy)" ]; then

@@ -4,53 +4,78 @@
 
 QEMU_MIN=10
 BINDGEN_VERSION=0.72.1
-LLVM_SUFFIX=-22
 
-# package|why. All are in the distribution's own archive.
+# The compilers. rustc has to be there with its library as source, and with the LLVM version of
+# clang (CONFIG_RUST_INLINE_HELPERS). An empty suffix: tools without one.
+LLVM_SUFFIX=${KLP_LLVM_SUFFIX--22}
+RUSTC=${KLP_RUSTC:-/usr/bin/rustc}
+BINDGEN=${KLP_BINDGEN:-$CACHE/bindgen/bin/bindgen}
+
+# What LLVM= has to be in the kernel's make.
+LLVM_MAKE=${LLVM_SUFFIX:-1}
+
+# package|what it is known by where it was not installed as one|why. All are in the
+# distribution's own archive.
 deps_packages() {
-	cat <<'EOF'
-make|the kernel's build
-gcc|the kernel's host tools
-libc6-dev|headers for host tools and guest programs
-flex|Kconfig and dtc parsers
-bison|Kconfig and dtc parsers
-bc|kernel/time constants
-perl|checkpatch and build scripts
-python3|kunit.py
-git|series
-patch|applies series/edits
-patchutils|klp-build
-rsync|copies trees
-xz-utils|unpacks the base tree
-tar|unpacks the base tree
-cpio|guest initramfs
-kmod|modules, host and guest
-pahole|BTF and debugging information
-gawk|klp-build, selftests in the guest
-procps|sysctl in the guest
-diffutils|selftests in the guest
-util-linux|dmesg, flock, setsid
-busybox-static|reboot in the guest
-libelf-dev|objtool
-libssl-dev|kernel certificates and host tools
-libxxhash-dev|objtool (klp checksums)
-rustc-web|the kernel's Rust compiler, same LLVM as clang below
-rust-web-src|Rust's core library as source
-clang-22|the kernel's C compiler
-lld-22|the kernel's linker
-llvm-22|the kernel's binutils
-libclang-22-dev|bindgen
-ca-certificates|cargo downloads
+	cat <<EOF
+make|make|the kernel's build
+gcc|gcc|the kernel's host tools
+libc6-dev|<stdlib.h>|headers for host tools and guest programs
+flex|flex|Kconfig and dtc parsers
+bison|bison|Kconfig and dtc parsers
+bc|bc|kernel/time constants
+perl|perl|checkpatch and build scripts
+python3|/usr/bin/python3|kunit.py
+git|git|series
+patch|patch|applies series/edits
+patchutils|filterdiff|klp-build
+rsync|rsync|copies trees
+xz-utils|xz|unpacks the base tree
+tar|tar|unpacks the base tree
+cpio|cpio|guest initramfs
+kmod|insmod|modules, host and guest
+pahole|pahole|BTF and debugging information
+gawk|gawk|klp-build, selftests in the guest
+procps|sysctl|sysctl in the guest
+diffutils|cmp|selftests in the guest
+util-linux|setsid|dmesg, flock, setsid
+busybox-static|busybox|reboot in the guest
+libelf-dev|<gelf.h>|objtool
+libssl-dev|<openssl/evp.h>|kernel certificates and host tools
+libxxhash-dev|<xxhash.h>|objtool (klp checksums)
+clang$LLVM_SUFFIX|clang$LLVM_SUFFIX|the kernel's C compiler
+lld$LLVM_SUFFIX|ld.lld$LLVM_SUFFIX|the kernel's linker
+llvm$LLVM_SUFFIX|llvm-strip$LLVM_SUFFIX|the kernel's binutils
+ca-certificates|/etc/ssl/certs|cargo downloads
+EOF
+	# Who names one of these has what belongs to it.
+	[ -n "${KLP_LLVM_SUFFIX+given}${KLP_BINDGEN:-}" ] ||
+		echo "libclang$LLVM_SUFFIX-dev|-|bindgen"
+	[ -n "${KLP_RUSTC:-}" ] || cat <<EOF
+rustc-web|$RUSTC|the kernel's Rust compiler, same LLVM as clang above
+rust-web-src|-|Rust's core library as source
 EOF
 }
 
-# Missing ones of the packages named on stdin (package|why), with the reason.
+# deps_there WHAT: a program, a header of C, a file. Programs of LLVM may have a folder of their own.
+# What leaves no trace that could be looked for (-) is there where nobody could install it.
+DEPS_PATH=/usr/lib/llvm$LLVM_SUFFIX/bin:$USER_PATH:/usr/sbin:/sbin
+deps_there() {
+	case $1 in
+	-) ! type -P dpkg-query >/dev/null ;;
+	'<'*) gcc -E - <<<"#include $1" >/dev/null 2>&1 ;;
+	/*) [ -e "$1" ] ;;
+	*) PATH=$DEPS_PATH type -P "$1" >/dev/null ;;
+	esac
+}
+
+# Missing ones of the packages named on stdin, with the reason.
 deps_missing() {
-	local list installed name why
+	local list installed name what why
 	list=$(cat)
 	installed=$({ dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null || true; } | sed -n 's/^ii *//p')
-	while IFS='|' read -r name why; do
-		grep -qxF -- "$name" <<<"$installed" || printf '%s|%s\n' "$name" "$why"
+	while IFS='|' read -r name what why; do
+		grep -qxF -- "$name" <<<"$installed" || deps_there "$what" || printf '%s|%s\n' "$name" "$why"
 	done <<<"$list"
 }
 
@@ -72,11 +97,12 @@ deps_apt() { deps_apt_only ''; }
 # deps_apt_only "NAME...": only these of them.
 deps_apt_only() {
 	local missing names
-	command -v dpkg-query >/dev/null || die "no dpkg here: install these yourself: $(deps_packages | cut -d'|' -f1 | tr '\n' ' ')"
 	missing=$(deps_packages | awk -F'|' -v only=" $1 " 'only ~ /^ *$/ || index(only, " " $1 " ")' | deps_missing)
 	[ -n "$missing" ] || return 0
 	say "packages to install:"
 	awk -F'|' '{ printf "    %-20s %s\n", $1, $2 }' <<<"$missing"
+	type -P apt-get >/dev/null ||
+		die "no apt-get on this machine: install what is listed above (by Debian's names) and start again"
 	mapfile -t names < <(cut -d'|' -f1 <<<"$missing")
 	[ "$(id -u)" -ne 0 ] || step "apt-get update" apt-update apt-get update
 	if [ "$(id -u)" -ne 0 ]; then
@@ -168,6 +194,8 @@ deps_qemu() {
 	major=$(qemu_major)
 	[ "${major:-0}" -lt "$QEMU_MIN" ] || return 0
 	codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+	type -P apt-get >/dev/null ||
+		die "qemu-system-x86_64 $QEMU_MIN or newer is needed (here: ${major:-none}); older ones break live code patching"
 	say "QEMU to install: version $QEMU_MIN or newer (here: ${major:-none}); older ones break live code patching"
 	conf=$(deps_apt_config qemu "$codename" "$codename-backports")
 	if [ "$(id -u)" -ne 0 ]; then
@@ -184,6 +212,7 @@ deps_qemu() {
 # A cargo from the user's PATH (rustup) or from the distribution.
 deps_cargo() {
 	if PATH=$USER_PATH command -v cargo >/dev/null; then return 0; fi
+	type -P apt-get >/dev/null || die "cargo is needed, for bindgen and for tests on the host"
 	say "packages to install:"
 	say "    cargo-web            bindgen, tests on the host"
 	if [ "$(id -u)" -ne 0 ]; then
@@ -195,7 +224,9 @@ deps_cargo() {
 
 deps_bindgen() {
 	local have
-	have=$("$CACHE/bindgen/bin/bindgen" --version 2>/dev/null | awk '{ print $2 }' || true)
+	# One that the user names may be of any version.
+	[ -z "${KLP_BINDGEN:-}" ] || return 0
+	have=$("$BINDGEN" --version 2>/dev/null | awk '{ print $2 }' || true)
 	[ "$have" != "$BINDGEN_VERSION" ] || return 0
 	say "bindgen $BINDGEN_VERSION to build (the distribution's is too old for the kernel)"
 	deps_cargo
@@ -204,15 +235,23 @@ deps_bindgen() {
 	rm -rf -- "$CACHE/bindgen-target"
 }
 
-# Kernel builds: /usr/bin before rustup's directory, whose rustc has no library sources
+# Kernel builds: by default /usr/bin before rustup's directory, whose rustc has no library sources
 # and whose rustdoc breaks doctests (E0514). PATH rather than RUSTC=: klp-build and
 # kunit.py call make by themselves.
 deps_environment() {
-	local version
-	PATH=$CACHE/bindgen/bin:/usr/lib/llvm$LLVM_SUFFIX/bin:/usr/bin:$USER_PATH
-	version=$(/usr/bin/rustc --version | awk '{ print $2 }')
+	local version tool
+	for tool in "$RUSTC" "$BINDGEN"; do
+		case $tool in
+		/*/rustc|/*/bindgen) [ -x "$tool" ] || die "$tool: no such program" ;;
+		*) die "$tool: the kernel's build looks for rustc and bindgen by PATH: give a whole path that ends so" ;;
+		esac
+	done
+	PATH=${BINDGEN%/*}:/usr/lib/llvm$LLVM_SUFFIX/bin:${RUSTC%/*}:$USER_PATH
+	version=$("$RUSTC" --version | awk '{ print $2 }')
+	# Where Debian has it, and where all others do.
 	RUST_LIB_SRC=/usr/src/rustc-$version/library
-	[ -d "$RUST_LIB_SRC" ] || die "no Rust library source at $RUST_LIB_SRC (package rust-web-src)"
+	[ -d "$RUST_LIB_SRC" ] || RUST_LIB_SRC=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust/library
+	[ -d "$RUST_LIB_SRC" ] || die "no Rust library source at $RUST_LIB_SRC (package rust-web-src; rustup component add rust-src)"
 	export PATH RUST_LIB_SRC
 }
 

@@ -40,7 +40,7 @@ klp_build_key() {
 klp_build_make() {
 	local dir=$1
 	shift
-	make -C "$dir" ARCH=x86_64 LLVM="$LLVM_SUFFIX" -j"$JOBS" "$@"
+	make -C "$dir" ARCH=x86_64 LLVM="$LLVM_MAKE" -j"$JOBS" "$@"
 }
 
 klp_build_tree() {
@@ -71,7 +71,7 @@ klp_build_kernel() {
 
 klp_build_module() {
 	local dir=$1 kept=$2
-	( cd -- "$dir" && ARCH=x86_64 LLVM="$LLVM_SUFFIX" scripts/livepatch/klp-build -j "$JOBS" \
+	( cd -- "$dir" && ARCH=x86_64 LLVM="$LLVM_MAKE" scripts/livepatch/klp-build -j "$JOBS" \
 		-o "$dir/livepatch-klp-build.ko" "$KLP_DIR"/klp-build/*.patch )
 	cp -- "$dir/livepatch-klp-build.ko" "$kept/samples/"
 }

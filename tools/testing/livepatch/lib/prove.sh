@@ -117,7 +117,7 @@ prove_workspace() {
 # cargo may be any.
 prove_coverage() {
 	local dir=$OUT/coverage
-	deps_apt_only "rustc-web llvm-22 gcc libc6-dev python3 rsync ca-certificates"
+	deps_apt_only "rustc-web llvm$LLVM_SUFFIX gcc libc6-dev python3 rsync ca-certificates"
 	deps_cargo
 	rm -rf -- "$dir"
 	mkdir -p -- "$dir"
@@ -131,7 +131,7 @@ coverage_run() {
 	local dir=$1 bin=/usr/lib/llvm$LLVM_SUFFIX/bin
 	local -a objects=() found
 	local crate
-	export PATH=$USER_PATH RUSTC=/usr/bin/rustc RUSTFLAGS="-C instrument-coverage" \
+	export PATH=$USER_PATH RUSTC RUSTFLAGS="-C instrument-coverage" \
 		CARGO_TARGET_DIR=$CACHE/coverage-target LLVM_PROFILE_FILE=$dir/%p-%m.profraw
 	for crate in "${PROVE_CRATES[@]}"; do
 		cd -- "$dir/stage/tools/testing/livepatch/$crate" || return 1

@@ -42,7 +42,7 @@ series_verb() {
 check_series_verb() {
 	series_cut
 	export KLP_BUILD_LOCK=$CACHE/build.lock KLP_LOGS=$LOGS KLP_SERIES_CACHE=$CACHE/series$BASE_KEY
-	export KLP_LLVM=$LLVM_SUFFIX KLP_JOBS=$JOBS KLP_CONFIGS=$KLP_DIR/config
+	export KLP_LLVM=$LLVM_MAKE KLP_JOBS=$JOBS KLP_CONFIGS=$KLP_DIR/config
 	say
 	series_py check
 }

@@ -52,7 +52,7 @@ kunit_run() {
 
 kunit() {
 	( cd -- "$TREE" && ./tools/testing/kunit/kunit.py "$1" --kunitconfig=kernel/livepatch --build_dir="$2" \
-		--make_options "LLVM=$LLVM_SUFFIX" --jobs "$JOBS" )
+		--make_options "LLVM=$LLVM_MAKE" --jobs "$JOBS" )
 }
 
 # The test cases of kunit.py's JSON: status and "suite.case".
