@@ -29,6 +29,8 @@ test_all() {
 test_kernel() {
 	KLP_ONLY='' test_suite build kernel_all "$1"
 	! grep -q "^build	fail" -- "$RESULTS" || return 0
+	# Flavours and checkers slow the guest down.
+	[ "$VM_LIMIT" -ge 1500 ] || VM_LIMIT=1500
 	# What fails is the same everywhere; what becomes of it is looked at here.
 	[ "$1" != debug-failslab ] ||
 		local KLP_ONLY=${KLP_ONLY:-"kunit-x86 test-core-nomem.sh test-core-register.sh"}
@@ -46,9 +48,7 @@ test_debug_verb() {
 	[[ -z $KLP_PART || " ${DEBUG_PARTS[*]} " == *" $KLP_PART "* ]] ||
 		die "PART=$KLP_PART: test-debug has no such part, only: ${DEBUG_PARTS[*]}"
 	[ "$KLP_CORE" = rust ] || die "test-debug: only for CORE=rust"
-	# Checkers need room and time.
 	KLP_MEM=${KLP_MEM:-2G}
-	VM_LIMIT=1500
 	if [ -n "$KLP_PART" ]; then
 		test_matrix "debug-$KLP_PART"
 	else
