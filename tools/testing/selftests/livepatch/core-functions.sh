@@ -404,7 +404,7 @@ function logged() {
 	since_start |
 		sed -e 's/^\[[ 0-9.]*\] //' -e 's/^\[[ ]*[CT][0-9]*\] //' |
 		grep -e '^livepatch:' -e '^% ' -e '^test_klp' |
-		grep -v -e ': tainting kernel' -e 'taints kernel' \
+		grep -v -e 'tainting kernel' -e 'taints kernel' \
 			-e '^livepatch: signaling remaining tasks$'
 }
 

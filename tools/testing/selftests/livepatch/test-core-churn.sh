@@ -93,6 +93,21 @@ function memory() {
 	awk '/^(SUnreclaim|VmallocUsed|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
 }
 
+# snapshot() - what memory() adds up, and the slab caches, as "name kB"
+function snapshot() {
+	awk '/^(SUnreclaim|VmallocUsed|Percpu):/ { print $1, $2 }' /proc/meminfo
+	[[ ! -e /proc/slabinfo ]] ||
+		awk 'NR > 2 { print $1, $3 * $4 / 1024 }' /proc/slabinfo
+}
+
+# growth() - where the difference is to the snapshot in $CORE_TMP/memory
+function growth() {
+	snapshot | awk '
+		NR == FNR { before[$1] = $2; next }
+		$2 - before[$1] >= 8 { printf "%s +%d kB\n", $1, $2 - before[$1] }
+	' "$CORE_TMP/memory" -
+}
+
 function rounds() {
 	local round before
 
@@ -103,6 +118,7 @@ function rounds() {
 			stop_storm
 			expect "left behind after $round rounds" "" "$(core_leftovers)"
 			before=$(memory)
+			snapshot > "$CORE_TMP/memory"
 			start_storm
 		fi
 	done
@@ -111,6 +127,7 @@ function rounds() {
 	expect "patches" "" "$(ls "$SYSFS_KLP_DIR")"
 	# What RCU callbacks and work items have to free takes its time.
 	log "memory after $WARM rounds: $before kB, after $ROUNDS: $(memory) kB"
+	growth
 	keeps_freed_memory || expect_soon "memory back at $before kB, is $(memory) kB" \
 		'[[ $(memory) -le '$((before + SLACK_KB))' ]]'
 }

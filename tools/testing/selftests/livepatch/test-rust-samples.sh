@@ -123,7 +123,7 @@ function said() {
 	since_start |
 		sed -e 's/^\[[ 0-9.]*\] //' -e 's/^\[[ ]*[CT][0-9]*\] //' |
 		grep -E "^($1): " |
-		grep -v -e ': tainting kernel' -e '^livepatch: signaling remaining tasks$'
+		grep -v -e 'tainting kernel' -e '^livepatch: signaling remaining tasks$'
 }
 
 # expect_said(prefixes, lines)
