@@ -32,7 +32,7 @@ function beside_hog() {
 		sleep $RETRY_INTERVAL
 	done
 	kill -KILL $hog
-	wait $command || fail "$* failed"
+	expect_end $command || fail "$* failed"
 	[[ -z "$late" ]] || fail "$*: waits for a CPU that is busy"
 }
 
