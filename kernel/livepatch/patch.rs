@@ -326,6 +326,7 @@ impl Patch {
     }
 
     /// Gives up what the patch replaces in the init section of `module`, whose name is `name`.
+    /// Returns whether there was anything.
     ///
     /// # Safety
     ///
@@ -335,13 +336,15 @@ impl Patch {
         module: NonNull<bindings::module>,
         name: &CStr,
         func_stacks: &mut FuncStacks,
-    ) {
+    ) -> bool {
         let mut objects = self.objects.iter_mut();
 
-        if let Some(object) = objects.find(|object| object.is_module(name)) {
+        objects
+            .find(|object| object.is_module(name))
             // SAFETY: As the caller promises.
-            unsafe { object.leave_init_text(module, &self.name, func_stacks) };
-        }
+            .is_some_and(|object| unsafe {
+                object.leave_init_text(module, &self.name, func_stacks)
+            })
     }
 
     /// Creates those of the patch's directories in sysfs that are not there yet. May sleep.

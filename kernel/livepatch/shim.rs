@@ -98,7 +98,8 @@ pub(crate) unsafe fn is_init_text(module: NonNull<bindings::module>, addr: usize
     unsafe { bindings::klp_shim_is_init_text(module.as_ptr(), addr) }
 }
 
-/// Is `addr` in the init section of `module`, and the module past its init function?
+/// Was `addr`, which a symbol of `module` had, in the init section, and is the module past its init
+/// function? The section may be gone at any moment then.
 ///
 /// # Safety
 ///
@@ -107,8 +108,11 @@ pub(crate) unsafe fn is_freed_init_text(module: NonNull<bindings::module>, addr:
     // SAFETY: The module is in memory, as the caller promises. The state is written without a lock.
     let state = unsafe { ptr::read_volatile(&raw const (*module.as_ptr()).state) };
 
-    // SAFETY: `is_init_text` needs a module that is in memory, which the caller promises.
-    state == bindings::module_state_MODULE_STATE_LIVE && unsafe { is_init_text(module, addr) }
+    // In this order: the module forgets where the section was when that is freed, so that its
+    // addresses are in none of the module's memory from then on.
+    // SAFETY: Both need a module that is in memory, which the caller promises.
+    state == bindings::module_state_MODULE_STATE_LIVE
+        && unsafe { is_init_text(module, addr) || module_memory(module, addr).is_none() }
 }
 
 /// The memory of `module` that `addr` is in; `None` if it is in none.

@@ -133,26 +133,41 @@ impl Ops {
     }
 
     /// Removes call sites that are there, and unregisters the `ftrace_ops` with the last of them.
-    /// Without memory, nothing is changed.
-    fn detach(&mut self, ips: &mut [usize]) -> Result<(), AllocError> {
+    /// Returns how many, from the first one on, are removed: not all of them when memory is short.
+    fn detach(&mut self, ips: &mut [usize]) -> usize {
         let result = if ips.len() == self.sites {
             self.ftrace.unregister()
         } else {
             self.ftrace.filter(Filter::Remove, ips)
         };
 
-        match result {
-            Ok(()) => {}
-            Err(ENOMEM) => return Err(AllocError),
-            // Only if ftrace has shut down after an error of its own.
-            Err(error) => pr_err!(
-                "failed to leave {} functions ({})\n",
-                ips.len(),
-                error.to_errno()
-            ),
-        }
-        self.sites -= ips.len();
-        Ok(())
+        let removed = match result {
+            Ok(()) => ips.len(),
+            Err(ENOMEM) => 0,
+            // ftrace knows one of them no longer, as those in the kernel's own init section after
+            // boot, and has removed none. The others have to go all the same.
+            Err(error) if error != ENODEV && ips.len() > 1 => {
+                let (first, second) = ips.split_at_mut(ips.len() / 2);
+                let removed = self.detach(first);
+
+                if removed < first.len() {
+                    return removed;
+                }
+                return removed + self.detach(second);
+            }
+            // It stays in the filter, which makes no difference: there is no such call site.
+            // ENODEV is for all of them, when ftrace has shut down after an error of its own.
+            Err(error) => {
+                pr_err!(
+                    "failed to leave {} functions ({})\n",
+                    ips.len(),
+                    error.to_errno()
+                );
+                ips.len()
+            }
+        };
+        self.sites -= removed;
+        removed
     }
 }
 
@@ -304,12 +319,10 @@ impl Attachment {
             if count == 0 {
                 continue;
             }
-            match ops.detach(ips) {
-                Ok(()) => mine
-                    .take(count)
-                    .for_each(|site| site.ops.store(ptr::null_mut(), Relaxed)),
-                Err(AllocError) => *overdue = true,
-            }
+            let removed = ops.detach(ips);
+            mine.take(removed)
+                .for_each(|site| site.ops.store(ptr::null_mut(), Relaxed));
+            *overdue |= removed < count;
         }
     }
 

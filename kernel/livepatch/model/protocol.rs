@@ -161,6 +161,16 @@ pub(crate) fn force<C: TransitionOps>(ops: &mut C, target: PatchState) {
 /// Ends the transition to `target`, after [`advance`] has found all tasks there.
 pub(crate) fn finish<C: TransitionOps>(ops: &mut C, target: PatchState) {
     ops.hook_scheduler(false);
+
+    // Nobody is left who needs a flag. But a task has one that moved by itself just before `start`
+    // gave it one, and so have those that it has forked: they would act on it in the next
+    // transition.
+    let mut all_moved = true;
+    walk(ops, Pass::ClearPending, |task| {
+        all_moved &= task.patch_state() == Some(target);
+    });
+    ops.complain_unless(Assumption::AllMoved, all_moved);
+
     complete(ops, target);
 }
 
@@ -276,10 +286,6 @@ fn try_switch<S: System>(system: S, task: S::Task) -> bool {
 fn has_moved<S: System>(system: S, task: S::Task, target: Option<PatchState>) -> bool {
     if task.patch_state() != target {
         return false;
-    }
-    // It has got the flag again if `start` met it for the second time while it moved by itself.
-    if task.is_pending() {
-        task.clear_pending();
     }
     // A walk goes on to those that the task has forked before it moved.
     system.barrier(Order::MoveThenList);

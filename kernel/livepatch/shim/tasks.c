@@ -39,7 +39,7 @@ static DEFINE_PER_CPU(struct klp_exit_list, klp_exit_lists) = {
 	.lock = __RAW_SPIN_LOCK_UNLOCKED(klp_exit_lists.lock),
 };
 
-/* Under tasklist_lock for writing, with interrupts off. */
+/* Under tasklist_lock for writing. No interrupt handler takes the list's lock. */
 void klp_exit_start(void)
 {
 	struct klp_exit_list *list;
@@ -148,6 +148,11 @@ static void klp_walk_exiting(void (*fn)(struct task_struct *task, void *data),
  * Calls @fn for all tasks that there are when this is called, and for some of
  * those that come and go meanwhile. A new process or thread is added at the end
  * of its list, so that it is met unless its parent was met before it forked.
+ *
+ * Or unless the walk stands on a leader, the last one in the list, whose place
+ * is taken by a thread that calls exec: what that forks next is not met. By then
+ * it has returned to user space, and so has moved; whoever does something else
+ * to all tasks publishes that for klp_copy_process(), which does it to the child.
  */
 void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 			void *data)

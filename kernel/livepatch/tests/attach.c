@@ -62,6 +62,12 @@ void klp_test_disown(void)
 	unregister_ftrace_function(&klp_test_owner);
 }
 
+/* As if ftrace had never heard of it. */
+int klp_test_lose(unsigned long ip)
+{
+	return ftrace_set_filter_ip(&klp_ftrace_ops, ip, 1, 0);
+}
+
 unsigned int klp_test_ftrace_ops(void)
 {
 	struct ftrace_ops *op;

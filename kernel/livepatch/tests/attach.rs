@@ -247,6 +247,27 @@ mod tests {
         scene.end()
     }
 
+    /// Call sites that ftrace does not know keep none of the others.
+    #[test]
+    fn unknown_call_sites_are_left_out() -> Result {
+        let scene = Scene::new()?;
+        let many = Many::new()?;
+        check!(many.apply(0..MANY).is_ok());
+
+        for nr in [5, 6, 30] {
+            // SAFETY: `ip` is searched for and not accessed.
+            to_result(unsafe { bindings::klp_test_lose(many.ip(nr)) })?;
+        }
+        many.remove(1..MANY);
+        check_eq!(many.attached(), 1);
+        check_eq!(registry::lock().func_stacks.shared(), 1);
+        for nr in [1, 4, 7, MANY - 1] {
+            drop(Owner::of(many.ip(nr))?);
+        }
+        drop(many);
+        scene.end()
+    }
+
     /// Whatever ftrace says: what cannot be detached without memory stays, and does nothing.
     #[test]
     fn detaching_does_not_wait_for_memory() -> Result {

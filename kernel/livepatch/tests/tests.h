@@ -88,6 +88,7 @@ unsigned long klp_test_many(unsigned int nr);
 /* Another owner of one function. */
 int klp_test_own(unsigned long ip);
 void klp_test_disown(void);
+int klp_test_lose(unsigned long ip);
 
 /*
  * A direct caller of @count functions, which agrees to share all but @refuses.

@@ -151,6 +151,8 @@ pub(crate) enum Event {
 pub(crate) enum Assumption {
     /// Before a transition, no task has a patch state.
     NoPatchState,
+    /// When it is found to be over, all tasks are in its target state.
+    AllMoved,
     /// After it, no task has yet to move.
     NonePending,
 }

@@ -166,6 +166,12 @@ mod cases {
         protocol::finish(&mut recorder.patch(), Patched);
         assert!(recorder.calls_are(&[
             HookScheduler(false),
+            SetPass(Some(Pass::ClearPending)),
+            SynchronizeForks,
+            ClearPending,
+            SynchronizeForks,
+            SetPass(None),
+            Expect(Assumption::AllMoved, true),
             OnEvent(Event::Completing(Patched)),
             WithdrawRanges,
             RevertReplaced,
@@ -184,11 +190,33 @@ mod cases {
         ]));
     }
 
+    /// A task has moved and got the flag all the same.
     #[test]
-    fn pending_task_in_the_end() {
+    fn finish_with_stale_flag() {
+        let recorder = Recorder::in_transition(Patched);
+
+        recorder.patch_state.set(Some(Patched));
+        protocol::finish(&mut recorder.patch(), Patched);
+        assert!(!recorder.pending.get());
+        assert!(recorder.has_call(Expect(Assumption::AllMoved, true)));
+        assert!(recorder.has_call(Expect(Assumption::NonePending, true)));
+    }
+
+    #[test]
+    fn finish_before_all_have_moved() {
         let recorder = Recorder::in_transition(Patched);
 
         protocol::finish(&mut recorder.patch(), Patched);
+        assert!(recorder.has_call(Expect(Assumption::AllMoved, false)));
+    }
+
+    #[test]
+    fn pending_task_in_the_end() {
+        let recorder = Recorder::new();
+
+        recorder.apply_fails.set(true);
+        recorder.pending.set(true);
+        assert!(protocol::enable(&mut recorder.patch()).is_err());
         assert!(recorder.has_call(Expect(Assumption::NonePending, false)));
     }
 
@@ -208,17 +236,6 @@ mod cases {
             SetPatchState(Some(Patched)),
             Barrier(Order::MoveThenList),
         ]));
-    }
-
-    /// The task has moved while it was met for the second time.
-    #[test]
-    fn advance_with_stale_flag() {
-        let recorder = Recorder::in_transition(Patched);
-
-        recorder.patch_state.set(Some(Patched));
-        assert!(protocol::advance(&mut recorder.patch(), Patched));
-        assert!(recorder.calls_are(&[ClearPending, Barrier(Order::MoveThenList)]));
-        assert!(!recorder.pending.get());
     }
 
     #[test]

@@ -168,8 +168,8 @@ impl Object {
         Ok(())
     }
 
-    /// Gives up the functions in the init section of `module`, which the object is. `patch` is the
-    /// name of the patch. May sleep.
+    /// Gives up the functions in the init section of `module`, which the object is, and returns
+    /// whether there were any. `patch` is the name of the patch. May sleep.
     ///
     /// Nobody runs them any more, nor their replacements, so that no task has to be waited for.
     ///
@@ -181,7 +181,7 @@ impl Object {
         module: NonNull<bindings::module>,
         patch: &CStr,
         func_stacks: &mut FuncStacks,
-    ) {
+    ) -> bool {
         let is_init = |func: &Func| {
             func.old_func()
                 // SAFETY: The module is in memory, as the caller promises.
@@ -200,8 +200,8 @@ impl Object {
             });
             func_stacks.remove(leaving.filter_map(Func::site));
         }
-        for func in self.funcs_mut().filter(|func| is_init(func)) {
-            func.set_gone();
-        }
+        let leaving = self.funcs_mut().filter(|func| is_init(func));
+
+        leaving.map(Func::set_gone).count() > 0
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     world::{
         State,
         TaskState,
+        WalkPlace,
         DEPTH, //
     },
 };
@@ -45,6 +46,9 @@ pub(crate) enum Action {
     Go(Actor),
     /// A task does something of its own.
     Task(usize, Own),
+    /// A walk loses its place, as it let others run and the task is gone that it stands on. No task
+    /// has to be gone for that here.
+    LosePlace,
 }
 
 /// What a task does by itself, in one step.
@@ -80,6 +84,9 @@ impl Config {
             Some(_) => actions.push(Action::Go(Actor::Worker)),
             None => self.worker_actions(state, actions),
         }
+        if self.restart && state.worker.procedure.is_some() && state.place == WalkPlace::Kept {
+            actions.push(Action::LosePlace);
+        }
         for id in 0..state.tasks.len() {
             self.task_actions(state, id, actions);
         }
@@ -94,6 +101,10 @@ impl Config {
             Action::Go(actor) => procedure::step(self, next, actor),
             Action::Task(id, own) => {
                 act(&mut next, id, own);
+                Some(next)
+            }
+            Action::LosePlace => {
+                next.place = WalkPlace::Lost;
                 Some(next)
             }
         }

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) depth: usize,
     pub(crate) fork: bool,
     pub(crate) exit: bool,
+    /// One walk loses its place and begins anew, whoever it has met.
+    pub(crate) restart: bool,
     pub(crate) force: bool,
     /// CPUs go offline and come back, and run other tasks than the idle ones.
     pub(crate) cpus: bool,

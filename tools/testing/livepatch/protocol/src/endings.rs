@@ -101,6 +101,7 @@ impl Config {
             actions.clear();
             self.task_actions(&state, id, &mut actions);
             let wanted = |action: &&Action| match action {
+                Action::LosePlace => false,
                 Action::Go(_) => true,
                 Action::Begin(_, procedure) => !matches!(procedure, Procedure::Fork(..)),
                 Action::Task(_, own) => !matches!(

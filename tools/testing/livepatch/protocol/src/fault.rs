@@ -45,8 +45,10 @@ faults! {
     ForkUnhelped = "fork-unhelped" in "fork" shows NoStateInHandler,
     /// A walk begins before forks have ended that know nothing of it.
     NoSyncForks = "no-sync-forks" in "fork" shows NoStateInHandler,
+    /// The flag of a task that has moved and got it all the same stays.
+    FlagsStay = "flags-stay" in "restart" shows PendingAfter,
     /// A parent is moved while it gives its state to a new task.
-    SwitchUnlocked = "switch-unlocked" in "fork" shows PendingAfter,
+    SwitchUnlocked = "switch-unlocked" in "fork" shows Divided,
     /// Nobody waits in `complete`, for a patch that is on.
     NoSyncPatched = "no-sync-patched" in "one" shows NoStateInHandler,
     /// Nobody waits in `complete`, for a patch that is off.

@@ -69,6 +69,14 @@ impl<'a> Seeded<'a> {
         }
     }
 
+    /// Is this the walk by which a transition that is over clears flags, and is that left out?
+    fn leaves_flags(&self) -> bool {
+        // Nothing has been announced yet.
+        self.fault == Fault::FlagsStay
+            && self.event.get().is_none()
+            && self.pass.get() == Some(Pass::ClearPending)
+    }
+
     fn wrap<T>(&'a self, honest: T) -> Faulty<'a, T> {
         Faulty {
             honest,
@@ -160,6 +168,7 @@ impl Task for Faulty<'_, TaskRef<'_>> {
     fn clear_pending(self) {
         match self.now() {
             (Fault::NoUnpendReverse, Some(Event::Reversing(_))) => {}
+            _ if self.seeded.leaves_flags() => {}
             _ => self.honest.clear_pending(),
         }
     }
@@ -194,7 +203,9 @@ impl<'a> System for Faulty<'a, &'a Machine<'a>> {
 
     fn set_pass(self, pass: Option<Pass>) {
         self.seeded.pass.set(pass);
-        self.honest.set_pass(pass);
+        if !self.seeded.leaves_flags() {
+            self.honest.set_pass(pass);
+        }
     }
 
     fn barrier(self, order: Order) {

@@ -31,7 +31,10 @@ use crate::{
         Value,
         Violation, //
     },
-    world::State,
+    world::{
+        State,
+        WalkPlace, //
+    },
 };
 
 /// What one run of a procedure works on.
@@ -137,7 +140,13 @@ impl<'a> Machine<'a> {
 
         while let Some(&id) = next.first() {
             f(id);
-            let after = |state: &mut State| Value::of_tasks(state.after(id).as_slice());
+            let after = |state: &mut State| {
+                if state.place == WalkPlace::Lost {
+                    state.place = WalkPlace::Found;
+                    return first(state);
+                }
+                Value::of_tasks(state.after(id).as_slice())
+            };
             next = self.replay.step(after).tasks();
         }
         self.synchronize_forks();

@@ -46,6 +46,7 @@ const BASE: Config = Config {
     depth: 2,
     fork: false,
     exit: false,
+    restart: false,
     force: false,
     cpus: false,
     failures: true,
@@ -83,6 +84,30 @@ pub(crate) const SCENARIOS: &[Config] = &[
         tasks: &[USER, UNBORN],
         depth: 1,
         fork: true,
+        failures: false,
+        quiet: true,
+        large: true,
+        ..BASE
+    },
+    Config {
+        name: "restart",
+        tasks: &[USER],
+        funcs: 1,
+        patches: &[patch(F)],
+        depth: 1,
+        restart: true,
+        ..BASE
+    },
+    // Has the counter-example to a transition that leaves flags behind: it takes the child of a
+    // task that was met twice.
+    Config {
+        name: "fork-restart",
+        tasks: &[USER, UNBORN],
+        funcs: 1,
+        patches: &[patch(F)],
+        depth: 1,
+        fork: true,
+        restart: true,
         failures: false,
         quiet: true,
         large: true,

@@ -100,6 +100,7 @@ impl<'a> TransitionOps for Transition<'a> {
             self.machine.replay.along(|state| {
                 state.violate(match assumption {
                     Assumption::NoPatchState => Violation::StateBefore,
+                    Assumption::AllMoved => Violation::Divided,
                     Assumption::NonePending => Violation::PendingAfter,
                 });
             });

@@ -138,6 +138,16 @@ pub(crate) struct Ranges {
     pub(crate) calls: Vec<u8>,
 }
 
+/// Whether a walk has lost its place in the list, which happens once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WalkPlace {
+    Kept,
+    /// The walk that is under way, or the next one, begins anew.
+    Lost,
+    /// It has begun anew.
+    Found,
+}
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) target: Option<PatchState>,
@@ -149,6 +159,7 @@ pub(crate) struct State {
     pub(crate) tops: [Option<u8>; FUNCS],
     pub(crate) ranges: Option<Ranges>,
     pub(crate) hooked: bool,
+    pub(crate) place: WalkPlace,
     /// Who has `tasklist_lock` for writing. Readers have it for one step.
     pub(crate) writer: Option<u8>,
     /// `cpus_read_lock()`: no CPU goes or comes.
@@ -237,6 +248,7 @@ impl State {
             tops: [None; FUNCS],
             ranges: None,
             hooked: false,
+            place: WalkPlace::Kept,
             writer: None,
             cpus_locked: false,
             patches: [Patch {
