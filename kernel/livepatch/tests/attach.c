@@ -5,6 +5,7 @@
 
 #include <linux/ftrace.h>
 #include <linux/rcupdate.h>
+#include "../shim/shim.h"
 #include "targets.h"
 #include "tests.h"
 
