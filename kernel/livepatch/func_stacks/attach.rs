@@ -124,12 +124,24 @@ impl Ops {
         })?;
         if !live {
             fault::check(Point::RegisterHandler)?;
-            self.ftrace
-                .register()
-                .map_err(AttachError::handler_refused)?;
+            self.register().map_err(AttachError::handler_refused)?;
         }
         self.sites += ips.len();
         Ok(())
+    }
+
+    /// Registers the `ftrace_ops`. A direct caller that is just being changed says `EAGAIN`, also
+    /// when it is another one that is changed: a BPF trampoline, after it has slept for 1 ms.
+    fn register(&self) -> Result {
+        const TRIES: usize = 50;
+
+        for _ in 1..TRIES {
+            match self.ftrace.register() {
+                Err(EAGAIN) => {}
+                result => return result,
+            }
+        }
+        self.ftrace.register()
     }
 
     /// Removes call sites that are there, and unregisters the `ftrace_ops` with the last of them.

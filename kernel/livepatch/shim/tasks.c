@@ -6,7 +6,6 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
-#include <linux/livepatch.h>
 #include <linux/livepatch_exit.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
@@ -214,9 +213,16 @@ int klp_try_switch_task(struct task_struct *task)
 		ret = klp_check_and_switch_task(task, &old_name);
 		preempt_enable();
 	} else {
-		/* On PREEMPT_RT, the task may sleep in klp_copy_process(). */
-		guard(read_lock)(&tasklist_lock);
+		/*
+		 * The task must not be moved in the middle of klp_copy_process(),
+		 * which runs under tasklist_lock. There it is on its CPU, but for
+		 * PREEMPT_RT.
+		 */
+		if (IS_ENABLED(CONFIG_PREEMPT_RT))
+			read_lock(&tasklist_lock);
 		ret = task_call_func(task, klp_check_and_switch_task, &old_name);
+		if (IS_ENABLED(CONFIG_PREEMPT_RT))
+			read_unlock(&tasklist_lock);
 	}
 
 	switch (ret) {

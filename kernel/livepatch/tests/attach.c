@@ -98,6 +98,7 @@ asm(
 );
 
 static unsigned long klp_test_direct_refuses;
+static int klp_test_direct_busy;
 static int klp_test_direct_sharing;
 
 /* Called under direct_mutex. */
@@ -106,6 +107,10 @@ static int klp_test_direct_asked(struct ftrace_ops *op, unsigned long ip,
 {
 	switch (cmd) {
 	case FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER:
+		if (klp_test_direct_busy) {
+			klp_test_direct_busy--;
+			return -EAGAIN;
+		}
 		if (ip == klp_test_direct_refuses)
 			return -EBUSY;
 		klp_test_direct_sharing++;
@@ -133,6 +138,12 @@ int klp_test_direct_start(unsigned long *ips, unsigned int count,
 				      (unsigned long)klp_test_direct_tramp);
 }
 
+/* How often it will ask for another try; returns how often it still would have. */
+int klp_test_direct_be_busy(int times)
+{
+	return xchg(&klp_test_direct_busy, times);
+}
+
 int klp_test_direct_stop(void)
 {
 	unregister_ftrace_direct(&klp_test_direct,
@@ -144,6 +155,11 @@ int klp_test_direct_start(unsigned long *ips, unsigned int count,
 			  unsigned long refuses)
 {
 	return -EOPNOTSUPP;
+}
+
+int klp_test_direct_be_busy(int times)
+{
+	return 0;
 }
 
 int klp_test_direct_stop(void)

@@ -149,6 +149,12 @@ impl DirectCaller {
         Ok(DirectCaller(()))
     }
 
+    /// How often it asks for another try from now on; returns how often it has not come to that.
+    fn be_busy(&self, times: c_int) -> c_int {
+        // SAFETY: It is there.
+        unsafe { bindings::klp_test_direct_be_busy(times) }
+    }
+
     /// How many functions it still thinks that it shares, when it ends.
     fn end(self) -> c_int {
         core::mem::forget(self);
@@ -244,6 +250,27 @@ mod tests {
             many.remove(0..live);
         }
         drop(many);
+        scene.end()
+    }
+
+    #[test]
+    fn direct_caller_that_is_busy_is_asked_again() -> Result {
+        let scene = Scene::new()?;
+        let many = Many::new()?;
+        let caller = DirectCaller::of(&many.ips, 0)?;
+
+        caller.be_busy(10);
+        check!(many.apply(0..MANY).is_ok());
+        check_eq!(caller.be_busy(c_int::MAX), 0);
+        many.remove(0..MANY);
+
+        // But not for ever.
+        let result = many.apply(0..MANY).map_err(|error| error.error);
+        check_eq!(result, Err(EAGAIN));
+        check_eq!(many.attached(), 0);
+        check!(caller.be_busy(0) > 0);
+
+        drop((caller, many));
         scene.end()
     }
 

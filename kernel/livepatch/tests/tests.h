@@ -97,6 +97,7 @@ int klp_test_lose(unsigned long ip);
  */
 int klp_test_direct_start(unsigned long *ips, unsigned int count,
 			  unsigned long refuses);
+int klp_test_direct_be_busy(int times);
 int klp_test_direct_stop(void);
 
 /* How many ftrace_ops are registered. */
