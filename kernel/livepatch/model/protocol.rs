@@ -251,8 +251,8 @@ pub(crate) fn schedule<S: System>(system: S, task: S::Task) {
 /// Gives `child`, which nobody has seen yet, the patch state of its parent, which is current, and
 /// what the walk does that is under way and may not meet the child.
 ///
-/// Under `tasklist_lock` for writing, which keeps [`System::switch_if_safe`] away from the parent
-/// and [`TransitionOps::synchronize_forks`] from its end.
+/// Under `tasklist_lock` for writing, which keeps [`TransitionOps::synchronize_forks`] from its
+/// end; and, if the parent can be preempted under it, [`System::switch_if_safe`] from the parent.
 pub(crate) fn inherit<S: System>(system: S, parent: S::Task, child: S::Task) {
     // The flag was copied when the fork began, and the parent may have moved since.
     if parent.is_pending() {
