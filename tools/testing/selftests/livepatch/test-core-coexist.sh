@@ -5,86 +5,16 @@
 # only look can come and go in any order: they see each call, and the livepatch
 # decides who answers. Of those that may redirect the function there is one.
 #
-# For direct callers see test-core-direct.sh.
+# For direct callers see test-core-direct.sh, and for who answers when others
+# decide what a function returns, test-core-consumers.sh.
 
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
+. $(dirname $0)/core-tracer-functions.sh
 
-TRACER=test_klp_core_tracer
 PATCH=test_klp_core_stack1
 BUSY=test_klp_core_busy
-KPROBE_EVENTS="$SYSFS_TRACING_DIR/kprobe_events"
-EVENTS="$SYSFS_TRACING_DIR/events/core_probe"
 ROUNDS=3
-
-# tracer_on(kind, functions) - let it watch the functions. Sets TRACED.
-function tracer_on() {
-	local kind="$1"; shift
-	local function letter=p symbol
-
-	TRACED=("$@")
-	log "% $kind on ${TRACED[*]}"
-	case "$kind" in
-	function|function_graph)
-		echo > "$SYSFS_TRACING_DIR/trace"
-		printf '%s\n' "${TRACED[@]}" > "$SYSFS_TRACING_DIR/set_ftrace_filter" ||
-			fail "no filter"
-		echo "$kind" > "$SYSFS_TRACING_DIR/current_tracer" || fail "no $kind"
-		echo 1 > "$SYSFS_TRACING_DIR/tracing_on"
-		;;
-	*_event)
-		[[ $kind == kretprobe_event ]] && letter=r
-		echo > "$SYSFS_TRACING_DIR/trace"
-		for function in "${TRACED[@]}"; do
-			symbol=$function
-			[[ $function == core_target_* ]] && symbol=$TARGET:$function
-			echo "$letter:core_probe/$function $symbol" >> "$KPROBE_EVENTS" ||
-				fail "no $kind on $function"
-		done
-		echo 1 > "$EVENTS/enable" || fail "$kind does not start"
-		echo 1 > "$SYSFS_TRACING_DIR/tracing_on"
-		;;
-	*)
-		load_mod $TRACER kind="$kind" functions="$(IFS=,; echo "${TRACED[*]}")"
-		;;
-	esac
-}
-
-# tracer_off(kind)
-function tracer_off() {
-	log "% $1 off"
-	case "$1" in
-	function|function_graph)
-		echo nop > "$SYSFS_TRACING_DIR/current_tracer"
-		echo > "$SYSFS_TRACING_DIR/set_ftrace_filter"
-		;;
-	*_event)
-		echo 0 > "$EVENTS/enable"
-		echo > "$KPROBE_EVENTS"
-		;;
-	*)
-		unload_mod $TRACER
-		;;
-	esac
-}
-
-# clean_tracers() - at the end of a case, whatever has become of it
-function clean_tracers() {
-	echo nop > "$SYSFS_TRACING_DIR/current_tracer"
-	echo > "$SYSFS_TRACING_DIR/set_ftrace_filter"
-	[[ -e "$EVENTS/enable" ]] && echo 0 > "$EVENTS/enable"
-	[[ -e "$KPROBE_EVENTS" ]] && echo > "$KPROBE_EVENTS"
-	echo > "$SYSFS_TRACING_DIR/trace"
-}
-
-# counted(number) - how many calls of this one of TRACED has the tracer seen?
-function counted() {
-	if [[ -e "/sys/module/$TRACER" ]]; then
-		cut -d , -f $(($1 + 1)) "/sys/module/$TRACER/parameters/calls"
-	else
-		grep -Ec "[^-]\<${TRACED[$1]}\>" "$SYSFS_TRACING_DIR/trace"
-	fi
-}
 
 # expect_answers(patched) - of the original functions, or of $PATCH
 function expect_answers() {
@@ -294,7 +224,7 @@ function come_and_go() {
 	write "$TARGET_DIR/hammer" 6
 	more_passes 30
 	for ((round = 0; round < ROUNDS; round++)); do
-		for kind in ops kprobe function; do
+		for kind in "${GUESTS[@]}"; do
 			tracer_on $kind "${functions[@]}"
 			more_passes 10
 			tracer_off $kind
@@ -310,12 +240,18 @@ function come_and_go() {
 	unload_mod $TARGET
 }
 
-KINDS=(ops function)
-RETURNS=(kretprobe)
-if grep -qw function_graph "$SYSFS_TRACING_DIR/available_tracers"; then
-	KINDS+=(function_graph)
-	RETURNS+=(function_graph)
-fi
+# available(kinds) - those of them that this kernel has
+function available() {
+	local kind
+
+	for kind; do
+		[[ -n "$(tracer_lacks "$kind" cmdline_proc_show)" ]] || echo "$kind"
+	done
+}
+
+KINDS=($(available ops function function_graph fprobe fprobe_exit fentry fexit))
+RETURNS=(kretprobe $(available function_graph fprobe_exit fexit))
+GUESTS=(ops kprobe function $(available fprobe fentry fexit))
 if [[ -e "$KPROBE_EVENTS" ]]; then
 	KINDS+=(kprobe_event kretprobe_event)
 else

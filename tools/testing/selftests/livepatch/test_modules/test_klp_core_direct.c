@@ -15,13 +15,19 @@
 
 void core_direct_tramp(void);
 
-/* Goes back to the function at once. */
+/* Counted by the trampoline, which the compiler does not know of. */
+static unsigned int core_direct_calls __used;
+module_param_named(calls, core_direct_calls, uint, 0444);
+MODULE_PARM_DESC(calls, "calls of the function");
+
+/* Counts, and goes back to the function. */
 asm(
 "	.pushsection	.text, \"ax\", @progbits\n"
 "	.type		core_direct_tramp, @function\n"
 "	.globl		core_direct_tramp\n"
 "core_direct_tramp:\n"
 	ASM_ENDBR
+"	lock incl	core_direct_calls(%rip)\n"
 	ASM_RET
 "	.size		core_direct_tramp, .-core_direct_tramp\n"
 "	.popsection\n"
@@ -50,7 +56,10 @@ static int test_klp_core_direct_init(void)
 	if (ret)
 		return ret;
 
-	return register_ftrace_direct(&direct, (unsigned long)core_direct_tramp);
+	ret = register_ftrace_direct(&direct, (unsigned long)core_direct_tramp);
+	if (ret)
+		ftrace_free_filter(&direct);
+	return ret;
 }
 
 static void test_klp_core_direct_exit(void)

@@ -34,6 +34,7 @@
 #include <linux/atomic.h>
 #include <linux/debugfs.h>
 #include <linux/err.h>
+#include <linux/error-injection.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -75,6 +76,8 @@ static noinline int core_target_version(void)
 {
 	return READ_ONCE(original_version);
 }
+/* For those of test-core-consumers.sh who decide what a function returns. */
+ALLOW_ERROR_INJECTION(core_target_version, ERRNO);
 
 static noinline int core_target_version2(void)
 {

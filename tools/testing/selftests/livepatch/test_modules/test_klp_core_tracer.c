@@ -8,12 +8,19 @@
  * kind=kprobe		a kprobe on each function
  * kind=kprobe_post	with a post_handler: it uses an ftrace_ops of the
  *			second kind
+ * kind=kprobe_body	a kprobe behind the call of ftrace: the replacement has none
+ * kind=kprobe_redirect	one that changes where the function goes on, and does not
+ *			say so: it uses an ftrace_ops that only looks. This is
+ *			what bpf_override_return() does.
  * kind=kretprobe	a kretprobe on each function
+ * kind=fprobe		an fprobe at the entry of each function
+ * kind=fprobe_exit	and at its exit
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/compiler.h>
+#include <linux/fprobe.h>
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
@@ -21,6 +28,8 @@
 #include <linux/string.h>
 
 #define MAX_FUNCTIONS	3
+/* How far behind the entry of a function kprobe_body looks for an instruction. */
+#define MAX_OFFSET	16
 
 static char *kind = "";
 module_param(kind, charp, 0444);
@@ -33,20 +42,45 @@ module_param_array(functions, charp, &nr_functions, 0444);
 static unsigned int calls[MAX_FUNCTIONS];
 module_param_array(calls, uint, NULL, 0444);
 
+/* What the functions returned last, as seen by those who are there then. */
+static int returned[MAX_FUNCTIONS];
+module_param_array(returned, int, NULL, 0444);
+
+static int redirect_answer = 77;
+
 static struct ftrace_ops ops[MAX_FUNCTIONS];
 static struct kprobe kprobes[MAX_FUNCTIONS];
 static struct kretprobe kretprobes[MAX_FUNCTIONS];
+static struct fprobe fprobes[MAX_FUNCTIONS];
+
+static void notrace count(int i)
+{
+	WRITE_ONCE(calls[i], READ_ONCE(calls[i]) + 1);
+}
+NOKPROBE_SYMBOL(count);
 
 static void notrace ops_func(unsigned long ip, unsigned long parent_ip,
 			     struct ftrace_ops *op, struct ftrace_regs *fregs)
 {
-	WRITE_ONCE(calls[op - ops], READ_ONCE(calls[op - ops]) + 1);
+	count(op - ops);
 }
 
 static int __kprobes pre_handler(struct kprobe *p, struct pt_regs *regs)
 {
-	WRITE_ONCE(calls[p - kprobes], READ_ONCE(calls[p - kprobes]) + 1);
+	count(p - kprobes);
 	return 0;
+}
+
+static int redirected(void)
+{
+	return READ_ONCE(redirect_answer);
+}
+
+static int __kprobes redirect_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	count(p - kprobes);
+	instruction_pointer_set(regs, (unsigned long)redirected);
+	return 1;
 }
 
 static void __kprobes post_handler(struct kprobe *p, struct pt_regs *regs,
@@ -58,9 +92,47 @@ static int __kprobes ret_handler(struct kretprobe_instance *ri, struct pt_regs *
 {
 	struct kretprobe *rp = get_kretprobe(ri);
 
-	if (rp)
-		WRITE_ONCE(calls[rp - kretprobes], READ_ONCE(calls[rp - kretprobes]) + 1);
+	if (rp) {
+		count(rp - kretprobes);
+		WRITE_ONCE(returned[rp - kretprobes], regs_return_value(regs));
+	}
 	return 0;
+}
+
+static int notrace fprobe_entry(struct fprobe *fp, unsigned long entry_ip,
+				unsigned long ret_ip, struct ftrace_regs *fregs,
+				void *entry_data)
+{
+	count(fp - fprobes);
+	return 0;
+}
+
+static void notrace fprobe_exit(struct fprobe *fp, unsigned long entry_ip,
+				unsigned long ret_ip, struct ftrace_regs *fregs,
+				void *entry_data)
+{
+	count(fp - fprobes);
+	WRITE_ONCE(returned[fp - fprobes], ftrace_regs_get_return_value(fregs));
+}
+
+/* On the first instruction that ftrace has nothing to do with. */
+static int register_in_body(struct kprobe *p)
+{
+	unsigned int offset;
+	int ret = -EINVAL;
+
+	for (offset = 1; offset <= MAX_OFFSET; offset++) {
+		p->addr = NULL;
+		p->offset = offset;
+		ret = register_kprobe(p);
+		if (ret)
+			continue;
+		if (!kprobe_ftrace(p))
+			return 0;
+		unregister_kprobe(p);
+		ret = -EINVAL;
+	}
+	return ret;
 }
 
 static int attach(int i)
@@ -75,11 +147,15 @@ static int attach(int i)
 		ret = ftrace_set_filter(&ops[i], functions[i], strlen(functions[i]), 1);
 		return ret ?: register_ftrace_function(&ops[i]);
 	}
-	if (!strcmp(kind, "kprobe") || !strcmp(kind, "kprobe_post")) {
+	if (!strncmp(kind, "kprobe", strlen("kprobe"))) {
 		kprobes[i].symbol_name = functions[i];
 		kprobes[i].pre_handler = pre_handler;
 		if (!strcmp(kind, "kprobe_post"))
 			kprobes[i].post_handler = post_handler;
+		if (!strcmp(kind, "kprobe_redirect"))
+			kprobes[i].pre_handler = redirect_handler;
+		if (!strcmp(kind, "kprobe_body"))
+			return register_in_body(&kprobes[i]);
 		return register_kprobe(&kprobes[i]);
 	}
 	if (!strcmp(kind, "kretprobe")) {
@@ -87,6 +163,13 @@ static int attach(int i)
 		kretprobes[i].handler = ret_handler;
 		kretprobes[i].maxactive = 16;
 		return register_kretprobe(&kretprobes[i]);
+	}
+	if (!strcmp(kind, "fprobe") || !strcmp(kind, "fprobe_exit")) {
+		if (!strcmp(kind, "fprobe_exit"))
+			fprobes[i].exit_handler = fprobe_exit;
+		else
+			fprobes[i].entry_handler = fprobe_entry;
+		return register_fprobe_syms(&fprobes[i], (const char **)&functions[i], 1);
 	}
 	return -EINVAL;
 }
@@ -98,6 +181,8 @@ static void detach(int i)
 		ftrace_free_filter(&ops[i]);
 	} else if (kprobes[i].pre_handler) {
 		unregister_kprobe(&kprobes[i]);
+	} else if (fprobes[i].entry_handler || fprobes[i].exit_handler) {
+		unregister_fprobe(&fprobes[i]);
 	} else {
 		unregister_kretprobe(&kretprobes[i]);
 	}
