@@ -142,6 +142,21 @@ function expect_both() {
 	expect_call "$1" "$answer" "$SEES" "$(with_livepatch $ALONE)"
 }
 
+# other_on() - attach it. A kprobe in the body becomes a jump some time later,
+# where the code allows that: see to it that the jump is tested then, and have in
+# the log which one it was.
+function other_on() {
+	local MAX_RETRIES=20
+
+	tracer_on $KIND $FUNCTION
+	[[ $KIND == kprobe_body ]] || return
+	if loop_until 'grep -q "OPTIMIZED" "$SYSFS_KPROBES_DIR/list"'; then
+		log "the kprobe is optimized"
+	else
+		log "the kprobe is not optimized"
+	fi
+}
+
 function patch_on() {
 	load_lp $PATCH
 }
@@ -151,37 +166,41 @@ function patch_off() {
 	unload_lp $PATCH
 }
 
-# meet(order, who answers) - both are admitted, and go in either order
-function meet() {
-	local leaves
+# other_comes_first(who answers) - both are admitted, and go in either order
+function other_comes_first() {
+	other_on
+	expect_other "$KIND"
+	patch_on
+	expect_both "both" "$1"
+	patch_off
+	expect_other "after the livepatch"
+	patch_on
+	expect_both "both again" "$1"
+	tracer_off $KIND
+	expect_patch "after $KIND"
+	patch_off
+	expect_original "after both"
+}
 
-	for leaves in other livepatch; do
-		if [[ $1 == first ]]; then
-			tracer_on $KIND $FUNCTION
-			expect_other "$KIND"
-			patch_on
-		else
-			patch_on
-			expect_patch "livepatch"
-			tracer_on $KIND $FUNCTION
-		fi
-		expect_both "both" "$2"
-		if [[ $leaves == other ]]; then
-			tracer_off $KIND
-			expect_patch "after $KIND"
-			patch_off
-		else
-			patch_off
-			expect_other "after the livepatch"
-			tracer_off $KIND
-		fi
-		expect_original "after both"
-	done
+# patch_comes_first(who answers)
+function patch_comes_first() {
+	patch_on
+	expect_patch "livepatch"
+	other_on
+	expect_both "both" "$1"
+	tracer_off $KIND
+	expect_patch "after $KIND"
+	other_on
+	expect_both "both again" "$1"
+	patch_off
+	expect_other "after the livepatch"
+	tracer_off $KIND
+	expect_original "after both"
 }
 
 # patch_is_refused() - on account of the other one, which does not notice
 function patch_is_refused() {
-	tracer_on $KIND $FUNCTION
+	other_on
 	expect_other "$KIND"
 	start_log
 	insmod_fails $PATCH "Device or resource busy"
@@ -234,7 +253,7 @@ function other_is_refused() {
 	patch_off
 	expect_original "after the livepatch"
 	# It was not in the way for good.
-	tracer_on $KIND $FUNCTION
+	other_on
 	expect_other "$KIND"
 	tracer_off $KIND
 	expect_original "after $KIND"
@@ -245,13 +264,20 @@ function consumer() {
 	trap clean_tracers EXIT
 	load_mod $TARGET
 	expect_original "before"
-	if [[ $2 != refused ]]; then
-		meet "$1" "$2"
-	elif [[ $1 == first ]]; then
+	case "$1 $2" in
+	"first refused")
 		patch_is_refused
-	else
+		;;
+	"second refused")
 		other_is_refused
-	fi
+		;;
+	first*)
+		other_comes_first "$2"
+		;;
+	second*)
+		patch_comes_first "$2"
+		;;
+	esac
 	unload_mod $TARGET
 }
 
@@ -263,7 +289,7 @@ function redirect_between() {
 	KIND=kprobe_redirect SEES=- ALONE=1
 	load_mod $TARGET
 	load_lp $BETWEEN
-	tracer_on $KIND $FUNCTION
+	other_on
 	expect_other "$KIND"
 	patch_on
 	expect_both "both" livepatch
