@@ -76,6 +76,7 @@ static noinline int core_target_version(void)
 {
 	return READ_ONCE(original_version);
 }
+
 /* For those of test-core-consumers.sh who decide what a function returns. */
 ALLOW_ERROR_INJECTION(core_target_version, ERRNO);
 
