@@ -116,25 +116,53 @@ function with_states() {
 	unload_mod $TARGET
 }
 
-# without(function, nth, command...) - run a program without the nth piece of
-# memory that is asked for below this function of the kernel, in a process of
-# its own. Its messages are in FOUND.
-function without() {
-	local nth="$2" range status
+# below(function) - only pieces of memory that are asked for below this function
+# of the kernel may be missing
+function below() {
+	local range
 
 	# The first address of the function, and that of what comes after it.
 	range=$(awk -v name="$1" '
 		first != "" && $1 != first { print first, $1; exit }
 		$3 == name && NF == 3 { first = $1 }' /proc/kallsyms)
 	[[ -n "$range" ]] || fail "no function $1"
-	shift 2
 	echo "0x${range% *}" > "$FAILSLAB/require-start"
 	echo "0x${range#* }" > "$FAILSLAB/require-end"
+}
+
+# anywhere() - end this
+function anywhere() {
+	echo 0 > "$FAILSLAB/require-start"
+	echo 0xffffffffffffffff > "$FAILSLAB/require-end"
+}
+
+# without(function, nth, command...) - run a program without the nth piece of
+# memory that is asked for below this function of the kernel, in a process of
+# its own. Its messages are in FOUND.
+function without() {
+	local nth="$2" status
+
+	below "$1"
+	shift 2
 	echo 1 > "$FAILSLAB/times"
 	FOUND=$( { echo "$nth" > /proc/self/fail-nth && exec "$@"; } 2>&1)
 	status=$?
-	echo 0 > "$FAILSLAB/require-start"
-	echo 0xffffffffffffffff > "$FAILSLAB/require-end"
+	anywhere
+	return $status
+}
+
+# without_any(function, command...) - the same without any of them
+function without_any() {
+	local status
+
+	below "$1"
+	shift
+	echo -1 > "$FAILSLAB/times"
+	echo 100 > "$FAILSLAB/probability"
+	FOUND=$("$@" 2>&1)
+	status=$?
+	echo 0 > "$FAILSLAB/probability"
+	anywhere
 	return $status
 }
 
@@ -150,10 +178,17 @@ function expect_detached() {
 	return 0
 }
 
+# refused() - the target was not loaded, for lack of memory
+function refused() {
+	[[ "$FOUND" == *": Cannot allocate memory" ]] || fail "$1: $FOUND"
+	[[ ! -e /sys/module/$TARGET ]] || fail "$1: $TARGET is loaded"
+	expect_detached
+}
+
 # A module for which a livepatch waits comes with all its functions patched, or
-# not at all.
+# not at all. A core that finds another way without a piece need not refuse it.
 function coming() {
-	local nth failed=0
+	local nth
 
 	load_lp $P1 functions=cmdline,version,version2,busy version=7
 	for ((nth = 1; nth < 1000; nth++)); do
@@ -163,14 +198,17 @@ function coming() {
 			unload_mod $TARGET
 			continue
 		fi
-		[[ "$FOUND" == *": Cannot allocate memory" ]] ||
-			fail "allocation $nth: $FOUND"
-		failed=$((failed + 1))
-		[[ ! -e /sys/module/$TARGET ]] || fail "$TARGET is loaded"
-		expect_detached
+		refused "allocation $nth"
 	done
-	log "failed at $failed allocations"
-	((failed >= 1)) || fail "failed at no allocation"
+	log "came or was refused without each of $((nth - 1)) allocations"
+	((nth > 1)) || fail "needs no memory"
+	unload_mod $TARGET
+
+	without_any klp_module_coming insmod test_modules/$TARGET.ko &&
+		fail "$TARGET was loaded without memory"
+	refused "all allocations"
+	load_mod $TARGET
+	expect_versions 7 7
 	unload_p1
 	expect_versions 0 0
 	unload_mod $TARGET
