@@ -383,10 +383,10 @@ breaks! {
     target_then_pending: leave_kernel_when_enabled without TargetThenPending =>
         "a patched task runs the original";
     target_then_pending_sched: schedule_again_when_reversed without TargetThenPending =>
-        "a task is left behind";
+        "the ranges are not for the target";
     take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no state";
     sched_pending: schedule_again_when_reversed without SchedPending =>
-        "a task is left behind";
+        "the ranges are not for the target";
     publish_then_read: schedule_when_refreshed without PublishThenRead => "Causality violation";
     synchronize_going_ranges: schedule_when_removed without Synchronize => "Causality violation";
     synchronize_going: call_in_old_module without Synchronize => "a version that is not there";
@@ -414,9 +414,8 @@ breaks! {
         "Causality violation";
     fork_lock: fork_when_enabled without ForkLock => "a task is left behind";
     synchronize_forks: fork_when_enabled without SynchronizeForks => "a task is left behind";
-    move_then_list: fork_and_leave_kernel_at_end without MoveThenList =>
-        "NonePending does not hold";
-    fork_then_move: fork_and_schedule_at_end without ForkThenMove => "NonePending does not hold";
+    move_then_list: fork_and_leave_kernel_at_end without MoveThenList => "AllMoved does not hold";
+    fork_then_move: fork_and_schedule_at_end without ForkThenMove => "AllMoved does not hold";
     fork_helps: fork_when_enabled without ForkHelps => "a task is left behind";
     held_off: sleep_when_enabled without HeldOff => "a patched task runs the original";
 }
