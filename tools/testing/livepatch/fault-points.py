@@ -65,7 +65,6 @@ EXCUSED = {
     ("func_stacks::make_stacks", "Table::new("): "an allocation",
     ("shim::filter", ""): "Point::SetFilter, before the call",
     ("shim::register", ""): "Point::RegisterHandler, before the call",
-    ("shim::unregister", ""): "only undoes: a failure of ftrace itself is reported",
     # Relocations need a real module, on both sides.
     ("reloc::", ""): "test-core-nomem.sh, test-core-reloc.sh",
     ("reloc/elf::", ""): "test-core-nomem.sh, test-core-reloc.sh",
