@@ -125,20 +125,18 @@ pub(crate) unsafe extern "C" fn klp_module_live(module: *mut bindings::module) {
         ..
     } = &mut *registry::lock();
 
-    for patch in registered {
+    for patch in Iterator::chain(enabled.iter_mut(), registered) {
         // SAFETY: The loader keeps the module, and frees its init section after this.
-        unsafe { patch.leave_init_text(module, name, func_stacks) };
-    }
-    for patch in enabled.iter_mut() {
-        // SAFETY: As above.
-        if !unsafe { patch.leave_init_text(module, name, func_stacks) } {
-            continue;
-        }
-        // Other code will be at these addresses, which stacks must not be searched for any more.
-        // Without memory they are: that delays the transition, until it is reversed at worst.
+        let left = unsafe { patch.leave_init_text(module, name, func_stacks) };
+
         let mut part = PatchedModule::new(patch, name, func_stacks, spare_ranges, transition);
-        let _ = part.refresh_ranges();
-        shim::collect();
+        if left && part.running.is_some() {
+            // Other code will be at these addresses, which stacks must not be searched for any
+            // more. Without memory they are: that delays the transition, until it is reversed at
+            // worst.
+            let _ = part.refresh_ranges();
+            shim::collect();
+        }
     }
     func_stacks.detach_overdue();
 }

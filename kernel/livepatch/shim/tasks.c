@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
+#include <linux/livepatch.h>
 #include <linux/livepatch_exit.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
