@@ -42,6 +42,8 @@ kernel_fragments() {
 	rust|c) set -- vm "core-$core" ;;
 	# With the KUnit tests.
 	clippy|doctest) set -- vm core-rust doctest ;;
+	# Where allocations fail, the other two look at the way back.
+	debug-failslab) set -- vm core-rust kunit debug debug-kasan debug-kmemleak ;;
 	debug-*) set -- vm core-rust kunit debug "$1" ;;
 	c-*) set -- vm core-c "flavour-${1#c-}" ;;
 	*) set -- vm core-rust kunit "flavour-$1" ;;
