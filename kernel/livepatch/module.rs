@@ -127,10 +127,12 @@ pub(crate) unsafe extern "C" fn klp_module_live(module: *mut bindings::module) {
 
     for patch in Iterator::chain(enabled.iter_mut(), registered) {
         // SAFETY: The loader keeps the module, and frees its init section after this.
-        let left = unsafe { patch.leave_init_text(module, name, func_stacks) };
+        if !unsafe { patch.leave_init_text(module, name, func_stacks) } {
+            continue;
+        }
 
         let mut part = PatchedModule::new(patch, name, func_stacks, spare_ranges, transition);
-        if left && part.running.is_some() {
+        if part.running.is_some() {
             // Other code will be at these addresses, which stacks must not be searched for any
             // more. Without memory they are: that delays the transition, until it is reversed at
             // worst.

@@ -132,6 +132,7 @@ int klp_test_direct_start(unsigned long *ips, unsigned int count,
 			  unsigned long refuses)
 {
 	klp_test_direct_refuses = refuses;
+	klp_test_direct_busy = 0;
 	klp_test_direct_sharing = 0;
 	return ftrace_set_filter_ips(&klp_test_direct, ips, count, 0, 1) ?:
 	       register_ftrace_direct(&klp_test_direct,

@@ -52,7 +52,8 @@ pub(crate) unsafe extern "C" fn __klp_sched_try_switch() {
 /// Gives a new task the patch state of its parent, which is current, and what a walk under way
 /// gives to all.
 ///
-/// Under `tasklist_lock` for writing, which keeps switches by others away.
+/// Under `tasklist_lock` for writing. Nobody else moves the parent meanwhile: it is on its CPU or,
+/// where it can be preempted under that lock, held off by it.
 ///
 /// # Safety
 ///

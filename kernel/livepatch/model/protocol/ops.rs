@@ -190,7 +190,9 @@ pub(crate) trait TransitionOps {
 
     /// Calls `f` for each task that there is, then for the exiting ones, then for the idle ones. A
     /// task may be met twice. Tasks are forked and exit meanwhile: one that is forked is met if its
-    /// parent is met later. `f` does not sleep.
+    /// parent is met later, but for the children of a thread that has become the leader of its
+    /// process meanwhile, has returned to user space since then and so has moved. `f` does not
+    /// sleep.
     ///
     /// For an idle task, the second argument tells whether its CPU is offline, and a CPU whose idle
     /// task stays is made to pass its idle loop.

@@ -113,6 +113,10 @@ impl Object {
             };
             // SAFETY: The module was found under `klp_mutex`, which keeps it in memory.
             if module.is_some_and(|module| unsafe { shim::is_freed_init_text(module, address) }) {
+                if func.is_nop() {
+                    func.set_gone();
+                    continue;
+                }
                 // As will be said in a moment, when its symbol has gone, too.
                 pr_err!("symbol '{}' not found in symbol table\n", &*func.name);
                 return Err(EINVAL);

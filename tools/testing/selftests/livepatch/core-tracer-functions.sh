@@ -96,6 +96,8 @@ function bpf_start() {
 	for function; do
 		symbols+=("$(bpf_name "$function")")
 	done
+	# Who writes to a program that is gone gets an error.
+	trap '' PIPE
 	BPF_OUT="$CORE_TMP/bpf"
 	: > "$BPF_OUT"
 	exec {BPF_IN}> >(exec ./test_klp-bpf "$kind" $BPF_ANSWER "${symbols[@]}" &> "$BPF_OUT")
@@ -125,6 +127,12 @@ function bpf_says() {
 
 # fail_function_on(function) - fails if it is refused
 function fail_function_on() {
+	local setting
+
+	for setting in probability times verbose; do
+		[[ -e "$CORE_TMP/fail_function.$setting" ]] ||
+			cp "$FAIL_FUNCTION/$setting" "$CORE_TMP/fail_function.$setting"
+	done
 	echo 100 > "$FAIL_FUNCTION/probability"
 	echo -1 > "$FAIL_FUNCTION/times"
 	echo 0 > "$FAIL_FUNCTION/verbose"
@@ -215,11 +223,17 @@ function tracer_off() {
 # clean_tracers() - at the end of a case, whatever has become of it. Modules and
 # the BPF program are core_clean()'s.
 function clean_tracers() {
+	local setting
+
 	echo nop > "$SYSFS_TRACING_DIR/current_tracer"
 	echo > "$SYSFS_TRACING_DIR/set_ftrace_filter"
 	[[ -e "$EVENTS/enable" ]] && echo 0 > "$EVENTS/enable"
 	[[ -e "$KPROBE_EVENTS" ]] && echo > "$KPROBE_EVENTS"
 	[[ -e "$FAIL_FUNCTION/inject" ]] && echo > "$FAIL_FUNCTION/inject"
+	for setting in probability times verbose; do
+		[[ -e "$CORE_TMP/fail_function.$setting" ]] &&
+			cat "$CORE_TMP/fail_function.$setting" > "$FAIL_FUNCTION/$setting"
+	done
 	echo > "$SYSFS_TRACING_DIR/trace"
 }
 

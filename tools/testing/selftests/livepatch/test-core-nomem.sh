@@ -136,6 +136,12 @@ function anywhere() {
 	echo 0xffffffffffffffff > "$FAILSLAB/require-end"
 }
 
+# give_memory() - end what without_any() does
+function give_memory() {
+	echo 0 > "$FAILSLAB/probability"
+	[[ ! -e "$FAILSLAB/require-start" ]] || anywhere
+}
+
 # without(function, nth, command...) - run a program without the nth piece of
 # memory that is asked for below this function of the kernel, in a process of
 # its own. Its messages are in FOUND.
@@ -161,9 +167,23 @@ function without_any() {
 	echo 100 > "$FAILSLAB/probability"
 	FOUND=$("$@" 2>&1)
 	status=$?
-	echo 0 > "$FAILSLAB/probability"
-	anywhere
+	give_memory
 	return $status
+}
+
+# write_without(nth, file, value) - write without the nth piece of memory. The
+# first one is the copy that kernfs itself makes of what is written, so that
+# must fail, and shows that pieces are taken away where they should be.
+function write_without() {
+	local nth="$1" file="$2" value="$3"
+
+	if without kernfs_fop_write_iter $nth sh -c "echo $value > $file"; then
+		((nth > 1)) || fail "kernfs needs no memory"
+	else
+		((nth == 1)) || fail "allocation $nth: $FOUND"
+		[[ "$FOUND" == *": Cannot allocate memory" ]] || fail "kernfs: $FOUND"
+		write "$file" "$value"
+	fi
 }
 
 # failed_for_memory() - has without() taken that piece of memory away?
@@ -241,15 +261,13 @@ function disabling() {
 	load_mod $TARGET
 	for ((nth = 1; nth < 1000; nth++)); do
 		load_lp $P1 functions=cmdline,version,version2,busy version=7
-		# What kernfs itself needs is not our business.
-		without sysfs_kf_write $nth sh -c "echo 0 > $enabled" ||
-			fail "allocation $nth: $FOUND"
+		write_without $nth "$enabled" 0
 		expect_gone $P1
 		expect_versions 0 0
 		unload_lp $P1
 		failed_for_memory || break
 	done
-	log "disabled without each of $((nth - 1)) allocations"
+	log "disabled without each of $((nth - 2)) allocations"
 	unload_mod $TARGET
 }
 
@@ -263,15 +281,14 @@ function reversing() {
 		insmod test_modules/$P1.ko functions=version,busy version=7 ||
 			fail "insmod $P1"
 		expect_blocked $P1 1
-		without sysfs_kf_write $nth sh -c "echo 0 > $enabled" ||
-			fail "allocation $nth: $FOUND"
+		write_without $nth "$enabled" 0
 		expect_gone $P1
 		release_sleepers
 		expect_end $SLEEPER
 		unload_lp $P1
 		failed_for_memory || break
 	done
-	log "reversed without each of $((nth - 1)) allocations"
+	log "reversed without each of $((nth - 2)) allocations"
 	unload_mod $TARGET
 }
 
@@ -285,6 +302,8 @@ function filtered_case() {
 }
 
 core_setup 9
+# Cleaning up needs memory.
+trap 'give_memory; core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
 core_case "the first livepatch of some functions" first
 core_case "a livepatch on another" stacked
 core_case "a replacement, with objects that are loaded" replacing loaded

@@ -236,11 +236,7 @@ impl<'a> System for Actor<'a> {
     fn switch_if_safe(self, task: TaskRef<'a>) -> bool {
         match self.who {
             Who::ExitToUser(_) => self.world.switch_if_safe(task),
-            Who::Worker { asleep } => {
-                let _lock = self.world.tasklist_lock.lock().unwrap();
-
-                asleep && self.world.switch_if_safe(task)
-            }
+            Who::Worker { asleep } => asleep && self.world.switch_if_safe(task),
         }
     }
 }

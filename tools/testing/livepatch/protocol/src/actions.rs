@@ -203,8 +203,9 @@ impl Config {
 
         if let Some(procedure) = task.thread.procedure {
             actions.push(Action::Go(Actor::Task(id)));
-            // A fork may sleep; under the lock, it may be preempted (PREEMPT_RT).
-            if matches!(procedure, Procedure::Fork(..)) {
+            // A fork may sleep; under the lock, it may be preempted at most.
+            let locked = state.writer == Some(id as u8);
+            if matches!(procedure, Procedure::Fork(..)) && (!locked || self.preempt_rt) {
                 actions.push(own(Own::Sleep));
             }
             return;

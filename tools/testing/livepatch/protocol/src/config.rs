@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) registration: Registration,
     pub(crate) depth: usize,
     pub(crate) fork: bool,
+    /// Who holds `tasklist_lock` may be preempted, so it is held around stack checks, too.
+    pub(crate) preempt_rt: bool,
     pub(crate) exit: bool,
     /// One walk loses its place and begins anew, whoever it has met.
     pub(crate) restart: bool,

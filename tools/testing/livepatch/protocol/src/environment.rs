@@ -26,9 +26,9 @@ pub(crate) trait Environment {
         }
     }
 
-    /// Takes `tasklist_lock` for reading while a task is moved.
-    fn lock_forks(&self, state: &State) {
-        if state.writer.is_some() {
+    /// Takes `tasklist_lock` for reading while a task is moved, where that is needed.
+    fn lock_forks(&self, config: &Config, state: &State) {
+        if config.preempt_rt && state.writer.is_some() {
             blocked();
         }
     }

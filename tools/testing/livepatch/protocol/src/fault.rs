@@ -48,7 +48,7 @@ faults! {
     /// The flag of a task that has moved and got it all the same stays.
     FlagsStay = "flags-stay" in "restart" shows PendingAfter,
     /// A parent is moved while it gives its state to a new task.
-    SwitchUnlocked = "switch-unlocked" in "fork" shows Divided,
+    SwitchUnlocked = "switch-unlocked" in "fork-rt" shows Divided,
     /// Nobody waits in `complete`, for a patch that is on.
     NoSyncPatched = "no-sync-patched" in "one" shows NoStateInHandler,
     /// Nobody waits in `complete`, for a patch that is off.

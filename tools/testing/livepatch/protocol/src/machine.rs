@@ -364,7 +364,7 @@ impl<'a> System for &'a Machine<'a> {
         }
         let new = self.replay.is_at_new_step();
         let safe = self.replay.ask(|state| {
-            self.environment.lock_forks(state);
+            self.environment.lock_forks(self.config, state);
             is_off_cpu(state, id) && is_safe(state, id)
         });
         if safe && new {

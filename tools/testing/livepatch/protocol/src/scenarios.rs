@@ -45,6 +45,7 @@ const BASE: Config = Config {
     registration: Registration::OneShot,
     depth: 2,
     fork: false,
+    preempt_rt: false,
     exit: false,
     restart: false,
     force: false,
@@ -75,6 +76,16 @@ pub(crate) const SCENARIOS: &[Config] = &[
         patches: &[patch(F)],
         depth: 1,
         fork: true,
+        ..BASE
+    },
+    Config {
+        name: "fork-rt",
+        tasks: &[USER, UNBORN],
+        funcs: 1,
+        patches: &[patch(F)],
+        depth: 1,
+        fork: true,
+        preempt_rt: true,
         ..BASE
     },
     // Has only the counter-example to a walk without the lock that takes a reversal, and not the

@@ -54,6 +54,7 @@ tests! {
         one = "one",
         kthread = "kthread",
         fork = "fork",
+        fork_rt = "fork-rt",
         restart = "restart",
         exit = "exit",
         idle = "idle",

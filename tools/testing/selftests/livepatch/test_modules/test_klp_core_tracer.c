@@ -123,6 +123,8 @@ static int register_in_body(struct kprobe *p)
 
 	for (offset = 1; offset <= MAX_OFFSET; offset++) {
 		p->addr = NULL;
+		/* Else, once unregistered, it stays disabled. */
+		p->flags = 0;
 		p->offset = offset;
 		ret = register_kprobe(p);
 		if (ret)

@@ -36,9 +36,9 @@ impl Environment for Fault {
         }
     }
 
-    fn lock_forks(&self, state: &State) {
+    fn lock_forks(&self, config: &Config, state: &State) {
         if *self != Fault::SwitchUnlocked {
-            Honest.lock_forks(state);
+            Honest.lock_forks(config, state);
         }
     }
 
