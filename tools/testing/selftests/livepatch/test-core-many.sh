@@ -25,7 +25,7 @@ function expect_patched() {
 function all_are_patched() {
 	load_mod $MOD
 	expect_patched 0
-	load_lp $PATCH
+	load_lp $PATCH count=$MANY
 	expect_patched $MANY
 	unload_mod $MOD
 	load_mod $MOD
@@ -42,7 +42,7 @@ function all_are_patched() {
 
 function all_are_replaced() {
 	load_mod $MOD
-	load_lp $PATCH
+	load_lp $PATCH count=$MANY
 	load_lp $OTHER functions=cmdline replace=1
 	expect_patched 0
 	unload_lp $PATCH
@@ -70,7 +70,7 @@ function sizes() {
 
 function right_sizes() {
 	load_mod $MOD
-	load_lp $PATCH
+	load_lp $PATCH count=$MANY
 	expect_same "sizes of functions and replacements" \
 		"$(paste -d " " <(sizes $MOD core_target_many_) <(sizes $PATCH many_))" \
 		"$(cat /sys/module/$PATCH/parameters/sizes)"
@@ -119,6 +119,9 @@ function same_number_of_searches() {
 CASES=3
 if core_is_rust; then
 	CASES=4
+else
+	# It waits at each of them, and upstream's functions for a minute at most.
+	MANY=128
 fi
 
 core_setup $CASES
