@@ -131,10 +131,39 @@ function replaced() {
 	unload_mod $MOD
 }
 
-core_setup 5
+# The same while the function is still there, but will not be called any more.
+function replaced_before_it_goes() {
+	local hold=/sys/module/$MOD/parameters/hold pid
+
+	load_lp $PATCH
+	start_log
+	trap 'echo 0 > "$hold"' EXIT
+	log "% insmod test_modules/$MOD.ko hold=1"
+	insmod test_modules/$MOD.ko hold=1 &
+	pid=$!
+	expect_soon "$MOD live" '[[ $(cat /sys/module/$MOD/initstate) == live ]]'
+	# The end of this load must not wait for the other one.
+	load_lp test_klp_core_init_replace async_probe=1
+	expect_gone $PATCH
+	expect_init 101 202
+	trap - EXIT
+	echo 0 > "$hold"
+	expect_end $pid || fail "insmod $MOD"
+	attached core_target_init_once && fail "ftrace has the init section"
+	unload_lp $PATCH
+	expect_init 101 202
+	disable_lp test_klp_core_init_replace
+	unload_lp test_klp_core_init_replace
+	expect_init 101 2
+	expect_let_go
+	unload_mod $MOD
+}
+
+core_setup 6
 core_case "it is patched as long as it is there" patch_comes_first
 core_case "that goes for each time the module comes" module_comes_again
 core_case "also when the module fails to start" init_fails
 core_case "a livepatch that comes after it is refused" module_is_there
 core_case "a livepatch without it replaces the one with it" replaced
+core_case "the same just before it goes" replaced_before_it_goes
 core_finish
