@@ -250,6 +250,7 @@ function going() {
 		failed_for_memory || break
 	done
 	log "went without each of $((nth - 1)) allocations"
+	((nth > 1)) || fail "needs no memory"
 	unload_p1
 }
 
@@ -301,7 +302,12 @@ function filtered_case() {
 	fi
 }
 
-core_setup 9
+CASES=8
+if core_is_rust; then
+	CASES=9
+fi
+
+core_setup $CASES
 # Cleaning up needs memory.
 trap 'give_memory; core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
 core_case "the first livepatch of some functions" first
@@ -310,7 +316,10 @@ core_case "a replacement, with objects that are loaded" replacing loaded
 core_case "a replacement, with an object that is not loaded" replacing absent
 core_case "system states and callbacks" with_states
 filtered_case "a module that comes" coming
-filtered_case "a module that goes" going
+# The C core warns about each function that ftrace has no memory to let go of.
+if core_is_rust; then
+	filtered_case "a module that goes" going
+fi
 filtered_case "disabling" disabling
 filtered_case "reversing" reversing
 core_finish
