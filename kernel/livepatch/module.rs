@@ -127,7 +127,8 @@ pub(crate) unsafe extern "C" fn klp_module_live(module: *mut bindings::module) {
 
     for patch in Iterator::chain(enabled.iter_mut(), registered) {
         // SAFETY: The loader keeps the module, and frees its init section after this.
-        if !unsafe { patch.leave_init_text(module, name, func_stacks) } {
+        let left = unsafe { patch.leave_init_text(module, name, func_stacks) };
+        if !left {
             continue;
         }
 

@@ -210,8 +210,8 @@ mutants_rules() {
 
 # In protocol.rs single calls are deleted, and neighbours swapped, too. The tests in which something is
 # missing already are no judges of that, but for those that show that assumptions are checked. (A message
-# that such a test waits for is noticed by it, too.) Nor is one that only
-# looks for names in the text, nor are long ones that notice nothing more than others.
+# that such a test waits for is noticed by it, too.) Nor is one that only looks for names in the text, nor
+# are long ones that notice nothing more than others.
 mutants_order() {
 	local dir=$1 here=tools/testing/livepatch
 	( cd -- "$dir/model" && PATH=$CACHE/mutants/bin:$USER_PATH cargo mutants --no-config --list \
