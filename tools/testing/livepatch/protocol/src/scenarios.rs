@@ -57,6 +57,16 @@ const BASE: Config = Config {
     fault: None,
 };
 
+const FORK: Config = Config {
+    name: "fork",
+    tasks: &[USER, UNBORN],
+    funcs: 1,
+    patches: &[patch(F)],
+    depth: 1,
+    fork: true,
+    ..BASE
+};
+
 pub(crate) const SCENARIOS: &[Config] = &[
     Config {
         name: "one",
@@ -69,24 +79,11 @@ pub(crate) const SCENARIOS: &[Config] = &[
         tasks: &[KTHREAD],
         ..BASE
     },
-    Config {
-        name: "fork",
-        tasks: &[USER, UNBORN],
-        funcs: 1,
-        patches: &[patch(F)],
-        depth: 1,
-        fork: true,
-        ..BASE
-    },
+    FORK,
     Config {
         name: "fork-rt",
-        tasks: &[USER, UNBORN],
-        funcs: 1,
-        patches: &[patch(F)],
-        depth: 1,
-        fork: true,
         preempt_rt: true,
-        ..BASE
+        ..FORK
     },
     // Has only the counter-example to a walk without the lock that takes a reversal, and not the
     // shorter ones.
@@ -113,16 +110,11 @@ pub(crate) const SCENARIOS: &[Config] = &[
     // task that was met twice.
     Config {
         name: "fork-restart",
-        tasks: &[USER, UNBORN],
-        funcs: 1,
-        patches: &[patch(F)],
-        depth: 1,
-        fork: true,
         restart: true,
         failures: false,
         quiet: true,
         large: true,
-        ..BASE
+        ..FORK
     },
     Config {
         name: "exit",
