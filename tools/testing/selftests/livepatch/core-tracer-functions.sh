@@ -223,16 +223,15 @@ function tracer_off() {
 # clean_tracers() - at the end of a case, whatever has become of it. Modules and
 # the BPF program are core_clean()'s.
 function clean_tracers() {
-	local setting
+	local saved
 
 	echo nop > "$SYSFS_TRACING_DIR/current_tracer"
 	echo > "$SYSFS_TRACING_DIR/set_ftrace_filter"
 	[[ -e "$EVENTS/enable" ]] && echo 0 > "$EVENTS/enable"
 	[[ -e "$KPROBE_EVENTS" ]] && echo > "$KPROBE_EVENTS"
 	[[ -e "$FAIL_FUNCTION/inject" ]] && echo > "$FAIL_FUNCTION/inject"
-	for setting in probability times verbose; do
-		[[ -e "$CORE_TMP/fail_function.$setting" ]] &&
-			cat "$CORE_TMP/fail_function.$setting" > "$FAIL_FUNCTION/$setting"
+	for saved in "$CORE_TMP"/fail_function.*; do
+		[[ -e "$saved" ]] && cat "$saved" > "$FAIL_FUNCTION/${saved##*.}"
 	done
 	echo > "$SYSFS_TRACING_DIR/trace"
 }
