@@ -107,21 +107,19 @@ impl Object {
             .filter(|func| !func.is_located())
             .zip(addresses)
         {
-            let Some(address) = address else {
-                func.set_gone();
-                continue;
+            let is_gone = |&address: &usize| {
+                // SAFETY: The module was found under `klp_mutex`, which keeps it in memory.
+                module.is_some_and(|module| unsafe { shim::is_freed_init_text(module, address) })
             };
-            // SAFETY: The module was found under `klp_mutex`, which keeps it in memory.
-            if module.is_some_and(|module| unsafe { shim::is_freed_init_text(module, address) }) {
-                if func.is_nop() {
-                    func.set_gone();
-                    continue;
+            match address.filter(|address| !is_gone(address)) {
+                Some(address) => func.locate(address, sizes.get(address))?,
+                None if func.is_nop() => func.set_gone(),
+                None => {
+                    // As will be said in a moment, when its symbol has gone, too.
+                    pr_err!("symbol '{}' not found in symbol table\n", &*func.name);
+                    return Err(EINVAL);
                 }
-                // As will be said in a moment, when its symbol has gone, too.
-                pr_err!("symbol '{}' not found in symbol table\n", &*func.name);
-                return Err(EINVAL);
             }
-            func.locate(address, sizes.get(address))?;
         }
         self.drop_aliases()
     }
