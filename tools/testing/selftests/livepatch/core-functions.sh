@@ -39,6 +39,12 @@ function core_is_rust() {
 	grep -qw klp_rust_reap /proc/kallsyms
 }
 
+# at_exit(command) - what else a script has to undo in the end, before what its
+# last case has left behind is
+function at_exit() {
+	trap "$1"'; core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
+}
+
 # core_setup(number) - start a script
 #	number - of the cases to come
 function core_setup() {
@@ -53,7 +59,7 @@ function core_setup() {
 		skip "needs CONFIG_DYNAMIC_DEBUG, and debugfs on $SYSFS_DEBUG_DIR"
 	setup_config
 	CORE_TMP=$(mktemp -d) || die "no temporary directory"
-	trap 'core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
+	at_exit :
 	trap 'exit 1' INT TERM HUP
 
 	CMDLINE=$(cat /proc/cmdline)

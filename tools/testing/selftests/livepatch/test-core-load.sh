@@ -89,7 +89,7 @@ function restore_runtime() {
 	[[ -z "$fair_runtime" ]] || echo "$fair_runtime" > "$FAIR_RUNTIME"
 }
 
-trap 'restore_runtime; core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
+at_exit restore_runtime
 echo -1 > "$RT_RUNTIME"
 [[ -z "$fair_runtime" ]] || echo 0 > "$FAIR_RUNTIME"
 

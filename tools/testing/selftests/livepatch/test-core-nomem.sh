@@ -309,7 +309,7 @@ fi
 
 core_setup $CASES
 # Cleaning up needs memory.
-trap 'give_memory; core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
+at_exit give_memory
 core_case "the first livepatch of some functions" first
 core_case "a livepatch on another" stacked
 core_case "a replacement, with objects that are loaded" replacing loaded
