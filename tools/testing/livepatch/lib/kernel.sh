@@ -155,8 +155,15 @@ kernel_selftests_drop() {
 	done
 }
 
+# Those that this run has built, with their modules: who needs one later need not look again, which takes
+# a minute, and more while somebody else builds.
+KERNELS_BUILT=()
+
+kernel_is_built() { [[ " ${KERNELS_BUILT[*]} " == *" $1 "* ]]; }
+
 kernel_all() {
 	local kernel=$1 o
+	! kernel_is_built "$kernel" || return 0
 	kernel_only "$kernel"
 	o=$(kernel_dir "$kernel")
 	step "build selftest modules ($kernel)" "${o##*/}-selftests" locked kernel_selftests "$o"
@@ -165,6 +172,7 @@ kernel_all() {
 # Without what is loaded into it: that takes a script in the VM.
 kernel_only() {
 	local kernel=$1 o
+	! kernel_is_built "$kernel" || return 0
 	o=$(kernel_dir "$kernel")
 	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$kernel")" ]; then
 		step "configure kernel ($kernel)" "${o##*/}-config" locked kernel_configure "$kernel" "$o"

@@ -29,6 +29,7 @@ test_all() {
 test_kernel() {
 	KLP_ONLY='' test_suite build kernel_all "$1"
 	! grep -q "^build	fail" -- "$RESULTS" || return 0
+	KERNELS_BUILT+=("$1")
 	# Flavours and checkers slow the guest down.
 	[ "$VM_LIMIT" -ge 1500 ] || VM_LIMIT=1500
 	# What fails is the same everywhere; what becomes of it is looked at here.
