@@ -262,23 +262,27 @@ livepatch: '$name': completing unpatching transition
 livepatch: '$name': unpatching complete"
 }
 
-# The function is busy: the transition waits for it.
+# The function is busy: the transition waits for it. It is so for some seconds
+# only; where that is over before the patch comes, for longer the next time.
 function callbacks_busy() {
-	local demo="$1" mod="$2"
+	local demo="$1" mod="$2" seconds
 	local name=$(sample_name "$mod") says=$(sample_says "$mod")
+	local both="$(sample_says "$demo")|$says"
 
-	load "$mod" sleep_secs=4
-	expect_soon "busy" 'said '"$says"' | grep -q sleeping'
-	load "$demo"
-	expect_blocked "$(sample_name "$demo")" 1
-	end_transition "$(sample_name "$demo")"
-	disable "$demo"
-	unload "$demo"
-	unload "$mod"
+	for seconds in 4 12 36; do
+		start_log
+		load "$mod" sleep_secs=$seconds
+		expect_soon "busy" 'said '"$says"' | grep -q sleeping'
+		load_patch "$demo"
+		disable "$demo"
+		unload "$demo"
+		unload "$mod"
+		[[ "$(said "$both" | sed -n 3p)" == *"_work_func exit" ]] || break
+	done
 
-	expect_said "$(sample_says "$demo")|$says" \
+	expect_said "$both" \
 "$says: livepatch_callbacks_mod_init
-$says: busymod_work_func, sleeping 4 seconds ...
+$says: busymod_work_func, sleeping $seconds seconds ...
 $(callback "$demo" pre_patch "$name" "$LIVE")
 $says: busymod_work_func exit
 $(callback "$demo" post_patch "$name" "$LIVE")
