@@ -263,23 +263,29 @@ livepatch: '$name': unpatching complete"
 }
 
 # The function is busy: the transition waits for it. It is so for some seconds
-# only; where that is over before the patch comes, for longer the next time.
+# only; where that is over before the transition is looked at, for longer the
+# next time.
 function callbacks_busy() {
-	local demo="$1" mod="$2" seconds
+	local demo="$1" mod="$2" seconds found ended
 	local name=$(sample_name "$mod") says=$(sample_says "$mod")
+	local patch=$(sample_name "$demo")
 	local both="$(sample_says "$demo")|$says"
 
 	for seconds in 4 12 36; do
 		start_log
 		load "$mod" sleep_secs=$seconds
 		expect_soon "busy" 'said '"$says"' | grep -q sleeping'
-		load_patch "$demo"
+		load "$demo"
+		found="$(klp "$patch" transition) $(klp "$patch" enabled)"
+		ended=$(said "$says" | grep "_work_func exit")
+		end_transition "$patch"
 		disable "$demo"
 		unload "$demo"
 		unload "$mod"
-		[[ "$(said "$both" | sed -n 3p)" == *"_work_func exit" ]] || break
+		[[ -n "$ended" ]] || break
 	done
 
+	expect "transition and enabled of $patch" "1 1" "$found"
 	expect_said "$both" \
 "$says: livepatch_callbacks_mod_init
 $says: busymod_work_func, sleeping $seconds seconds ...
