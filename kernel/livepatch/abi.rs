@@ -86,6 +86,16 @@ pub(crate) unsafe extern "C" fn klp_rust_collect() {
     operations::collect();
 }
 
+/// Called when `livepatch.jump` was set. May sleep. Returns 0 or a negative errno.
+///
+/// # Safety
+///
+/// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
+#[export]
+pub(crate) unsafe extern "C" fn klp_rust_jump() -> c_int {
+    to_c_int(operations::apply_jumps_allowed())
+}
+
 /// Makes the patch that `patch` describes known, without using it.
 ///
 /// May sleep; not from a callback. Returns 0, or a negative errno and nothing of the patch remains.

@@ -42,6 +42,8 @@ points! {
     PrePatch,
     /// Ask ftrace for a function's call site.
     FindCallSite,
+    /// Have calls come to the handler that jump past it.
+    LeaveJumps,
     /// Tell ftrace which functions.
     SetFilter,
     /// Tell ftrace to call the handler.

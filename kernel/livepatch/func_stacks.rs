@@ -6,6 +6,7 @@
 //! is replaced as a whole when functions are patched for the first time.
 
 mod attach;
+mod jumps;
 mod version;
 
 pub(crate) use self::{
@@ -16,9 +17,12 @@ pub(crate) use self::{
     }, //
 };
 
-use self::attach::{
-    push_reserved,
-    Attachment, //
+use self::{
+    attach::{
+        push_reserved,
+        Attachment, //
+    },
+    jumps::Jumps, //
 };
 use crate::{
     model::ip_table::{
@@ -79,13 +83,15 @@ pub(crate) struct Site<'a> {
 ///
 /// # Invariants
 ///
-/// `attachment` has room for all of `stacks`, and `retired` for one table more if there are any.
+/// `attachment` and `jumps` have room for all of `stacks`, and `retired` for one table more if
+/// there are any. A call site that jumps does so to the top of its stack, which all tasks run.
 pub(crate) struct FuncStacks {
     /// Sorted by call site.
     stacks: KVVec<Arc<FuncStack>>,
     /// Tables that were replaced and that the handler may still be reading.
     retired: KVVec<Retired<Table>>,
     attachment: Attachment,
+    jumps: Jumps,
 }
 
 impl FuncStacks {
@@ -94,6 +100,7 @@ impl FuncStacks {
             stacks: KVVec::new(),
             retired: KVVec::new(),
             attachment: Attachment::new(),
+            jumps: Jumps::new(),
         }
     }
 
@@ -106,7 +113,8 @@ impl FuncStacks {
 
     /// Applies all of `sites`, or none. May sleep.
     ///
-    /// The versions are visible to the handler when this returns.
+    /// The versions are visible to the handler when this returns, and all calls come to it. On
+    /// failure, those that jumped do so again after [`FuncStacks::jump`].
     ///
     /// # Safety
     ///
@@ -114,6 +122,8 @@ impl FuncStacks {
     /// off by [`FuncStacks::remove`] and `synchronize` was called after that.
     pub(crate) unsafe fn apply(&mut self, sites: &[Site<'_>]) -> Result<(), AttachError> {
         self.make_stacks(sites.iter().map(|site| site.ip))?;
+        // INVARIANT: The tops are those that calls jump to until none does.
+        self.leave_jumps(sites.iter().map(|site| site.ip))?;
 
         for site in sites {
             if let Some(stack) = self.get(site.ip) {
@@ -158,6 +168,59 @@ impl FuncStacks {
                 stack.remove(site.version);
             }
         }
+    }
+
+    /// Has all calls of the functions with the call sites `ips` come to the handler, as they must
+    /// before tasks may run different versions. Needs no memory. May sleep.
+    ///
+    /// Fails only if ftrace has shut down.
+    pub(crate) fn leave_jumps(&mut self, ips: impl Iterator<Item = usize> + Clone) -> Result {
+        let FuncStacks {
+            stacks,
+            attachment,
+            jumps,
+            ..
+        } = self;
+        let patched = ips.filter_map(|ip| find_in(stacks, ip));
+
+        jumps.clear(attachment, patched.map(|stack| &stack.call_site))
+    }
+
+    /// Lets calls jump to the newest version where that is allowed, possible, and what all tasks
+    /// run. May sleep.
+    pub(crate) fn jump(&mut self) {
+        let FuncStacks {
+            stacks,
+            attachment,
+            jumps,
+            ..
+        } = self;
+        // INVARIANT: The target is the top, and all tasks run it.
+        let settled = stacks
+            .iter()
+            .filter(|stack| !stack.call_site.jumps())
+            .filter_map(|stack| Some((&stack.call_site, stack.settled()?)));
+
+        jumps.set(
+            attachment,
+            settled.filter(|(site, target)| jumps::can_jump(site.ip, *target)),
+        );
+    }
+
+    /// Lets calls jump or not, as is allowed now. May sleep.
+    pub(crate) fn apply_jumps_allowed(&mut self) -> Result {
+        if shim::jumps_allowed() {
+            self.jump();
+            return Ok(());
+        }
+        let FuncStacks {
+            stacks,
+            attachment,
+            jumps,
+            ..
+        } = self;
+
+        jumps.clear(attachment, stacks.iter().map(|stack| &stack.call_site))
     }
 
     /// Detaches the call sites that have no version any more. Cannot fail. May sleep.
@@ -211,6 +274,7 @@ impl FuncStacks {
         let table = Table::new(&stacks)?;
         // INVARIANT: Room for all stacks, for this table, and for the `None` that ends it.
         self.attachment.reserve(stacks.len())?;
+        self.jumps.reserve(stacks.len())?;
         self.retired.reserve(2, GFP_KERNEL)?;
 
         // The old table keeps its stacks alive for handlers that still search it.
@@ -295,6 +359,13 @@ impl FuncStacks {
         let in_use = self.stacks.iter().filter(|stack| !stack.is_unused());
 
         in_use.map(|stack| (stack.ip(), stack.call_site.is_attached(), stack.new_funcs()))
+    }
+
+    /// The stacks whose calls jump, as [`FuncStacks::in_use`] counts them.
+    pub(crate) fn jumping(&self) -> impl Iterator<Item = usize> + '_ {
+        let jumping = self.stacks.iter().filter(|stack| stack.call_site.jumps());
+
+        jumping.map(|stack| stack.ip())
     }
 
     /// How many tables are kept for handlers that may still be reading them.

@@ -98,6 +98,7 @@ pub(crate) unsafe extern "C" fn klp_module_coming(module: *mut bindings::module)
         unsafe { set_alive(module, false) };
         revert_until(&mut registry, name, Some(patch), HasRun::No);
     }
+    registry.func_stacks.jump();
     transition::loaded();
     shim::collect();
     applied.map_or_else(|refused| refused.error.to_errno(), |()| 0)

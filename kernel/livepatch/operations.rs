@@ -159,6 +159,11 @@ pub(crate) fn collect() {
     registry::lock().collect(&synchronized);
 }
 
+/// Lets calls jump to replacements or not, as was just set. May sleep.
+pub(crate) fn apply_jumps_allowed() -> Result {
+    registry::lock().func_stacks.apply_jumps_allowed()
+}
+
 fn find(registry: &Registry, descriptor: *const bindings::klp_patch) -> Option<PatchId> {
     let patch = registry.all().find(|patch| patch.is(descriptor));
 
@@ -304,7 +309,7 @@ fn start(registry: &mut Registry, id: PatchId, target: PatchState) -> Result {
     }
     *transition = Some(match target {
         PatchState::Patched => transition::enable(subject)?,
-        PatchState::Unpatched => transition::disable(subject),
+        PatchState::Unpatched => transition::disable(subject)?,
     });
     Ok(())
 }

@@ -269,6 +269,12 @@ impl Patch {
         self.loaded_objects().for_each(Object::post_unpatch);
     }
 
+    /// Has all calls of the patched functions come to the handler. Fails only if ftrace has shut
+    /// down.
+    pub(crate) fn leave_jumps(&self, func_stacks: &mut FuncStacks) -> Result {
+        func_stacks.leave_jumps(self.patched_sites().map(|site| site.ip))
+    }
+
     /// Takes all functions off, in one batch. The handler may see them until `synchronize` was
     /// called.
     pub(crate) fn revert(&mut self, func_stacks: &mut FuncStacks) {

@@ -185,6 +185,18 @@ pub(crate) fn order_calls() {
     unsafe { bindings::klp_arch_order_calls() };
 }
 
+/// Are call sites to jump to replacements? What an administrator wants.
+pub(crate) fn jumps_allowed() -> bool {
+    // SAFETY: The variable is a `bool`, which its parameter sets under a lock of its own.
+    unsafe { ptr::read_volatile(&raw const bindings::klp_jump) }
+}
+
+/// Can the call at `ip` be a jump to `target`, past the handler?
+pub(crate) fn can_jump(ip: usize, target: usize) -> bool {
+    // SAFETY: The addresses are compared and not accessed.
+    unsafe { bindings::klp_arch_can_jump(ip, target) }
+}
+
 /// Does something other than a handler run when the function is called, such as a BPF trampoline?
 pub(crate) fn has_direct_caller(ip: usize) -> bool {
     // SAFETY: `ip` is searched for in ftrace's hash and not accessed.
@@ -257,6 +269,26 @@ impl FtraceOps {
         // SAFETY: The `ftrace_ops` stays by the type invariants, and ftrace refuses one that is
         // registered already.
         to_result(unsafe { bindings::register_ftrace_function(self.as_ptr()) })
+    }
+
+    /// Has calls at each of `ips` jump to the one of `targets` at the same place. `EIO` means that
+    /// some may do so, after a failure of ftrace; after other errors, none does. May sleep.
+    pub(crate) fn set_jumps(self, ips: &[usize], targets: &[usize]) -> Result {
+        let count = c_uint::try_from(ips.len().min(targets.len()))?;
+
+        // SAFETY: The `ftrace_ops` stays by the type invariants; ftrace changes what belongs to it
+        // under its `regex_lock`. Both slices have `count` elements, which are only read.
+        to_result(unsafe {
+            bindings::klp_shim_set_jumps(self.as_ptr(), ips.as_ptr(), targets.as_ptr(), count)
+        })
+    }
+
+    /// Has calls at `ips` come to the handler. On failure some may jump. May sleep.
+    pub(crate) fn clear_jumps(self, ips: &[usize]) -> Result {
+        let count = c_uint::try_from(ips.len())?;
+
+        // SAFETY: As in `set_jumps`.
+        to_result(unsafe { bindings::klp_shim_clear_jumps(self.as_ptr(), ips.as_ptr(), count) })
     }
 
     /// Unregisters the `ftrace_ops`; fails if it is not registered. Needs no memory. May sleep.

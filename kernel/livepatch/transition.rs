@@ -170,6 +170,18 @@ impl TransitionOps for Transition<'_, '_> {
         spare_ranges.reserve(patch, func_stacks)
     }
 
+    fn leave_jumps(&mut self) -> Result {
+        let Subject {
+            patch, func_stacks, ..
+        } = &mut *self.subject;
+
+        patch.leave_jumps(func_stacks)
+    }
+
+    fn jump(&mut self) {
+        self.subject.func_stacks.jump();
+    }
+
     fn prepare_to_revert(&mut self) {
         self.subject.patch.pre_unpatch();
     }
@@ -259,13 +271,15 @@ pub(crate) fn enable(mut subject: Subject<'_>) -> Result<Running> {
     Ok(running)
 }
 
-/// Starts to move all tasks away from the patch. Needs no memory.
-pub(crate) fn disable(mut subject: Subject<'_>) -> Running {
+/// Starts to move all tasks away from the patch. Needs no memory. Fails only if ftrace has shut
+/// down; then nothing has changed.
+pub(crate) fn disable(mut subject: Subject<'_>) -> Result<Running> {
     let mut running = Running::new(&subject, PatchState::Unpatched);
 
-    protocol::disable(&mut running.transition(&mut subject));
+    protocol::disable(&mut running.transition(&mut subject))
+        .inspect_err(|_| state::forget_previous())?;
     subject.patch.publish_enabled();
-    running
+    Ok(running)
 }
 
 impl Running {

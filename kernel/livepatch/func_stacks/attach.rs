@@ -50,6 +50,8 @@ pub(super) struct CallSite {
     pub(super) ip: usize,
     /// Whose filter it is in: what leads calls to the handler. Null if it is in none.
     ops: Atomic<*mut bindings::ftrace_ops>,
+    /// Whether calls jump to a replacement, when nothing else is at the function.
+    jumps: Atomic<bool>,
 }
 
 impl CallSite {
@@ -57,11 +59,35 @@ impl CallSite {
         CallSite {
             ip,
             ops: Atomic::new(ptr::null_mut()),
+            jumps: Atomic::new(false),
         }
     }
 
     pub(super) fn is_attached(&self) -> bool {
         !self.ops.load(Relaxed).is_null()
+    }
+
+    /// Is it in the filter of `ops`?
+    pub(super) fn is_led_by(&self, ops: FtraceOps) -> bool {
+        self.ops.load(Relaxed) == ops.as_ptr()
+    }
+
+    fn set_attached(&self, ops: FtraceOps) {
+        self.ops.store(ops.as_ptr(), Relaxed);
+    }
+
+    fn set_detached(&self) {
+        self.ops.store(ptr::null_mut(), Relaxed);
+        self.jumps.store(false, Relaxed);
+    }
+
+    /// Does it jump to a replacement, when nothing else is at the function?
+    pub(super) fn jumps(&self) -> bool {
+        self.jumps.load(Relaxed)
+    }
+
+    pub(super) fn set_jumps(&self, jumps: bool) {
+        self.jumps.store(jumps, Relaxed);
     }
 }
 
@@ -299,7 +325,7 @@ impl Attachment {
         };
         ops.attach(ips)?;
         for site in sites {
-            site.ops.store(ops.ftrace.as_ptr(), Relaxed);
+            site.set_attached(ops.ftrace);
         }
         Ok(())
     }
@@ -317,10 +343,8 @@ impl Attachment {
 
         let all = Iterator::chain(iter::once(shared), batches);
         for ops in all.filter(|ops| ops.sites > 0) {
-            let ftrace = ops.ftrace.as_ptr();
-            let mine = sites
-                .clone()
-                .filter(|site| site.ops.load(Relaxed) == ftrace);
+            let ftrace = ops.ftrace;
+            let mine = sites.clone().filter(|site| site.is_led_by(ftrace));
 
             ips.clear();
             // Without room, a call site stays attached, to an empty stack: that is harmless.
@@ -332,10 +356,16 @@ impl Attachment {
                 continue;
             }
             let removed = ops.detach(ips);
-            mine.take(removed)
-                .for_each(|site| site.ops.store(ptr::null_mut(), Relaxed));
+            mine.take(removed).for_each(CallSite::set_detached);
             *overdue |= removed < count;
         }
+    }
+
+    /// The `ftrace_ops` that have call sites.
+    pub(super) fn in_use(&self) -> impl Iterator<Item = FtraceOps> + '_ {
+        let all = Iterator::chain(iter::once(&self.shared), &self.batches);
+
+        all.filter(|ops| ops.sites > 0).map(|ops| ops.ftrace)
     }
 
     /// Are there call sites attached that should not be, for lack of memory?

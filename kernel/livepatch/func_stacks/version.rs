@@ -245,6 +245,16 @@ impl FuncStack {
         self.top.load(Relaxed).is_null()
     }
 
+    /// The replacement that all tasks run; `None` if they run different versions, or the original
+    /// function. Under `klp_mutex`.
+    pub(super) fn settled(&self) -> Option<usize> {
+        let Entry(top) = self.top()?;
+
+        // A nop that is still there may not be jumped to: it stands for the original function,
+        // which would jump to itself.
+        Some(top.new_func()).filter(|&new_func| new_func != 0 && !top.in_transition())
+    }
+
     pub(super) fn is_only(&self, version: &Version) -> bool {
         versions::is_only(self.top(), Entry(version))
     }

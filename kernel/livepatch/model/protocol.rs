@@ -44,11 +44,13 @@ pub(crate) fn enable<C: TransitionOps>(ops: &mut C) -> Result<(), C::Error> {
     Ok(())
 }
 
-/// Starts to move all tasks away from the patch.
-pub(crate) fn disable<C: TransitionOps>(ops: &mut C) {
+/// Starts to move all tasks away from the patch. On failure nothing has changed.
+pub(crate) fn disable<C: TransitionOps>(ops: &mut C) -> Result<(), C::Error> {
+    ops.leave_jumps()?;
     begin(ops, PatchState::Unpatched);
     ops.prepare_to_revert();
     start(ops, PatchState::Unpatched);
+    Ok(())
 }
 
 /// Gives all tasks the state that they start from, which changes nothing for them.
@@ -227,6 +229,7 @@ fn settle<C: TransitionOps>(ops: &mut C, target: PatchState) {
     ops.run_post_callbacks(target);
     ops.on_event(Event::Complete(target));
     ops.system().set_target_state(None);
+    ops.jump();
 }
 
 /// Moves `task` to the target if it has yet to move.

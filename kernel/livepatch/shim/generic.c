@@ -11,6 +11,7 @@
 #include <linux/livepatch.h>
 #include <linux/module.h>
 #include <linux/moduleloader.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
@@ -166,6 +167,34 @@ void klp_shim_synchronize_tasks(void)
 	synchronize_rcu_tasks();
 }
 
+/*
+ * Whether functions that all tasks run in the same version are called by a
+ * jump. On unless an administrator says otherwise, at boot or later.
+ */
+bool klp_jump = true;
+static bool klp_jump_ready;
+
+static int klp_jump_set(const char *val, const struct kernel_param *kp)
+{
+	int err = param_set_bool(val, kp);
+
+	/* Nothing is patched so early. */
+	if (err || !klp_jump_ready)
+		return err;
+
+	return klp_rust_jump();
+}
+
+static const struct kernel_param_ops klp_jump_ops = {
+	.flags	= KERNEL_PARAM_OPS_FL_NOARG,
+	.set	= klp_jump_set,
+	.get	= param_get_bool,
+};
+
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "livepatch."
+module_param_cb(jump, &klp_jump_ops, &klp_jump, 0644);
+
 /* Not all architectures can do this. */
 void __weak clear_relocate_add(Elf_Shdr *sechdrs, const char *strtab,
 			       unsigned int symindex, unsigned int relsec,
@@ -177,6 +206,7 @@ static int __init klp_init_early(void)
 {
 	klp_shim_shadow_init();
 	klp_rust_init_early();
+	klp_jump_ready = true;
 	return 0;
 }
 core_initcall(klp_init_early);

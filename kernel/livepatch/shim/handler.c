@@ -112,3 +112,30 @@ bool klp_shim_has_direct_caller(unsigned long ip)
 {
 	return ftrace_find_rec_direct(ip);
 }
+
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+int klp_shim_set_jumps(struct ftrace_ops *ops, const unsigned long *ips,
+		       const unsigned long *targets, unsigned int count)
+{
+	return ftrace_set_jumps(ops, ips, targets, count);
+}
+
+int klp_shim_clear_jumps(struct ftrace_ops *ops, const unsigned long *ips,
+			 unsigned int count)
+{
+	return ftrace_clear_jumps(ops, ips, count);
+}
+#else
+/* klp_arch_can_jump() says no. */
+int klp_shim_set_jumps(struct ftrace_ops *ops, const unsigned long *ips,
+		       const unsigned long *targets, unsigned int count)
+{
+	return -EOPNOTSUPP;
+}
+
+int klp_shim_clear_jumps(struct ftrace_ops *ops, const unsigned long *ips,
+			 unsigned int count)
+{
+	return -EOPNOTSUPP;
+}
+#endif

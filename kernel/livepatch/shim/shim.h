@@ -74,6 +74,10 @@ void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 extern struct ftrace_ops klp_ftrace_ops;
 struct ftrace_ops *klp_shim_ops_alloc(void);
 bool klp_shim_has_direct_caller(unsigned long ip);
+int klp_shim_set_jumps(struct ftrace_ops *ops, const unsigned long *ips,
+		       const unsigned long *targets, unsigned int count);
+int klp_shim_clear_jumps(struct ftrace_ops *ops, const unsigned long *ips,
+			 unsigned int count);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_top(unsigned long ip);
@@ -84,6 +88,8 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size);
 /* <arch>.c: a barrier between what was done before and calls on all CPUs */
 void klp_arch_order_calls(void);
+/* <arch>.c: whether the call at @ip can be a jump to @target instead */
+bool klp_arch_can_jump(unsigned long ip, unsigned long target);
 
 /* tasks.c: walking the tasks. Under the RCU read lock, @fn must not sleep. */
 void klp_shim_synchronize_forks(void);
@@ -102,6 +108,7 @@ int klp_check_and_switch_task(struct task_struct *task, void *old_name);
 /* generic.c */
 extern struct list_head klp_patches;
 extern struct klp_patch *klp_transition_patch;
+extern bool klp_jump;
 void klp_shim_sched_hook(bool enable);
 void klp_shim_retry_in(unsigned int msecs);
 void klp_shim_reap(void);
@@ -121,6 +128,7 @@ int klp_rust_init(void);
 void klp_rust_retry(void);
 void klp_rust_reap(void);
 void klp_rust_collect(void);
+int klp_rust_jump(void);
 
 /*
  * report.c: messages that administrators switch on by dynamic debug, which can

@@ -63,6 +63,24 @@ void klp_test_disown(void)
 	unregister_ftrace_function(&klp_test_owner);
 }
 
+int klp_test_owner_jumps(unsigned long ip, unsigned long target)
+{
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+	return ftrace_set_jumps(&klp_test_owner, &ip, &target, 1);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+int klp_test_owner_calls(unsigned long ip)
+{
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+	return ftrace_clear_jumps(&klp_test_owner, &ip, 1);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
 /* As if ftrace had never heard of it. */
 int klp_test_lose(unsigned long ip)
 {

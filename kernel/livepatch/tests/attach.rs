@@ -118,10 +118,10 @@ impl Drop for Many {
 }
 
 /// Another owner of a function.
-struct Owner(());
+pub(super) struct Owner(());
 
 impl Owner {
-    fn of(ip: usize) -> Result<Self> {
+    pub(super) fn of(ip: usize) -> Result<Self> {
         // SAFETY: `ip` is searched for and not accessed. There is one at a time.
         to_result(unsafe { bindings::klp_test_own(ip) })?;
         Ok(Owner(()))
@@ -136,11 +136,11 @@ impl Drop for Owner {
 }
 
 /// A direct caller of functions.
-struct DirectCaller(());
+pub(super) struct DirectCaller(());
 
 impl DirectCaller {
     /// It shares the functions with others, except for the one at `refuses`.
-    fn of(ips: &[usize], refuses: usize) -> Result<Self> {
+    pub(super) fn of(ips: &[usize], refuses: usize) -> Result<Self> {
         // SAFETY: `ips` has as many elements as is said, and is only read: its type is ftrace's
         // business. There is one at a time.
         to_result(unsafe {

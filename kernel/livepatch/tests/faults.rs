@@ -73,6 +73,7 @@ fn expected(point: Point) -> (Error, &'static [Case]) {
         Point::ShowFunc => (EEXIST, &CASES),
         Point::PrePatch => (EPERM, ENABLE),
         Point::FindCallSite => (EINVAL, ENABLE),
+        Point::LeaveJumps => (ENODEV, ENABLE),
         Point::SetFilter => (ENODEV, ENABLE),
         // Registered already when there is a patch.
         Point::RegisterHandler => (EBUSY, &[Enable]),

@@ -13,6 +13,7 @@ mod attach;
 mod descriptor;
 mod faults;
 mod force;
+mod jumps;
 mod lifecycle;
 mod many;
 mod patching;

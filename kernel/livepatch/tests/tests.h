@@ -103,4 +103,15 @@ int klp_test_direct_stop(void);
 /* How many ftrace_ops are registered. */
 unsigned int klp_test_ftrace_ops(void);
 
+/* The owner of a function lets it jump, or not any more. */
+int klp_test_owner_jumps(unsigned long ip, unsigned long target);
+int klp_test_owner_calls(unsigned long ip);
+
+/* jumps.c: where the code at @ip jumps to, 0 if it does not */
+unsigned long klp_test_jump_target(unsigned long ip);
+
+/* A tracer of one function; klp_test_untrace() returns what it has seen. */
+int klp_test_trace(unsigned long ip);
+unsigned int klp_test_untrace(void);
+
 #endif /* _LIVEPATCH_TESTS_H */

@@ -201,8 +201,16 @@ pub(crate) trait TransitionOps {
     /// Sets or clears the transition flags of all versions of the patch.
     fn flag(&mut self, in_transition: bool);
 
-    /// Calls the `pre_patch` callbacks and puts the versions on their stacks.
+    /// Calls the `pre_patch` callbacks, does as [`TransitionOps::leave_jumps`] and puts the
+    /// versions on their stacks.
     fn apply(&mut self) -> Result<(), Self::Error>;
+
+    /// Has all calls of the patch's functions come to the handler, on all CPUs: they may jump past
+    /// it.
+    fn leave_jumps(&mut self) -> Result<(), Self::Error>;
+
+    /// Lets calls jump to the newest version where all tasks run that. They need not.
+    fn jump(&mut self);
 
     /// Calls the `pre_unpatch` callbacks.
     fn prepare_to_revert(&mut self);

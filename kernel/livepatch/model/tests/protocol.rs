@@ -90,6 +90,7 @@ mod cases {
             RunPostCallbacks(Unpatched),
             OnEvent(Event::Complete(Unpatched)),
             SetTargetState(None),
+            Jump,
         ]));
     }
 
@@ -97,8 +98,9 @@ mod cases {
     fn disable() {
         let recorder = Recorder::new();
 
-        protocol::disable(&mut recorder.patch());
+        assert!(protocol::disable(&mut recorder.patch()).is_ok());
         assert!(recorder.calls_are(&[
+            LeaveJumps,
             OnEvent(Event::Initializing(Unpatched)),
             SetTargetState(Some(Unpatched)),
             SetPass(Some(Pass::SetPatchState(Some(Patched)))),
@@ -123,11 +125,20 @@ mod cases {
     }
 
     #[test]
+    fn disable_fails() {
+        let recorder = Recorder::new();
+
+        recorder.leave_jumps_fails.set(true);
+        assert!(protocol::disable(&mut recorder.patch()).is_err());
+        assert!(recorder.calls_are(&[LeaveJumps]));
+    }
+
+    #[test]
     fn task_with_patch_state_before() {
         let recorder = Recorder::in_transition(Unpatched);
 
         recorder.patch_state.set(Some(Unpatched));
-        protocol::disable(&mut recorder.patch());
+        assert!(protocol::disable(&mut recorder.patch()).is_ok());
         assert!(recorder.has_call(Expect(Assumption::NoPatchState, false)));
     }
 
@@ -187,6 +198,7 @@ mod cases {
             RunPostCallbacks(Patched),
             OnEvent(Event::Complete(Patched)),
             SetTargetState(None),
+            Jump,
         ]));
     }
 

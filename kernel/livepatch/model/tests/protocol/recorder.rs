@@ -36,6 +36,8 @@ pub(super) enum Call {
     SynchronizeForks,
     Flag(bool),
     Apply,
+    LeaveJumps,
+    Jump,
     PrepareToRevert,
     PublishRanges,
     RefreshRanges,
@@ -63,6 +65,8 @@ pub(super) struct Recorder {
     pub(super) offline: Cell<bool>,
     /// The patch cannot be applied.
     pub(super) apply_fails: Cell<bool>,
+    /// Its functions go on to jump past the handler.
+    pub(super) leave_jumps_fails: Cell<bool>,
 }
 
 impl Recorder {
@@ -77,6 +81,7 @@ impl Recorder {
             safe: Cell::new(false),
             offline: Cell::new(false),
             apply_fails: Cell::new(false),
+            leave_jumps_fails: Cell::new(false),
         }
     }
 
@@ -219,6 +224,18 @@ impl<'a> TransitionOps for Patch<'a> {
             return Err(());
         }
         Ok(())
+    }
+
+    fn leave_jumps(&mut self) -> Result<(), ()> {
+        self.recorder.record(Call::LeaveJumps);
+        if self.recorder.leave_jumps_fails.get() {
+            return Err(());
+        }
+        Ok(())
+    }
+
+    fn jump(&mut self) {
+        self.recorder.record(Call::Jump);
     }
 
     fn prepare_to_revert(&mut self) {

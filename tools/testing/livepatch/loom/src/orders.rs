@@ -92,7 +92,7 @@ fn enable(transition: &mut Transition<'_>) {
 }
 
 fn disable(transition: &mut Transition<'_>) {
-    protocol::disable(transition);
+    protocol::disable(transition).unwrap();
 }
 
 fn enable_and_reverse(transition: &mut Transition<'_>) {

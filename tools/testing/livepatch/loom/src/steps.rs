@@ -371,6 +371,13 @@ impl<'a> TransitionOps for Transition<'a> {
         Ok(())
     }
 
+    // What is written to text takes no part in the order of data.
+    fn leave_jumps(&mut self) -> Result<(), ()> {
+        Ok(())
+    }
+
+    fn jump(&mut self) {}
+
     fn prepare_to_revert(&mut self) {}
 
     fn publish_ranges(&mut self) {

@@ -57,6 +57,8 @@ pub(crate) enum Own {
     EnterKernel,
     LeaveKernel,
     Call(u8),
+    /// Gets to what the call jumps to.
+    Jump,
     /// Gets to the first instruction of what the handler has chosen.
     Arrive,
     Return,
@@ -100,7 +102,7 @@ impl Config {
             Action::Begin(actor, procedure) => procedure::begin(self, next, actor, procedure),
             Action::Go(actor) => procedure::step(self, next, actor),
             Action::Task(id, own) => {
-                act(&mut next, id, own);
+                act(self, &mut next, id, own);
                 Some(next)
             }
             Action::LosePlace => {
@@ -239,7 +241,10 @@ impl Config {
                 place: Place::Called,
                 func,
             }) => {
-                actions.push(Action::Begin(Actor::Task(id), Procedure::Handle(func)));
+                actions.push(match state.jumps[usize::from(func)] {
+                    Some(_) => own(Own::Jump),
+                    None => Action::Begin(Actor::Task(id), Procedure::Handle(func)),
+                });
                 return;
             }
             Some(Frame {
@@ -343,7 +348,7 @@ impl Config {
 }
 
 /// Task `id` does what it does by itself.
-fn act(state: &mut State, id: usize, own: Own) {
+fn act(config: &Config, state: &mut State, id: usize, own: Own) {
     let task = &mut state.tasks[id];
 
     match own {
@@ -359,6 +364,7 @@ fn act(state: &mut State, id: usize, own: Own) {
                 place: Place::Called,
             });
         }
+        Own::Jump => jump(config, state, id),
         Own::Arrive => {
             task.awaited_call = false;
             if let Some(frame) = task.top() {
@@ -387,6 +393,23 @@ fn act(state: &mut State, id: usize, own: Own) {
         Own::StartExit => task.life = Life::Exiting,
         Own::Unhash | Own::FinishExit | Own::Die | Own::Reap => end_life(state, id, own),
     }
+}
+
+/// Task `id` goes where its call jumps to.
+fn jump(config: &Config, state: &mut State, id: usize) {
+    let jumps = state.jumps;
+    let task = &mut state.tasks[id];
+
+    task.awaited_call = false;
+    let Some(frame) = task.top() else {
+        return;
+    };
+    let func = frame.func;
+    let code = jumps[usize::from(func)];
+
+    frame.place = Place::In(code);
+    state.see(config, id, func, code);
+    state.check_freed();
 }
 
 /// The last steps of task `id`, in which it goes off the lists.

@@ -93,6 +93,14 @@ faults! {
     ReplacedLate = "replaced-late" in "replace" shows Freed,
     /// Nops are taken off before what they stand for.
     NopsFirst = "nops-first" in "replace" shows Mixed,
+    /// A patch is put on top of one that calls go on to jump to.
+    JumpsStay = "jumps-stay" in "stacked" shows Mixed,
+    /// A patch is disabled to which calls go on to jump.
+    JumpsStayDisable = "jumps-stay-disable" in "one" shows Mixed,
+    /// Tasks may move before calls come to the handler.
+    JumpsLate = "jumps-late" in "one" shows Mixed,
+    /// Calls jump to a patch before all tasks have moved to it.
+    JumpsEarly = "jumps-early" in "one" shows Mixed,
     /// Only what the new patch lies on is looked for on stacks, and not what lies below.
     ReplaceShallow = "replace-shallow" in "force-replace" shows Freed,
     /// A forced patch is freed.

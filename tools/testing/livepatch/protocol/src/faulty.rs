@@ -293,11 +293,30 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
     }
 
     fn apply(&mut self) -> Result<(), NoMemory> {
-        self.honest.apply()?;
-        if self.is(Fault::FlagsLate) {
-            self.honest.flag(true);
+        match self.seeded.fault {
+            Fault::JumpsStay | Fault::JumpsLate => self.honest.push_funcs()?,
+            _ => self.honest.apply()?,
+        }
+        match self.seeded.fault {
+            Fault::FlagsLate => self.honest.flag(true),
+            Fault::JumpsEarly => self
+                .seeded
+                .machine
+                .jump(|state, func| state.top(func).map(|top| top.patch)),
+            _ => {}
         }
         Ok(())
+    }
+
+    fn leave_jumps(&mut self) -> Result<(), NoMemory> {
+        match self.seeded.fault {
+            Fault::JumpsStayDisable | Fault::JumpsLate => Ok(()),
+            _ => self.honest.leave_jumps(),
+        }
+    }
+
+    fn jump(&mut self) {
+        self.honest.jump();
     }
 
     fn prepare_to_revert(&mut self) {
@@ -320,6 +339,9 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
 
     fn hook_scheduler(&mut self, hooked: bool) {
         self.honest.hook_scheduler(hooked);
+        if hooked && self.is(Fault::JumpsLate) {
+            let _ = self.honest.leave_jumps();
+        }
     }
 
     fn revert(&mut self) {

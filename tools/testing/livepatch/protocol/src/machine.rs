@@ -202,6 +202,30 @@ impl<'a> Machine<'a> {
         });
     }
 
+    /// Has the calls of `funcs` come to the handler, if it was not so. As long as both lead to the
+    /// same code, nobody can tell which of them went first.
+    pub(crate) fn leave_jumps(&self, funcs: &[u8]) {
+        self.replay.change(|state| {
+            for &func in funcs {
+                state.jumps[usize::from(func)] = None;
+            }
+        });
+    }
+
+    /// Lets calls jump to what `target` says. The same goes for these.
+    pub(crate) fn jump(&self, target: impl Fn(&State, u8) -> Option<u8>) {
+        self.replay.change(|state| {
+            for func in 0..self.config.funcs {
+                state.jumps[usize::from(func)] = target(state, func);
+            }
+        });
+    }
+
+    /// Lets calls jump where all tasks run the same replacement.
+    pub(crate) fn jump_where_settled(&self) {
+        self.jump(|state, func| state.settled(self.config, func));
+    }
+
     pub(crate) fn publish_ranges(&self) {
         self.replay.change(|state| {
             state.ranges = Some(self.environment.ranges(self.config, state));

@@ -101,7 +101,8 @@ fn run(procedure: Procedure, machine: &Machine<'_>, implementation: impl Impleme
             let _ = protocol::enable(&mut implementation.transition(patch, fails));
         }
         Procedure::Disable(patch) => {
-            protocol::disable(&mut implementation.transition(patch, false));
+            // It fails only when ftrace does.
+            let _ = protocol::disable(&mut implementation.transition(patch, false));
         }
         Procedure::Reverse => {
             let (patch, target) = machine.under_way();
@@ -151,6 +152,7 @@ fn coming(machine: &Machine<'_>, implementation: impl Implementation, fails: boo
             protocol::refused(&mut implementation.module(patch, false));
         }
     }
+    machine.jump_where_settled();
     protocol::loaded(implementation.system());
     machine.set_module_live(!fails);
 }

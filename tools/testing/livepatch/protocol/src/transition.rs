@@ -56,6 +56,22 @@ impl Transition<'_> {
         }
     }
 
+    /// Puts the versions on their stacks.
+    pub(crate) fn push_funcs(&self) -> Result<(), NoMemory> {
+        let (machine, patch) = (self.machine, self.patch);
+
+        for func in machine.funcs(patch) {
+            let loaded = machine.replay.world().is_loaded(machine.config, func);
+            if loaded {
+                machine.replay.change(|state| state.push(patch, func));
+            }
+            if self.fails {
+                return Err(NoMemory);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the nops of the patch off.
     pub(crate) fn revert_nops(&self) {
         let config = self.machine.config;
@@ -138,18 +154,17 @@ impl<'a> TransitionOps for Transition<'a> {
     }
 
     fn apply(&mut self) -> Result<(), NoMemory> {
-        let (machine, patch) = (self.machine, self.patch);
+        self.leave_jumps()?;
+        self.push_funcs()
+    }
 
-        for func in machine.funcs(patch) {
-            let loaded = machine.replay.world().is_loaded(machine.config, func);
-            if loaded {
-                machine.replay.change(|state| state.push(patch, func));
-            }
-            if self.fails {
-                return Err(NoMemory);
-            }
-        }
+    fn leave_jumps(&mut self) -> Result<(), NoMemory> {
+        self.machine.leave_jumps(&self.machine.funcs(self.patch));
         Ok(())
+    }
+
+    fn jump(&mut self) {
+        self.machine.jump_where_settled();
     }
 
     fn prepare_to_revert(&mut self) {}

@@ -157,6 +157,8 @@ pub(crate) struct State {
     pub(crate) list: Vec<u8>,
     pub(crate) versions: [[Version; FUNCS]; PATCHES],
     pub(crate) tops: [Option<u8>; FUNCS],
+    /// The patches whose replacements calls jump to, past the handler.
+    pub(crate) jumps: [Option<u8>; FUNCS],
     pub(crate) ranges: Option<Ranges>,
     pub(crate) hooked: bool,
     pub(crate) place: WalkPlace,
@@ -246,6 +248,7 @@ impl State {
             list: Vec::new(),
             versions: Default::default(),
             tops: [None; FUNCS],
+            jumps: [None; FUNCS],
             ranges: None,
             hooked: false,
             place: WalkPlace::Kept,
@@ -343,10 +346,24 @@ impl State {
             Link::Top => None,
             Link::Above(above) => Some(above.patch),
         }) {
-            Some(None) => self.tops[usize::from(func)] = below,
+            Some(None) => {
+                self.tops[usize::from(func)] = below;
+                if below.is_none() {
+                    // The call site was left before that.
+                    self.jumps[usize::from(func)] = None;
+                }
+            }
             Some(Some(above)) => self.version(above, func).below = below,
             None => {}
         }
+    }
+
+    /// The patch whose replacement of `func` all tasks run; `None` for the original function, or if
+    /// they run different ones.
+    pub(crate) fn settled(&self, config: &Config, func: u8) -> Option<u8> {
+        let top = self.top(func)?;
+
+        Some(top.patch).filter(|&patch| !top.in_transition() && config.has(patch, func))
     }
 
     pub(crate) fn top(&self, func: u8) -> Option<OnStack<'_>> {
