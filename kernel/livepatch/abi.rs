@@ -86,14 +86,14 @@ pub(crate) unsafe extern "C" fn klp_rust_collect() {
     operations::collect();
 }
 
-/// Called when `livepatch.jump` was set. May sleep. Returns 0 or a negative errno.
+/// Called by a work item when `livepatch.jump` was set. May sleep.
 ///
 /// # Safety
 ///
 /// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
-pub(crate) unsafe extern "C" fn klp_rust_jump() -> c_int {
-    to_c_int(operations::apply_jumps_allowed())
+pub(crate) unsafe extern "C" fn klp_rust_jump() {
+    operations::apply_jumps_allowed();
 }
 
 /// Makes the patch that `patch` describes known, without using it.

@@ -2,8 +2,8 @@
 
 //! The stacks of versions, one per patched function, and how the handler finds them.
 //!
-//! The handler finds the stack of a function by the address of the call site, in a hash table that
-//! is replaced as a whole when functions are patched for the first time.
+//! The handler finds the top of a function's stack by the address of the call site, in a hash table
+//! that is replaced as a whole when functions are patched for the first time.
 
 mod attach;
 mod jumps;
@@ -38,39 +38,42 @@ use crate::{
 };
 use core::{
     mem,
-    ptr::NonNull, //
+    ptr, //
 };
 use kernel::{
     alloc::AllocError,
     bindings,
     prelude::*,
-    sync::Arc, //
+    sync::atomic::{
+        Atomic,
+        Release, //
+    },
 };
 
 /// What the handler searches.
+///
+/// # Invariants
+///
+/// `raw` says where `slots` are and how many: a power of two.
+#[repr(C)]
 struct Table {
-    slots: KVVec<Slot<Arc<FuncStack>>>,
+    /// What C knows of it. Comes first, so that a pointer to the table is one to this.
+    raw: bindings::klp_calls,
+    /// For each call site the top of its stack; see `FuncStacks::publish_top`.
+    slots: KVVec<Slot<Atomic<*mut bindings::klp_version>>>,
 }
 
-static TABLE: Published<Table> = Published::empty();
+// SAFETY: `raw` points to what `slots` owns, and belongs to no thread.
+unsafe impl Send for Table {}
 
-/// Finds the newest version for the call site `ip`, for the ftrace handler: no traceable call.
-///
-/// The handler gets the version and not the stack, whose methods are for those who hold
-/// `klp_mutex`.
-///
-/// # Safety
-///
-/// Preemption must be disabled from before the call until after the last use of the result.
-#[inline(always)]
-pub(crate) unsafe fn top_for_handler(ip: usize) -> Option<NonNull<bindings::klp_version>> {
-    // SAFETY: Preemption stays disabled during the call, as the caller promises.
-    let table = unsafe { TABLE.read() }?;
+// SAFETY: A shared reference allows to read, and to change the tops, which are atomic.
+unsafe impl Sync for Table {}
 
-    // A reference to what the `Arc` holds: its count is not touched.
-    let stack = ip_table::find(&table.slots, ip)?;
-    NonNull::new(stack.top_for_handler())
-}
+/// The table that is in use. The handler reads it by this name: `klp_find_call()` in
+/// `shim/calls.h`.
+#[no_mangle]
+#[allow(non_upper_case_globals)]
+static klp_calls: Published<Table> = Published::empty();
 
 /// A version to apply or to take off, and the call site of the function that it is for.
 #[derive(Clone, Copy)]
@@ -84,10 +87,11 @@ pub(crate) struct Site<'a> {
 /// # Invariants
 ///
 /// `attachment` and `jumps` have room for all of `stacks`, and `retired` for one table more if
-/// there are any. A call site that jumps does so to the top of its stack, which all tasks run.
+/// there are any. The table that is published has all of `stacks`, each with its top. A call site
+/// that jumps does so to the top of its stack, which all tasks run.
 pub(crate) struct FuncStacks {
     /// Sorted by call site.
-    stacks: KVVec<Arc<FuncStack>>,
+    stacks: KVVec<FuncStack>,
     /// Tables that were replaced and that the handler may still be reading.
     retired: KVVec<Retired<Table>>,
     attachment: Attachment,
@@ -130,6 +134,7 @@ impl FuncStacks {
                 // SAFETY: The version is on no stack and stays until it was taken off and
                 // `synchronize` was called, as the caller promises.
                 unsafe { stack.push(site.version) };
+                self.publish_top(stack);
             }
         }
 
@@ -144,6 +149,10 @@ impl FuncStacks {
     /// `synchronize`. For those that are in memory which is going to be freed,
     /// [`FuncStacks::detach_overdue`] has to follow.
     pub(crate) fn remove<'a>(&mut self, sites: impl Iterator<Item = Site<'a>> + Clone) {
+        // Those of a module that goes may jump, and stay attached for a while without memory. If
+        // ftrace has shut down, its code goes with the module.
+        let _ = self.leave_jumps(sites.clone().map(|site| site.ip));
+
         let FuncStacks {
             stacks, attachment, ..
         } = self;
@@ -166,6 +175,7 @@ impl FuncStacks {
         for site in sites {
             if let Some(stack) = self.get(site.ip) {
                 stack.remove(site.version);
+                self.publish_top(stack);
             }
         }
     }
@@ -195,23 +205,26 @@ impl FuncStacks {
             jumps,
             ..
         } = self;
+        // An administrator who changes his mind from here on has to wait for `klp_mutex`.
+        if !shim::jumps_allowed() {
+            return;
+        }
         // INVARIANT: The target is the top, and all tasks run it.
         let settled = stacks
             .iter()
             .filter(|stack| !stack.call_site.jumps())
             .filter_map(|stack| Some((&stack.call_site, stack.settled()?)));
 
-        jumps.set(
-            attachment,
-            settled.filter(|(site, target)| jumps::can_jump(site.ip, *target)),
-        );
+        jumps.set(attachment, settled, |ip| {
+            Some(&find_in(stacks, ip)?.call_site)
+        });
     }
 
-    /// Lets calls jump or not, as is allowed now. May sleep.
-    pub(crate) fn apply_jumps_allowed(&mut self) -> Result {
+    /// Lets calls jump or not, as is allowed now. May sleep. Errors are reported.
+    pub(crate) fn apply_jumps_allowed(&mut self) {
         if shim::jumps_allowed() {
             self.jump();
-            return Ok(());
+            return;
         }
         let FuncStacks {
             stacks,
@@ -220,7 +233,8 @@ impl FuncStacks {
             ..
         } = self;
 
-        jumps.clear(attachment, stacks.iter().map(|stack| &stack.call_site))
+        // What cannot be helped is in the log.
+        let _ = jumps.clear(attachment, stacks.iter().map(|stack| &stack.call_site));
     }
 
     /// Detaches the call sites that have no version any more. Cannot fail. May sleep.
@@ -254,7 +268,7 @@ impl FuncStacks {
         if !self.stacks.is_empty() && self.stacks.iter().all(|stack| stack.is_unused()) {
             self.stacks.clear();
             // Without room for it, the table leaks.
-            push_reserved(&mut self.retired, TABLE.replace(None));
+            push_reserved(&mut self.retired, klp_calls.replace(None));
         }
     }
 
@@ -270,38 +284,46 @@ impl FuncStacks {
         if ips.clone().all(|ip| self.get(ip).is_some()) {
             return Ok(());
         }
-        let stacks = self.stacks_with(ips)?;
-        let table = Table::new(&stacks)?;
+        let in_use = self.stacks.iter().filter(|stack| !stack.is_unused());
+        let room = in_use.count() + ips.clone().count();
+
+        let mut stacks = KVVec::with_capacity(room, GFP_KERNEL)?;
+        let mut table = Table::with_room(room)?;
         // INVARIANT: Room for all stacks, for this table, and for the `None` that ends it.
-        self.attachment.reserve(stacks.len())?;
-        self.jumps.reserve(stacks.len())?;
+        self.attachment.reserve(room)?;
+        self.jumps.reserve(room)?;
         self.retired.reserve(2, GFP_KERNEL)?;
 
-        // The old table keeps its stacks alive for handlers that still search it.
-        push_reserved(&mut self.retired, TABLE.replace(Some(table)));
+        // Nothing below fails: there is room. Two of `ips` may be the same.
+        let new = ips.filter(|&ip| self.get(ip).is_none()).map(FuncStack::new);
+        for stack in new {
+            push_reserved(&mut stacks, stack);
+        }
+        for stack in self.stacks.drain_all().filter(|stack| !stack.is_unused()) {
+            push_reserved(&mut stacks, stack);
+        }
+        sort_and_dedup(&mut stacks, |stack| stack.ip());
+        for stack in &stacks {
+            table.insert(stack);
+        }
         self.stacks = stacks;
+        // INVARIANT: These are all stacks, with their tops.
+        push_reserved(&mut self.retired, klp_calls.replace(Some(table)));
         Ok(())
     }
 
-    /// The stacks in use, and new ones for those of `ips` that have none.
-    fn stacks_with(
-        &self,
-        ips: impl Iterator<Item = usize> + Clone,
-    ) -> Result<KVVec<Arc<FuncStack>>, AllocError> {
-        let room = self.stacks.len() + ips.clone().count();
-        let mut stacks = KVVec::with_capacity(room, GFP_KERNEL)?;
+    /// Lets the handler find the top of the stack as it is now.
+    fn publish_top(&self, stack: &FuncStack) {
+        // SAFETY: `klp_mutex` is held, as `self` is borrowed from what it guards.
+        let table = unsafe { klp_calls.get() };
 
-        for stack in self.stacks.iter().filter(|stack| !stack.is_unused()) {
-            stacks.push(stack.clone(), GFP_KERNEL)?;
+        if let Some(top) = table.and_then(|table| ip_table::find(&table.slots, stack.ip())) {
+            // ORDERING: `PushThenRead` makes the links of the version, and the transition flag set
+            // earlier, visible before the version itself. Pairs with the address dependency in
+            // `klp_find_call()`. A handler that still searches an earlier table finds the top of
+            // then, as if it had looked a little sooner: it is waited for like all others.
+            top.store(stack.top_link(), Release);
         }
-        let known = stacks.len();
-        for ip in ips {
-            if find_in(stacks.get(..known).unwrap_or(&[]), ip).is_none() {
-                stacks.push(Arc::new(FuncStack::new(ip), GFP_KERNEL)?, GFP_KERNEL)?;
-            }
-        }
-        sort_and_dedup(&mut stacks, |stack| stack.ip());
-        Ok(stacks)
     }
 
     /// Attaches the call sites that are not attached yet, or none.
@@ -321,9 +343,9 @@ impl FuncStacks {
     }
 }
 
-fn find_in(stacks: &[Arc<FuncStack>], ip: usize) -> Option<&FuncStack> {
+fn find_in(stacks: &[FuncStack], ip: usize) -> Option<&FuncStack> {
     let at = stacks.binary_search_by_key(&ip, |stack| stack.ip()).ok()?;
-    stacks.get(at).map(|stack| &**stack)
+    stacks.get(at)
 }
 
 /// Sorts by call site, and keeps one of each: a patch may name a function twice.
@@ -338,14 +360,27 @@ fn sort_and_dedup<T>(vec: &mut KVVec<T>, ip: impl Fn(&T) -> usize) {
 }
 
 impl Table {
-    fn new(stacks: &[Arc<FuncStack>]) -> Result<KBox<Self>, AllocError> {
-        let size = ip_table::slots_for(stacks.len()).ok_or(AllocError)?;
-        let mut slots = KVVec::from_elem(Slot::FREE, size, GFP_KERNEL)?;
+    /// A table without call sites, with room for `count` of them.
+    fn with_room(count: usize) -> Result<KBox<Self>, AllocError> {
+        let size = ip_table::slots_for(count).ok_or(AllocError)?;
+        let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
 
-        for stack in stacks {
-            ip_table::insert(&mut slots, stack.ip(), stack.clone());
+        for _ in 0..size {
+            slots.push(Slot::free(Atomic::new(ptr::null_mut())), GFP_KERNEL)?;
         }
-        KBox::new(Table { slots }, GFP_KERNEL)
+        // INVARIANT: The vector has `size` elements, and never gets more, so they stay there.
+        let raw = bindings::klp_calls {
+            slots: slots.as_ptr().cast(),
+            bits: size.trailing_zeros(),
+        };
+        KBox::new(Table { raw, slots }, GFP_KERNEL)
+    }
+
+    /// Enters the call site of `stack`, with its top. Before the table is published.
+    fn insert(&mut self, stack: &FuncStack) {
+        let top = Atomic::new(stack.top_link());
+
+        ip_table::insert(&mut self.slots, stack.ip(), top);
     }
 }
 

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hot path: which version of a function does this task run?
+//! Which version of a function does this task run, while that is not the same for all?
 //!
-//! Called by the shell in `shim/handler.c`, in any context, with preemption disabled. Nothing here
-//! may sleep, allocate, lock, print, panic or call a function that can be traced. Rust code itself
-//! is not instrumented; the C helpers behind the kernel's atomics and barriers are, so plain
-//! volatile reads are used and the barriers stay in the shell.
+//! Called by the shell in `shim/handler.c`, which has found the function, in any context, with
+//! preemption disabled. Nothing here may sleep, allocate, lock, print, panic or call a function that
+//! can be traced. Rust code itself is not instrumented; the C helpers behind the kernel's atomics
+//! and barriers are, so plain volatile reads are used and the barriers stay in the shell.
 
-use crate::{
-    func_stacks,
-    model::{
-        choice::{
-            self,
-            Stacked, //
-        },
-        phase::PatchState, //
+use crate::model::{
+    choice::{
+        self,
+        Stacked, //
     },
+    phase::PatchState, //
 };
 use core::ptr::{
     self,
@@ -54,26 +51,12 @@ impl Stacked for Seen {
     }
 }
 
-/// Finds the newest version for the call site `ip`; null if there is none.
-///
-/// # Safety
-///
-/// For the shell: preemption must be disabled until after the last use of the result.
-#[export]
-pub(crate) unsafe extern "C" fn klp_handler_top(ip: usize) -> *mut bindings::klp_version {
-    // SAFETY: Preemption is disabled for as long as the result is used, as the caller promises.
-    match unsafe { func_stacks::top_for_handler(ip) } {
-        Some(version) => version.as_ptr(),
-        None => ptr::null_mut(),
-    }
-}
-
 /// Chooses the version for a task in `patch_state` when `top` is in transition; null stands for
 /// the original function.
 ///
 /// # Safety
 ///
-/// `top` must be a result of [`klp_handler_top`] since preemption was last disabled, and not null.
+/// `top` must have been found by `klp_find_call()` since preemption was last disabled.
 #[export]
 pub(crate) unsafe extern "C" fn klp_handler_choose(
     top: *mut bindings::klp_version,

@@ -160,8 +160,8 @@ pub(crate) fn collect() {
 }
 
 /// Lets calls jump to replacements or not, as was just set. May sleep.
-pub(crate) fn apply_jumps_allowed() -> Result {
-    registry::lock().func_stacks.apply_jumps_allowed()
+pub(crate) fn apply_jumps_allowed() {
+    registry::lock().func_stacks.apply_jumps_allowed();
 }
 
 fn find(registry: &Registry, descriptor: *const bindings::klp_patch) -> Option<PatchId> {

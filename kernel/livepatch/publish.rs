@@ -97,7 +97,8 @@ fn warn_leaked() {
     warn_on!(true);
 }
 
-/// A place where readers find an immutable value, or nothing.
+/// A place where readers find a value, or nothing. C may read it as a pointer.
+#[repr(transparent)]
 pub(crate) struct Published<T>(Atomic<*mut T>);
 
 // SAFETY: It owns the value that is published, as a `KBox` would.
@@ -127,6 +128,17 @@ impl<T> Published<T> {
             value,
             after: SYNCHRONIZATIONS.load(Relaxed),
         }
+    }
+
+    /// Returns what is published, to a writer.
+    ///
+    /// # Safety
+    ///
+    /// `klp_mutex` must be held for `'a`.
+    pub(crate) unsafe fn get<'a>(&self) -> Option<&'a T> {
+        // SAFETY: What is published came from a `KBox`, and stays as long as nobody replaces it,
+        // which those do who hold `klp_mutex`.
+        unsafe { self.0.load(Relaxed).as_ref() }
     }
 
     /// Returns what is published.

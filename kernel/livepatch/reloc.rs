@@ -118,7 +118,7 @@ impl<'a> Relocations<'a> {
         // One symbol has many relocations. There may be many sections: what it takes to notice that
         // depends on the size of this one, and not on the number of all symbols.
         let slots = ip_table::slots_for(elf.references(section).count()).ok_or(ENOMEM)?;
-        let mut seen = KVVec::from_elem(Slot::FREE, slots, GFP_KERNEL)?;
+        let mut seen = KVVec::from_elem(Slot::free(()), slots, GFP_KERNEL)?;
         for (at, number) in elf.references(section).enumerate() {
             let Some(symbol) = elf.symbol(number) else {
                 return Ok(Some(Malformed::NoSuchSymbol(section, number)));

@@ -185,16 +185,17 @@ pub(crate) fn order_calls() {
     unsafe { bindings::klp_arch_order_calls() };
 }
 
-/// Are call sites to jump to replacements? What an administrator wants.
+/// Are call sites to jump to replacements? What an administrator wants, at this moment.
 pub(crate) fn jumps_allowed() -> bool {
-    // SAFETY: The variable is a `bool`, which its parameter sets under a lock of its own.
+    // SAFETY: The variable is a static of one byte, which C only ever sets to 0 or 1. That may
+    // happen now, so this is a `READ_ONCE()`: it finds the one or the other.
     unsafe { ptr::read_volatile(&raw const bindings::klp_jump) }
 }
 
 /// Can the call at `ip` be a jump to `target`, past the handler?
 pub(crate) fn can_jump(ip: usize, target: usize) -> bool {
     // SAFETY: The addresses are compared and not accessed.
-    unsafe { bindings::klp_arch_can_jump(ip, target) }
+    unsafe { bindings::klp_shim_can_jump(ip, target) }
 }
 
 /// Does something other than a handler run when the function is called, such as a BPF trampoline?

@@ -53,41 +53,42 @@ impl Jumps {
         self.targets.reserve(count, GFP_KERNEL)
     }
 
-    /// Lets attached call sites jump that do not do so, as far as ftrace can. May sleep.
+    /// Lets call sites jump that are attached and do not do so, as far as ftrace can. May sleep.
     ///
-    /// That is never necessary: a call site that goes on to call the handler does right.
+    /// `find` finds the call site of an address. To jump is never necessary: a call site that goes
+    /// on to call the handler does right.
     pub(super) fn set<'a>(
         &mut self,
         attachment: &Attachment,
         jumps: impl Iterator<Item = Jump<'a>> + Clone,
+        find: impl Fn(usize) -> Option<&'a CallSite>,
     ) {
         for ops in attachment.in_use() {
-            let mine = jumps.clone().filter(|(site, _)| site.is_led_by(ops));
-
             self.ips.clear();
             self.targets.clear();
-            let count = mine
-                .clone()
-                .take_while(|(site, target)| {
-                    push_reserved(&mut self.ips, site.ip)
-                        && push_reserved(&mut self.targets, *target)
-                })
-                .count();
-            if count == 0 {
+            for (site, target) in jumps.clone() {
+                if site.is_led_by(ops) && can_jump(site.ip, target) {
+                    let _ = push_reserved(&mut self.ips, site.ip)
+                        && push_reserved(&mut self.targets, target);
+                }
+            }
+            if self.targets.is_empty() {
                 continue;
             }
             let result = ops.set_jumps(&self.ips, &self.targets);
 
-            // If ftrace has shut down in the middle, nobody knows which of them jump.
-            if matches!(result, Ok(()) | Err(EIO)) {
-                mine.take(count).for_each(|(site, _)| site.set_jumps(true));
-            }
             if let Err(error) = result {
                 pr_warn!(
                     "{} functions cannot jump to their replacements ({})\n",
-                    count,
+                    self.ips.len(),
                     error.to_errno()
                 );
+            }
+            // If ftrace has shut down in the middle, nobody knows which of them jump.
+            if matches!(result, Ok(()) | Err(EIO)) {
+                for site in self.ips.iter().filter_map(|&ip| find(ip)) {
+                    site.set_jumps(true);
+                }
             }
         }
     }
@@ -130,7 +131,7 @@ impl Jumps {
 }
 
 /// Can the call site `ip` jump to `target`?
-pub(super) fn can_jump(ip: usize, target: usize) -> bool {
+fn can_jump(ip: usize, target: usize) -> bool {
     // ftrace knows those in the kernel's own init section no longer after boot.
-    shim::jumps_allowed() && shim::can_jump(ip, target) && shim::call_site(ip, 1) == Some(ip)
+    shim::can_jump(ip, target) && shim::call_site(ip, 1) == Some(ip)
 }

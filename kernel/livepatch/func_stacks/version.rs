@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The versions of one patched function, as a stack that the handler reads without a lock.
+//! The versions of one patched function, as a stack that the handler goes down without a lock.
 
 use super::attach::CallSite;
 use crate::model::{
@@ -147,19 +147,16 @@ impl Stacked for Entry<'_> {
     }
 }
 
-/// The stack of one patched function, newest version on top.
+/// The stack of one patched function, newest version on top. Under `klp_mutex`; the handler has a
+/// copy of the top.
 pub(crate) struct FuncStack {
     pub(super) call_site: CallSite,
     /// Null when no patch of the function is applied.
     top: Atomic<*mut bindings::klp_version>,
 }
 
-// SAFETY: `top` is only followed under the rules of `top_for_handler` and of `klp_mutex`, on any
-// thread.
+// SAFETY: `top` is only followed by those who hold `klp_mutex`, on any thread.
 unsafe impl Send for FuncStack {}
-
-// SAFETY: All that changes is atomic, and `top` is followed as said for `Send`.
-unsafe impl Sync for FuncStack {}
 
 impl FuncStack {
     /// A stack without versions for the function with the call site `ip`.
@@ -175,13 +172,9 @@ impl FuncStack {
         self.call_site.ip
     }
 
-    /// The top of the stack for the ftrace handler: no traceable call, null for an empty stack.
-    #[inline(always)]
-    pub(super) fn top_for_handler(&self) -> *mut bindings::klp_version {
-        // ORDERING: An address dependency orders the reads of the version's content after this
-        // one. Pairs with `PushThenRead` in `FuncStack::push`.
-        // SAFETY: The place is a field of `self`, aligned, and only changed by atomic stores.
-        unsafe { ptr::read_volatile(self.top.as_ptr()) }
+    /// The link to the top, for the handler; null for an empty stack.
+    pub(super) fn top_link(&self) -> *mut bindings::klp_version {
+        self.top.load(Relaxed)
     }
 
     /// The newest version. Under `klp_mutex`.
@@ -213,7 +206,7 @@ impl FuncStack {
         }
     }
 
-    /// Puts `version` on top.
+    /// Puts `version` on top. The handler has to be told.
     ///
     /// # Safety
     ///
@@ -222,20 +215,17 @@ impl FuncStack {
     pub(super) unsafe fn push(&self, version: &Version) {
         // INVARIANT: `top` is null or a version on this stack, and so is `version` from now on.
         version.set_below(self.top.load(Relaxed));
-        // ORDERING: `PushThenRead` makes `below`, and the transition flag set earlier, visible
-        // before the version itself. Pairs with the address dependency in
-        // `FuncStack::top_for_handler`.
-        self.top.store(version.as_link(), Release);
+        self.top.store(version.as_link(), Relaxed);
     }
 
-    /// Takes `version` off, wherever it is in the stack.
+    /// Takes `version` off, wherever it is in the stack. The handler has to be told.
     ///
     /// Its own `below` stays as it is: a handler that already holds the version goes on from it.
     pub(super) fn remove(&self, version: &Version) {
-        // ORDERING: Each link is written as in `push`: what is below may have got there in the same
-        // section of `klp_mutex`. Pairs with the address dependencies in the handler.
+        // The link from above is written with release, as the handler's copy of the top is: what is
+        // below may have got there in the same section of `klp_mutex`.
         match versions::link_to(self.top(), Entry(version)) {
-            Some(Link::Top) => self.top.store(version.below(), Release),
+            Some(Link::Top) => self.top.store(version.below(), Relaxed),
             Some(Link::Above(Entry(above))) => above.set_below(version.below()),
             None => {}
         }

@@ -174,15 +174,26 @@ void klp_shim_synchronize_tasks(void)
 bool klp_jump = true;
 static bool klp_jump_ready;
 
+static void klp_jump_work_fn(struct work_struct *work)
+{
+	klp_rust_jump();
+}
+
+static DECLARE_WORK(klp_jump_work, klp_jump_work_fn);
+
+/*
+ * A writer holds the lock of all parameters, and may be a callback that runs
+ * under klp_mutex: it waits for nobody.
+ */
 static int klp_jump_set(const char *val, const struct kernel_param *kp)
 {
 	int err = param_set_bool(val, kp);
 
-	/* Nothing is patched so early. */
-	if (err || !klp_jump_ready)
-		return err;
+	/* Before that, nothing is patched. */
+	if (!err && klp_jump_ready)
+		queue_work(system_long_wq, &klp_jump_work);
 
-	return klp_rust_jump();
+	return err;
 }
 
 static const struct kernel_param_ops klp_jump_ops = {

@@ -10,11 +10,14 @@
 #include <linux/bug.h>
 #include <linux/ftrace.h>
 #include <linux/livepatch.h>
-#include <linux/rcupdate.h>
+#include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/trace_recursion.h>
+#include "calls.h"
 #include "shim.h"
+
+/* func_stacks.rs */
+extern struct klp_calls *klp_calls;
 
 static void notrace klp_ftrace_handler(unsigned long ip,
 				       unsigned long parent_ip,
@@ -24,21 +27,25 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 	struct klp_version *version;
 	unsigned long new_func;
 	int patch_state;
-	int bit;
 
 	/*
-	 * Also disables preemption, which is what klp_shim_synchronize() waits
-	 * for: RCU may not be watching here.
+	 * What klp_shim_synchronize() waits for: RCU may not be watching here.
+	 *
+	 * There is no lock against recursion: nothing below calls what could be
+	 * traced. A function that is called when this is preempted in the end,
+	 * or interrupted, comes here as from anywhere else, and has to run the
+	 * right version as well.
 	 */
-	bit = ftrace_test_recursion_trylock(ip, parent_ip);
-	if (WARN_ON_ONCE(bit < 0))
-		return;
+	preempt_disable_notrace();
 
 	/*
+	 * An address dependency orders the reads of the table after this one.
+	 * Pairs with PublishThenRead in publish.rs.
+	 *
 	 * No version: this call was on its way here when the last patch of the
 	 * function was taken off. The original function is the right one.
 	 */
-	version = klp_handler_top(ip);
+	version = klp_find_call(READ_ONCE(klp_calls), ip);
 	if (!version)
 		goto unlock;
 
@@ -72,7 +79,7 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 		ftrace_regs_set_instruction_pointer(fregs, new_func);
 
 unlock:
-	ftrace_test_recursion_unlock(bit);
+	preempt_enable_notrace();
 }
 
 #ifdef CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS
@@ -114,6 +121,11 @@ bool klp_shim_has_direct_caller(unsigned long ip)
 }
 
 #ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+bool klp_shim_can_jump(unsigned long ip, unsigned long target)
+{
+	return ftrace_can_jump(ip, target);
+}
+
 int klp_shim_set_jumps(struct ftrace_ops *ops, const unsigned long *ips,
 		       const unsigned long *targets, unsigned int count)
 {
@@ -126,7 +138,11 @@ int klp_shim_clear_jumps(struct ftrace_ops *ops, const unsigned long *ips,
 	return ftrace_clear_jumps(ops, ips, count);
 }
 #else
-/* klp_arch_can_jump() says no. */
+bool klp_shim_can_jump(unsigned long ip, unsigned long target)
+{
+	return false;
+}
+
 int klp_shim_set_jumps(struct ftrace_ops *ops, const unsigned long *ips,
 		       const unsigned long *targets, unsigned int count)
 {

@@ -34,6 +34,30 @@ struct klp_version {
 	bool transition;
 };
 
+/**
+ * struct klp_call - a patched function, as the handler finds it
+ * @ip:		its call site, 0 in a slot that is free
+ * @top:	its newest version, NULL for the original function
+ *
+ * @top is written under klp_mutex.
+ */
+struct klp_call {
+	unsigned long ip;
+	struct klp_version *top;
+};
+
+/**
+ * struct klp_calls - all patched functions
+ * @slots:	a hash table, see calls.h
+ * @bits:	the logarithm of the number of slots
+ *
+ * Replaced as a whole, under klp_mutex.
+ */
+struct klp_calls {
+	const struct klp_call *slots;
+	unsigned int bits;
+};
+
 struct klp_shadow_key {
 	void *obj;
 	unsigned long id;
@@ -74,13 +98,13 @@ void klp_shim_shadow_failed(const struct klp_shadow_key *key, int err);
 extern struct ftrace_ops klp_ftrace_ops;
 struct ftrace_ops *klp_shim_ops_alloc(void);
 bool klp_shim_has_direct_caller(unsigned long ip);
+bool klp_shim_can_jump(unsigned long ip, unsigned long target);
 int klp_shim_set_jumps(struct ftrace_ops *ops, const unsigned long *ips,
 		       const unsigned long *targets, unsigned int count);
 int klp_shim_clear_jumps(struct ftrace_ops *ops, const unsigned long *ips,
 			 unsigned int count);
 
 /* handler.rs: called by the handler, any context, preemption off, notrace */
-struct klp_version *klp_handler_top(unsigned long ip);
 struct klp_version *klp_handler_choose(struct klp_version *top, int patch_state);
 
 /* <arch>.c: addresses that say "inside the call from @ip to the handler" */
@@ -88,8 +112,6 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size);
 /* <arch>.c: a barrier between what was done before and calls on all CPUs */
 void klp_arch_order_calls(void);
-/* <arch>.c: whether the call at @ip can be a jump to @target instead */
-bool klp_arch_can_jump(unsigned long ip, unsigned long target);
 
 /* tasks.c: walking the tasks. Under the RCU read lock, @fn must not sleep. */
 void klp_shim_synchronize_forks(void);
@@ -128,7 +150,7 @@ int klp_rust_init(void);
 void klp_rust_retry(void);
 void klp_rust_reap(void);
 void klp_rust_collect(void);
-int klp_rust_jump(void);
+void klp_rust_jump(void);
 
 /*
  * report.c: messages that administrators switch on by dynamic debug, which can

@@ -26,15 +26,3 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 void klp_arch_order_calls(void)
 {
 }
-
-/*
- * A function is entered by a jump as by a call: its return address is there
- * already. Nobody checks the distance that the instruction has to span.
- */
-bool klp_arch_can_jump(unsigned long ip, unsigned long target)
-{
-	long distance = target - (ip + MCOUNT_INSN_SIZE);
-
-	return IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_JMP) &&
-	       !ftrace_is_jmp(target) && distance == (s32)distance;
-}

@@ -5,6 +5,7 @@
 
 #include <linux/ftrace.h>
 #include <linux/rcupdate.h>
+#include "../shim/calls.h"
 #include "../shim/shim.h"
 #include "targets.h"
 #include "tests.h"
@@ -63,6 +64,11 @@ void klp_test_disown(void)
 	unregister_ftrace_function(&klp_test_owner);
 }
 
+int klp_test_owner_filter(unsigned long ip)
+{
+	return ftrace_set_filter_ip(&klp_test_owner, ip, 0, 1);
+}
+
 int klp_test_owner_jumps(unsigned long ip, unsigned long target)
 {
 #ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
@@ -79,6 +85,13 @@ int klp_test_owner_calls(unsigned long ip)
 #else
 	return -EOPNOTSUPP;
 #endif
+}
+
+struct klp_version *klp_test_find_call(const struct klp_calls *calls,
+				       unsigned long ip)
+{
+	guard(preempt_notrace)();
+	return klp_find_call(calls, ip);
 }
 
 /* As if ftrace had never heard of it. */

@@ -18,17 +18,26 @@ use crate::{
         Site,
         Version, //
     },
+    model::ip_table::{
+        self,
+        Slot, //
+    },
     publish,
     registry, //
 };
 use core::{
     ops::Range,
+    ptr,
     slice, //
 };
 use kernel::{
     bindings,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
 
 const MANY: usize = bindings::KLP_TEST_MANY as usize;
@@ -125,6 +134,12 @@ impl Owner {
         // SAFETY: `ip` is searched for and not accessed. There is one at a time.
         to_result(unsafe { bindings::klp_test_own(ip) })?;
         Ok(Owner(()))
+    }
+
+    /// Makes a new filter for the same function.
+    pub(super) fn filter_again(&self, ip: usize) -> Result {
+        // SAFETY: `ip` is searched for and not accessed.
+        to_result(unsafe { bindings::klp_test_owner_filter(ip) })
     }
 }
 
@@ -293,6 +308,50 @@ mod tests {
         }
         drop(many);
         scene.end()
+    }
+
+    /// The handler searches the table in C.
+    #[test]
+    fn handler_finds_what_is_in_the_table() -> Result {
+        const SLOTS: usize = 16;
+
+        // Any numbers will do that are all over the table, and are the same each time.
+        let mut random = 1u64;
+        let mut next = || {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 32) as usize
+        };
+
+        for _ in 0..2000 {
+            let mut slots = [const { Slot::free(Atomic::new(ptr::null_mut())) }; SLOTS];
+            let mut ips = [0; SLOTS];
+            for ip in ips.iter_mut() {
+                *ip = next() << 4 | 1;
+            }
+            let (present, absent) = ips.split_at(SLOTS / 2);
+
+            for &ip in present {
+                // Nobody follows this pointer.
+                let top = ptr::without_provenance_mut::<bindings::klp_version>(ip);
+                ip_table::insert(&mut slots, ip, Atomic::new(top));
+            }
+            let calls = bindings::klp_calls {
+                slots: slots.as_ptr().cast(),
+                bits: SLOTS.trailing_zeros(),
+            };
+            for &ip in Iterator::chain(present.iter(), absent) {
+                let expected = ip_table::find(&slots, ip);
+                let expected = expected.map_or(ptr::null_mut(), |top| top.load(Relaxed));
+                // SAFETY: `calls` describes the table above, half of which is free.
+                let found = unsafe { bindings::klp_test_find_call(&raw const calls, ip) };
+                check_eq!(found, expected);
+            }
+        }
+        // SAFETY: That there is no table is known to it.
+        check!(unsafe { bindings::klp_test_find_call(ptr::null(), 1) }.is_null());
+        Ok(())
     }
 
     /// Whatever ftrace says: what cannot be detached without memory stays, and does nothing.

@@ -13,7 +13,6 @@ use super::{
     patched,
     two,
     Livepatch,
-    Patched,
     Scene,
     Sleeper,
     Snapshot, //
@@ -95,25 +94,25 @@ impl Drop for Tracer {
 struct Switch(());
 
 impl Switch {
-    fn off() -> Result<Self> {
+    fn off() -> Self {
         let switch = Switch(());
 
-        switch.set(false)?;
-        Ok(switch)
+        switch.set(false);
+        switch
     }
 
-    /// As a write to the parameter.
-    fn set(&self, on: bool) -> Result {
+    /// As a write to the parameter, and the work item after it.
+    fn set(&self, on: bool) {
         // SAFETY: A test writes to it while nobody else does; the core reads it at any time.
         unsafe { (&raw mut bindings::klp_jump).write_volatile(on) };
         // SAFETY: Nothing is asked of the caller.
-        to_result(unsafe { abi::klp_rust_jump() })
+        unsafe { abi::klp_rust_jump() };
     }
 }
 
 impl Drop for Switch {
     fn drop(&mut self) {
-        let _ = self.set(true);
+        self.set(true);
     }
 }
 
@@ -351,17 +350,17 @@ mod tests {
         patch.enable_and_settle(&scene.sysfs)?;
         check_eq!(target_of_one(), to(bindings::klp_test_one_v1));
 
-        let switch = Switch::off()?;
+        let switch = Switch::off();
         check_eq!(target_of_one(), NOWHERE);
         check_eq!(one(), 1);
 
         // In a transition, it is for those who have no part in that.
         let sleeper = Sleeper::new()?;
         other.enable()?;
-        switch.set(true)?;
+        switch.set(true);
         check_eq!(target_of_one(), to(bindings::klp_test_one_v1));
         check_eq!(target_of(bindings::klp_test_sleep), NOWHERE);
-        switch.set(false)?;
+        switch.set(false);
         check_eq!(sleeper.wake(), 0);
         other.settle(&scene.sysfs)?;
         check_eq!(registry::lock().func_stacks.jumping().count(), 0);
@@ -407,13 +406,22 @@ mod ftrace {
         check_eq!(set(bindings::klp_test_two, target), Err(ENOENT));
         check_eq!(set(bindings::klp_test_one, 0), Err(EINVAL));
         check_eq!(set(bindings::klp_test_one, target + 1), Err(EINVAL));
+        check_eq!(set(bindings::klp_test_one, target ^ (1 << 40)), Err(EINVAL));
         check_eq!(target_of_one(), NOWHERE);
+        // There is nothing to be done for these.
         check_eq!(clear(bindings::klp_test_one), Ok(()));
+        check_eq!(clear(bindings::klp_test_two), Ok(()));
 
         set(bindings::klp_test_one, target)?;
         check_eq!((target_of_one(), one()), (target, 1));
         check_eq!(set(bindings::klp_test_one, target), Ok(()));
         check_eq!(set(bindings::klp_test_one, other), Err(EBUSY));
+        check_eq!((target_of_one(), one()), (target, 1));
+
+        // A new filter with the same function does not change that, nor what follows.
+        owner.filter_again(call_site(bindings::klp_test_one))?;
+        check_eq!((target_of_one(), one()), (target, 1));
+        drop(Tracer::of(bindings::klp_test_one)?);
         check_eq!((target_of_one(), one()), (target, 1));
 
         // While others are there, it does not jump, and the target can be changed.
@@ -431,6 +439,7 @@ mod ftrace {
         // It jumps until the last moment.
         drop(owner);
         check_eq!((target_of_one(), one()), (NOWHERE, 0));
+        check_eq!(clear(bindings::klp_test_one), Err(EINVAL));
         scene.end()
     }
 }

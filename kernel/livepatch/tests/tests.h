@@ -85,6 +85,13 @@ enum { KLP_TEST_MANY = 64 };
 
 unsigned long klp_test_many(unsigned int nr);
 
+/* What the handler finds in a table. */
+struct klp_calls;
+struct klp_version;
+
+struct klp_version *klp_test_find_call(const struct klp_calls *calls,
+				       unsigned long ip);
+
 /* Another owner of one function. */
 int klp_test_own(unsigned long ip);
 void klp_test_disown(void);
@@ -103,7 +110,8 @@ int klp_test_direct_stop(void);
 /* How many ftrace_ops are registered. */
 unsigned int klp_test_ftrace_ops(void);
 
-/* The owner of a function lets it jump, or not any more. */
+/* The owner of a function lets it jump, or not any more, or filters it anew. */
+int klp_test_owner_filter(unsigned long ip);
 int klp_test_owner_jumps(unsigned long ip, unsigned long target);
 int klp_test_owner_calls(unsigned long ip);
 

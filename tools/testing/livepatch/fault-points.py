@@ -62,7 +62,6 @@ EXCUSED = {
     ("patch/func::find_call_site", "code.call_site("): "Point::FindCallSite, before the call",
     ("kobject::add", "to_result("):
         "Point::ShowPatch, Point::ShowObject, Point::ShowFunc, before the calls",
-    ("func_stacks::make_stacks", "Table::new("): "an allocation",
     ("shim::filter", ""): "Point::SetFilter, before the call",
     ("shim::register", ""): "Point::RegisterHandler, before the call",
     ("shim::clear_jumps", ""): "Point::LeaveJumps, before the call",

@@ -17,8 +17,8 @@ fn inverse() -> usize {
 
 /// A call site that shares its home slot with those of all other small `n`.
 ///
-/// The hash is the upper half of the product with an odd constant, so multiples of the constant's
-/// inverse have small products, and the upper half of a small product is 0.
+/// The hash is the highest bits of the product with an odd constant, so multiples of the constant's
+/// inverse have small products, and the highest bits of a small product are 0.
 pub(crate) fn colliding(n: usize) -> usize {
     n.wrapping_mul(inverse())
 }
@@ -54,7 +54,7 @@ mod cases {
 
     #[test]
     fn insert_and_find() {
-        let mut slots = [Slot::FREE; 16];
+        let mut slots = [Slot::free(0); 16];
 
         for n in 1..=8 {
             assert!(insert(&mut slots, usize::MAX - n * 16, n));
@@ -67,7 +67,7 @@ mod cases {
 
     #[test]
     fn zero_is_no_call_site() {
-        let mut slots = [Slot::FREE; 8];
+        let mut slots = [Slot::free(0); 8];
 
         assert!(!insert(&mut slots, 0, 1));
         assert_eq!(find(&slots, 0), None);
@@ -77,7 +77,7 @@ mod cases {
 
     #[test]
     fn second_insert_is_refused() {
-        let mut slots = [Slot::FREE; 8];
+        let mut slots = [Slot::free(0); 8];
 
         assert!(insert(&mut slots, 0x1000, 1));
         assert!(!insert(&mut slots, 0x1000, 2));
@@ -95,7 +95,7 @@ mod cases {
 
     #[test]
     fn one_slot() {
-        let mut slots = [Slot::FREE; 1];
+        let mut slots = [Slot::free(0); 1];
 
         assert!(insert(&mut slots, usize::MAX, 1));
         assert!(!insert(&mut slots, 1, 2));
@@ -106,7 +106,7 @@ mod cases {
     /// Every search in a full table ends, also one for a call site that is absent.
     #[test]
     fn full_table() {
-        let mut slots = [Slot::FREE; 8];
+        let mut slots = [Slot::free(0); 8];
 
         for ip in 1..=8 {
             assert!(insert(&mut slots, ip, ip * 10));
@@ -127,7 +127,7 @@ mod cases {
             inverse,
             GOLDEN, //
         };
-        let mut slots = [Slot::FREE; 16];
+        let mut slots = [Slot::free(0); 16];
 
         assert_eq!(GOLDEN.wrapping_mul(inverse()), 1);
         for n in 1..=16 {

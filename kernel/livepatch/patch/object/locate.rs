@@ -128,7 +128,7 @@ impl Object {
     /// replacement, or to another nop; two replacements of one function are refused.
     fn drop_aliases(&mut self) -> Result {
         let slots = ip_table::slots_for(self.funcs().count()).ok_or(ENOMEM)?;
-        let mut by_address = KVVec::from_elem(Slot::FREE, slots, GFP_KERNEL)?;
+        let mut by_address = KVVec::from_elem(Slot::free(0), slots, GFP_KERNEL)?;
 
         // Replacements come before nops in `funcs()`.
         let mut dropped = KVVec::from_elem(false, self.nops.len(), GFP_KERNEL)?;

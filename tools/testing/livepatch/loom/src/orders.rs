@@ -449,8 +449,8 @@ fn names() {
             &["model/protocol/ops.rs", "shim/handler.c"],
         ),
         (FlagThenState, &["model/protocol/ops.rs", "shim/handler.c"]),
-        (PushThenRead, &["func_stacks/version.rs"]),
-        (PublishThenRead, &["publish.rs"]),
+        (PushThenRead, &["func_stacks.rs", "shim/calls.h"]),
+        (PublishThenRead, &["publish.rs", "shim/handler.c"]),
     ] {
         let name = format!("{rule:?}");
         for place in places {

@@ -18,8 +18,8 @@ use std::collections::{
     HashSet, //
 };
 
-fn table<T: Clone>(slots: usize) -> Vec<Slot<T>> {
-    vec![Slot::FREE; slots]
+fn table<T: Clone + Default>(slots: usize) -> Vec<Slot<T>> {
+    vec![Slot::free(T::default()); slots]
 }
 
 /// The slot where the search for `ip` begins: where it is in a table that has nothing else.

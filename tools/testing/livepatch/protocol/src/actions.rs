@@ -125,6 +125,9 @@ impl Config {
                 begin(Procedure::Force);
             }
         }
+        if self.switch {
+            begin(Procedure::Switch(!state.may_jump));
+        }
         let Some(func) = self.module_func else {
             return;
         };

@@ -36,6 +36,8 @@ pub(crate) struct Config {
     /// One walk loses its place and begins anew, whoever it has met.
     pub(crate) restart: bool,
     pub(crate) force: bool,
+    /// Calls may jump or not, as the administrator wants.
+    pub(crate) switch: bool,
     /// CPUs go offline and come back, and run other tasks than the idle ones.
     pub(crate) cpus: bool,
     /// Applying a patch may fail.

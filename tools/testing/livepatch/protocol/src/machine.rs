@@ -212,13 +212,19 @@ impl<'a> Machine<'a> {
         });
     }
 
-    /// Lets calls jump to what `target` says. The same goes for these.
+    /// Lets calls jump to what `target` says, unless they jump already. The same goes for these.
     pub(crate) fn jump(&self, target: impl Fn(&State, u8) -> Option<u8>) {
         self.replay.change(|state| {
-            for func in 0..self.config.funcs {
-                state.jumps[usize::from(func)] = target(state, func);
+            for func in (0..self.config.funcs).filter(|_| state.may_jump) {
+                let to = state.jumps[usize::from(func)].or_else(|| target(state, func));
+                state.jumps[usize::from(func)] = to;
             }
         });
+    }
+
+    /// The administrator wants calls to jump, or not.
+    pub(crate) fn permit_jumps(&self, permitted: bool) {
+        self.replay.change(|state| state.may_jump = permitted);
     }
 
     /// Lets calls jump where all tasks run the same replacement.

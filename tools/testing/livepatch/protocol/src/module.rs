@@ -48,6 +48,7 @@ impl ModuleOps for PatchedModule<'_> {
     fn revert(&mut self) {
         let (patch, func) = (self.patch, self.func());
 
+        self.machine.leave_jumps(&[func]);
         self.machine
             .replay
             .change(|state| state.remove(patch, func));

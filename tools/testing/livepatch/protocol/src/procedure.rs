@@ -124,6 +124,15 @@ fn run(procedure: Procedure, machine: &Machine<'_>, implementation: impl Impleme
         Procedure::Coming => coming(machine, implementation, false),
         Procedure::ComingFails => coming(machine, implementation, true),
         Procedure::Going => going(machine, implementation),
+        Procedure::Switch(permitted) => {
+            machine.permit_jumps(permitted);
+            if permitted {
+                machine.jump_where_settled();
+            } else {
+                let all: Vec<_> = (0..machine.config.funcs).collect();
+                machine.leave_jumps(&all);
+            }
+        }
         Procedure::Handle(func) => return handle(machine, implementation, func),
         Procedure::Update => protocol::update(implementation.system(), current()),
         Procedure::Schedule => protocol::schedule(implementation.system(), current()),

@@ -49,6 +49,7 @@ const BASE: Config = Config {
     exit: false,
     restart: false,
     force: false,
+    switch: false,
     cpus: false,
     failures: true,
     quiet: false,
@@ -141,6 +142,15 @@ pub(crate) const SCENARIOS: &[Config] = &[
     Config {
         name: "replace",
         patches: &[patch(F | G), replacing(F)],
+        ..BASE
+    },
+    // Calls come to the handler in any state, as when a tracer is at the function, and jump again.
+    Config {
+        name: "switch",
+        patches: &[patch(F), patch(F)],
+        funcs: 1,
+        depth: 1,
+        switch: true,
         ..BASE
     },
     Config {

@@ -107,6 +107,8 @@ pub(crate) enum Procedure {
     /// There is not enough memory for that.
     ComingFails,
     Going,
+    /// The administrator wants calls to jump, or not.
+    Switch(bool),
     /// By a task.
     Handle(u8),
     Update,

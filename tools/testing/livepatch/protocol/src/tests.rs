@@ -61,6 +61,7 @@ tests! {
         stacked = "stacked",
         registered = "registered",
         replace = "replace",
+        switch = "switch",
         module = "module",
         module_stacked = "module-stacked",
         force = "force",

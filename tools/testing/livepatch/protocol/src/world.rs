@@ -159,6 +159,8 @@ pub(crate) struct State {
     pub(crate) tops: [Option<u8>; FUNCS],
     /// The patches whose replacements calls jump to, past the handler.
     pub(crate) jumps: [Option<u8>; FUNCS],
+    /// Does the administrator want them to jump?
+    pub(crate) may_jump: bool,
     pub(crate) ranges: Option<Ranges>,
     pub(crate) hooked: bool,
     pub(crate) place: WalkPlace,
@@ -249,6 +251,7 @@ impl State {
             versions: Default::default(),
             tops: [None; FUNCS],
             jumps: [None; FUNCS],
+            may_jump: true,
             ranges: None,
             hooked: false,
             place: WalkPlace::Kept,
@@ -346,13 +349,7 @@ impl State {
             Link::Top => None,
             Link::Above(above) => Some(above.patch),
         }) {
-            Some(None) => {
-                self.tops[usize::from(func)] = below;
-                if below.is_none() {
-                    // The call site was left before that.
-                    self.jumps[usize::from(func)] = None;
-                }
-            }
+            Some(None) => self.tops[usize::from(func)] = below,
             Some(Some(above)) => self.version(above, func).below = below,
             None => {}
         }
