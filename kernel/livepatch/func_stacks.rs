@@ -294,10 +294,10 @@ impl FuncStacks {
         self.jumps.reserve(room)?;
         self.retired.reserve(2, GFP_KERNEL)?;
 
-        // Nothing below fails: there is room. Two of `ips` may be the same.
-        let new = ips.filter(|&ip| self.get(ip).is_none()).map(FuncStack::new);
-        for stack in new {
-            push_reserved(&mut stacks, stack);
+        // Nothing below fails: there is room. Two of `ips` may be the same, and those that are not
+        // in use are made anew.
+        for ip in ips.filter(|&ip| self.get(ip).is_none_or(FuncStack::is_unused)) {
+            push_reserved(&mut stacks, FuncStack::new(ip));
         }
         for stack in self.stacks.drain_all().filter(|stack| !stack.is_unused()) {
             push_reserved(&mut stacks, stack);

@@ -155,6 +155,32 @@ mod tests {
         scene.end()
     }
 
+    /// A stack that is there and not in use, as others are, is as good as a new one.
+    #[test]
+    fn function_is_patched_again_beside_a_new_one() -> Result {
+        let scene = Scene::new()?;
+        let stays = Livepatch::new(0, &patched![two => v1])?;
+        let goes = Livepatch::new(1, &patched![one => v1])?;
+        let comes = Livepatch::new(2, &patched![one => v2, sleep => v1])?;
+
+        for patch in [&stays, &goes, &comes] {
+            patch.register()?;
+        }
+        stays.enable_and_settle(&scene.sysfs)?;
+        goes.enable_and_settle(&scene.sysfs)?;
+        goes.disable_and_settle(&scene.sysfs)?;
+        check_eq!((one(), two()), (0, 1));
+
+        comes.enable_and_settle(&scene.sysfs)?;
+        check_eq!((one(), two()), (2, 1));
+        comes.disable_and_settle(&scene.sysfs)?;
+        stays.disable_and_settle(&scene.sysfs)?;
+        for patch in [&stays, &goes, &comes] {
+            patch.unregister()?;
+        }
+        scene.end()
+    }
+
     #[test]
     fn enabling_is_reversed() -> Result {
         let scene = Scene::new()?;
