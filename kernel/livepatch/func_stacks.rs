@@ -371,7 +371,7 @@ impl Table {
         // INVARIANT: The vector has `size` elements, and never gets more, so they stay there.
         let raw = bindings::klp_calls {
             slots: slots.as_ptr().cast(),
-            bits: size.trailing_zeros(),
+            shift: usize::BITS - size.trailing_zeros(),
         };
         KBox::new(Table { raw, slots }, GFP_KERNEL)
     }

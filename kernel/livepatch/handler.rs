@@ -56,15 +56,15 @@ impl Stacked for Seen {
 ///
 /// # Safety
 ///
-/// `top` must have been found by `klp_find_call()` since preemption was last disabled.
+/// `top` must have been found by `klp_find_call()` since preemption was last disabled, and not be
+/// null.
 #[export]
 pub(crate) unsafe extern "C" fn klp_handler_choose(
     top: *mut bindings::klp_version,
     patch_state: c_int,
 ) -> *mut bindings::klp_version {
-    let Some(top) = NonNull::new(top) else {
-        return ptr::null_mut();
-    };
+    // SAFETY: The caller has found a version, so this is not null.
+    let top = unsafe { NonNull::new_unchecked(top) };
 
     // INVARIANT: `top` was reachable since preemption was disabled, as the caller promises.
     match choice::choose(Seen(top), PatchState::from_raw(patch_state)) {

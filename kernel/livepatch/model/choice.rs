@@ -21,10 +21,12 @@ pub(crate) trait Stacked: Copy {
 /// function by two symbol names.
 ///
 /// Returns `None` when the task has to run the original function.
+///
+/// That `top` is in transition has been found out before, and is not looked at again.
 #[inline(always)]
 pub(crate) fn choose<V: Stacked>(top: V, patch_state: Option<PatchState>) -> Option<V> {
     match patch_state {
-        Some(PatchState::Unpatched) => settled(Some(top)),
+        Some(PatchState::Unpatched) => settled(top.below()),
         // An idle state cannot meet a version in transition; the newest version is the answer that
         // needs no history.
         Some(PatchState::Patched) | None => Some(top),

@@ -27,20 +27,24 @@ klp_find_call(const struct klp_calls *calls, unsigned long ip)
 	if (unlikely(!calls))
 		return NULL;
 
-	at = hash_long(ip, calls->bits);
-	slot = &calls->slots[at];
-	while (unlikely(slot->ip != ip)) {
-		if (!slot->ip)
-			return NULL;
-		at = (at + 1) & ((1UL << calls->bits) - 1);
-		slot = &calls->slots[at];
-	}
+	/* hash_long(), with nothing left to be computed. */
+	at = ip * GOLDEN_RATIO_PRIME >> calls->shift;
+	slot = calls->slots + at;
 
 	/*
-	 * An address dependency orders the reads of the version after this one.
-	 * Pairs with PushThenRead in func_stacks.rs.
+	 * An address dependency orders the reads of the version after that of
+	 * the top. Pairs with PushThenRead in func_stacks.rs.
 	 */
-	return READ_ONCE(slot->top);
+	if (likely(slot->ip == ip))
+		return READ_ONCE(slot->top);
+
+	while (slot->ip) {
+		at = (at + 1) & (~0UL >> calls->shift);
+		slot = calls->slots + at;
+		if (slot->ip == ip)
+			return READ_ONCE(slot->top);
+	}
+	return NULL;
 }
 
 #endif /* _LIVEPATCH_SHIM_CALLS_H */

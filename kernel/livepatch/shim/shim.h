@@ -49,13 +49,13 @@ struct klp_call {
 /**
  * struct klp_calls - all patched functions
  * @slots:	a hash table, see calls.h
- * @bits:	the logarithm of the number of slots
+ * @shift:	how many bits of a hash are not those of a slot's number
  *
  * Replaced as a whole, under klp_mutex.
  */
 struct klp_calls {
 	const struct klp_call *slots;
-	unsigned int bits;
+	unsigned int shift;
 };
 
 struct klp_shadow_key {

@@ -339,7 +339,7 @@ mod tests {
             }
             let calls = bindings::klp_calls {
                 slots: slots.as_ptr().cast(),
-                bits: SLOTS.trailing_zeros(),
+                shift: usize::BITS - SLOTS.trailing_zeros(),
             };
             for &ip in Iterator::chain(present.iter(), absent) {
                 let expected = ip_table::find(&slots, ip);

@@ -75,7 +75,13 @@ impl<'a> FuncStack<'a> {
 
     /// The version that a task in this state runs; `None` is the original function.
     pub(crate) fn choice(&self, patch_state: Option<PatchState>) -> Option<Place> {
-        choose(self.top()?, patch_state).map(|version| version.place)
+        let top = self.top()?;
+
+        // As the shell of the handler.
+        if !top.in_transition() {
+            return Some(top.place);
+        }
+        choose(top, patch_state).map(|version| version.place)
     }
 
     /// What leads to the version at `place`.
