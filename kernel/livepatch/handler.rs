@@ -3,9 +3,9 @@
 //! Which version of a function does this task run, while that is not the same for all?
 //!
 //! Called by the shell in `shim/handler.c`, which has found the function, in any context, with
-//! preemption disabled. Nothing here may sleep, allocate, lock, print, panic or call a function that
-//! can be traced. Rust code itself is not instrumented; the C helpers behind the kernel's atomics
-//! and barriers are, so plain volatile reads are used and the barriers stay in the shell.
+//! preemption disabled. Nothing here may sleep, allocate, lock, print, panic or call a function
+//! that can be traced. Rust code itself is not instrumented; the C helpers behind the kernel's
+//! atomics and barriers are, so plain volatile reads are used and the barriers stay in the shell.
 
 use crate::model::{
     choice::{
