@@ -63,6 +63,14 @@ struct Table {
     slots: KVVec<Slot<Atomic<*mut bindings::klp_version>>>,
 }
 
+// A slot is what C takes it for: the call site, and then the top.
+const _: () = assert!(
+    mem::size_of::<Slot<Atomic<*mut bindings::klp_version>>>()
+        == mem::size_of::<bindings::klp_call>()
+        && mem::offset_of!(bindings::klp_call, ip) == Slot::<()>::IP_OFFSET
+        && mem::offset_of!(Table, raw) == 0
+);
+
 // SAFETY: `raw` points to what `slots` owns, and belongs to no thread.
 unsafe impl Send for Table {}
 
@@ -314,7 +322,8 @@ impl FuncStacks {
 
     /// Lets the handler find the top of the stack as it is now.
     fn publish_top(&self, stack: &FuncStack) {
-        // SAFETY: `klp_mutex` is held, as `self` is borrowed from what it guards.
+        // SAFETY: `klp_mutex` is held, as `self` is borrowed from what it guards, and there is no
+        // other table before this function ends.
         let table = unsafe { klp_calls.get() };
 
         if let Some(top) = table.and_then(|table| ip_table::find(&table.slots, stack.ip())) {

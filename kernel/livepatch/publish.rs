@@ -134,10 +134,10 @@ impl<T> Published<T> {
     ///
     /// # Safety
     ///
-    /// `klp_mutex` must be held for `'a`.
+    /// `klp_mutex` must be held for `'a`, in which nothing is published by who holds it.
     pub(crate) unsafe fn get<'a>(&self) -> Option<&'a T> {
-        // SAFETY: What is published came from a `KBox`, and stays as long as nobody replaces it,
-        // which those do who hold `klp_mutex`.
+        // SAFETY: What is published came from a `KBox`, and stays as long as nobody replaces it.
+        // Only who holds `klp_mutex` could do that, and promises not to.
         unsafe { self.0.load(Relaxed).as_ref() }
     }
 

@@ -17,6 +17,9 @@ pub(crate) struct Slot<T> {
 }
 
 impl<T> Slot<T> {
+    /// Where the call site is, for C.
+    pub(crate) const IP_OFFSET: usize = core::mem::offset_of!(Self, ip);
+
     /// A free slot. Nobody is told its value.
     pub(crate) const fn free(value: T) -> Self {
         Slot { ip: 0, value }

@@ -19,6 +19,20 @@
 /* func_stacks.rs */
 extern struct klp_calls *klp_calls;
 
+/*
+ * It is said once, and that is noted before: what WARN() calls could be a
+ * patched function that leads here again.
+ */
+static noinline notrace void klp_warn_no_state(void)
+{
+	static bool warned;
+
+	if (!READ_ONCE(warned)) {
+		WRITE_ONCE(warned, true);
+		WARN(1, "a task in no patch state has met a version in transition\n");
+	}
+}
+
 static void notrace klp_ftrace_handler(unsigned long ip,
 				       unsigned long parent_ip,
 				       struct ftrace_ops *fops,
@@ -32,7 +46,7 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 	 * What klp_shim_synchronize() waits for: RCU may not be watching here.
 	 *
 	 * There is no lock against recursion: nothing below calls what could be
-	 * traced. A function that is called when this is preempted in the end,
+	 * traced, but for one warning. A function that is called when this is preempted in the end,
 	 * or interrupted, comes here as from anywhere else, and has to run the
 	 * right version as well.
 	 */
@@ -65,8 +79,9 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 
 		patch_state = READ_ONCE(current->patch_state);
 		/* On its last steps, an exiting task is in no list any more. */
-		WARN_ON_ONCE(patch_state == KLP_TRANSITION_IDLE &&
-			     !(current->flags & PF_EXITING));
+		if (unlikely(patch_state == KLP_TRANSITION_IDLE &&
+			     !(current->flags & PF_EXITING)))
+			klp_warn_no_state();
 
 		version = klp_handler_choose(version, patch_state);
 		if (!version)

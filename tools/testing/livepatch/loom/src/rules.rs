@@ -31,7 +31,8 @@ pub(crate) enum Rule {
     /// Those of the handler.
     VersionThenFlag,
     FlagThenState,
-    /// The release stores of `FuncStack::push` and `Published::replace`.
+    /// The release stores of `FuncStacks::publish_top` and `Published::replace`. The table that the
+    /// top is in was published before, or is an older one, in which the top of then stays.
     PushThenRead,
     PublishThenRead,
     /// `TransitionOps::synchronize`.
