@@ -391,7 +391,7 @@ breaks! {
     synchronize_going_ranges: schedule_when_removed without Synchronize => "Causality violation";
     synchronize_going: call_in_old_module without Synchronize => "a version that is not there";
     synchronize_back: call_when_back_to_old without Synchronize Assumptions =>
-        "an unpatched task runs the patch";
+        "the task has no state";
     synchronize_replaced: call_when_replaced without Synchronize Assumptions =>
         "the task has no state";
     synchronize_forced_sched: schedule_when_forced without Synchronize =>
@@ -403,13 +403,13 @@ breaks! {
     synchronize_reverse: leave_kernel_when_reversed without Synchronize => "a task is left behind";
     synchronize_reverse_sched: schedule_when_reversed without Synchronize => "a task is left behind";
     synchronize_end: call_at_end without Synchronize Assumptions => "the task has no state";
-    synchronize_free: call_while_patch_goes without Synchronize Assumptions => "a version that is not there";
+    synchronize_free: call_while_patch_goes without Synchronize Assumptions => "the task has no state";
     synchronize_free_ranges: schedule_while_patch_goes without Synchronize Assumptions MoveThenList =>
         "Causality violation";
     preemption_going: call_in_old_module without Preemption => "a version that is not there";
     preemption_reverse: leave_kernel_when_reversed without Preemption => "a task is left behind";
     preemption_end: call_at_end without Preemption Assumptions => "the task has no state";
-    preemption_free: call_while_patch_goes without Preemption Assumptions => "a version that is not there";
+    preemption_free: call_while_patch_goes without Preemption Assumptions => "the task has no state";
     preemption_free_ranges: schedule_while_patch_goes without Preemption Assumptions MoveThenList =>
         "Causality violation";
     fork_lock: fork_when_enabled without ForkLock => "a task is left behind";
