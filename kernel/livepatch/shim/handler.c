@@ -46,9 +46,9 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 	 * What klp_shim_synchronize() waits for: RCU may not be watching here.
 	 *
 	 * There is no lock against recursion: nothing below calls what could be
-	 * traced, but for one warning. A function that is called when this is preempted in the end,
-	 * or interrupted, comes here as from anywhere else, and has to run the
-	 * right version as well.
+	 * traced, but for one warning. A function that is called when this is
+	 * preempted in the end, or interrupted, comes here as from anywhere
+	 * else, and has to run the right version as well.
 	 */
 	preempt_disable_notrace();
 
