@@ -366,6 +366,18 @@ function stop_hammers() {
 	write "$TARGET_DIR/hammer" 0
 }
 
+# passes(kind) - how many there were: 1 all, 2 by old code, 3 by new, 4 mixed
+function passes() {
+	target stats | cut -d ' ' -f "$1"
+}
+
+# more_passes(kind, number) - wait until there are so many more, or 30
+function more_passes() {
+	local wanted=$(($(passes "$1") + ${2:-30}))
+
+	expect_soon "passes of kind $1" '[[ $(passes '"$1"') -ge '$wanted' ]]'
+}
+
 # expect_unmixed() - no pass so far had old and new code in it
 function expect_unmixed() {
 	expect "mixed passes" 0 "$(target stats | cut -d ' ' -f 4)"

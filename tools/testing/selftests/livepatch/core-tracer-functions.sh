@@ -74,6 +74,15 @@ function tracer_lacks() {
 	esac
 }
 
+# available(kinds) - those of them that this kernel has
+function available() {
+	local kind
+
+	for kind; do
+		[[ -n "$(tracer_lacks "$kind" cmdline_proc_show)" ]] || echo "$kind"
+	done
+}
+
 # bpf_name(function) - what test_klp-bpf calls it
 function bpf_name() {
 	[[ $1 == core_target_* ]] && echo -n "$TARGET:"

@@ -200,18 +200,6 @@ function other_function() {
 	unload_mod $TARGET
 }
 
-# passes(kind) - how many there were: 2 by old code, 3 by new, 4 mixed
-function passes() {
-	target stats | cut -d ' ' -f "$1"
-}
-
-# more_passes(number) - wait until there are so many more by new code
-function more_passes() {
-	local wanted=$(($(passes 3) + $1))
-
-	expect_soon "passes" '[[ $(passes 3) -ge '$wanted' ]]'
-}
-
 # ftrace changes its code at the functions each time; not one call may go to
 # the original one meanwhile.
 function come_and_go() {
@@ -222,13 +210,13 @@ function come_and_go() {
 	load_lp $BUSY
 	before=$(passes 2)
 	write "$TARGET_DIR/hammer" 6
-	more_passes 30
+	more_passes 3
 	for ((round = 0; round < ROUNDS; round++)); do
 		for kind in "${GUESTS[@]}"; do
 			tracer_on $kind "${functions[@]}"
-			more_passes 10
+			more_passes 3 10
 			tracer_off $kind
-			more_passes 10
+			more_passes 3 10
 		done
 	done
 	write "$TARGET_DIR/hammer" 0
@@ -238,15 +226,6 @@ function come_and_go() {
 	disable_lp $BUSY
 	unload_lp $BUSY
 	unload_mod $TARGET
-}
-
-# available(kinds) - those of them that this kernel has
-function available() {
-	local kind
-
-	for kind; do
-		[[ -n "$(tracer_lacks "$kind" cmdline_proc_show)" ]] || echo "$kind"
-	done
 }
 
 KINDS=($(available ops function function_graph fprobe fprobe_exit fentry fexit))

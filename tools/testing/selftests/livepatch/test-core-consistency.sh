@@ -30,18 +30,6 @@ function user_hammer() {
 	done
 }
 
-# passes(kind) - how many there were: 1 all, 2 by old code, 3 by new, 4 mixed
-function passes() {
-	target stats | cut -d ' ' -f "$1"
-}
-
-# more_passes(kind) - wait until there are some more
-function more_passes() {
-	local wanted=$(($(passes "$1") + 30))
-
-	expect_soon "passes of kind $1" '[[ $(passes '"$1"') -ge '$wanted' ]]'
-}
-
 function enable_disable() {
 	local round
 

@@ -174,18 +174,6 @@ function switched_off() {
 	unload_mod $TARGET
 }
 
-# passes(kind) - how many there were: 2 by old code, 3 by new, 4 mixed
-function passes() {
-	target stats | cut -d ' ' -f "$1"
-}
-
-# more_passes(kind) - wait until there are some more
-function more_passes() {
-	local wanted=$(($(passes "$1") + 20))
-
-	expect_soon "passes of kind $1" '[[ $(passes '"$1"') -ge '$wanted' ]]'
-}
-
 # come_and_go(command, command) - call both by turns, until the file is there
 function come_and_go() {
 	until [[ -e "$CORE_TMP/stop" ]]; do
@@ -224,15 +212,6 @@ function under_load() {
 	target stats
 	write "$TARGET_DIR/hammer" 0
 	unload_mod $TARGET
-}
-
-# available(kinds) - those of them that this kernel has
-function available() {
-	local kind
-
-	for kind; do
-		[[ -n "$(tracer_lacks "$kind" cmdline_proc_show)" ]] || echo "$kind"
-	done
 }
 
 GUESTS=(kprobe kretprobe
