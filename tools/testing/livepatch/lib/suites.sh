@@ -123,6 +123,7 @@ kernel_log_clean() {
 	splats=$(vm_splats "$2")
 	if [ -n "$splats" ]; then
 		printf '%s\n' "$splats" | sed 's/^/    | /'
+		vm_hint "$2"
 		report "$1" fail 0 "the kernel's log is clean (${2##*/})" "$(head -n 1 <<<"$splats")"
 	else
 		report "$1" pass 0 "the kernel's log is clean (${2##*/})"
