@@ -25,9 +25,12 @@ use self::{
     jumps::Jumps, //
 };
 use crate::{
-    model::ip_table::{
-        self,
-        Slot, //
+    model::{
+        ip_table::{
+            self,
+            Slot, //
+        },
+        sort::sort_by_key, //
     },
     publish::{
         Published,
@@ -361,7 +364,7 @@ fn find_in(stacks: &[FuncStack], ip: usize) -> Option<&FuncStack> {
 fn sort_and_dedup<T>(vec: &mut KVVec<T>, ip: impl Fn(&T) -> usize) {
     let mut last = 0;
 
-    vec.sort_unstable_by_key(&ip);
+    sort_by_key(vec, &ip);
     vec.retain(|element| {
         let ip = ip(element);
         mem::replace(&mut last, ip) != ip

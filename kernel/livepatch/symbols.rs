@@ -9,6 +9,7 @@ use crate::{
             Extent, //
         },
         names,
+        sort::sort_by_key,
         sympos::{
             Search,
             Unresolved, //
@@ -96,7 +97,7 @@ pub(crate) fn search(wanted: &mut [Wanted<'_>]) -> Result {
         };
     }
 
-    by_object.sort_unstable_by_key(|symbol| (symbol.object, symbol.name));
+    sort_by_key(&mut by_object, |symbol| (symbol.object, symbol.name));
     for mut group in by_object.chunk_by_mut(|a, b| a.object == b.object) {
         let Some(object) = group.first().and_then(|symbol| symbol.object) else {
             continue;

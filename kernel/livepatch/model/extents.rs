@@ -6,6 +6,7 @@
 //! the end of the memory that it is in. `find_kallsyms_symbol()` looks for that among all symbols,
 //! for one address at a time.
 
+use super::sort::sort_by_key;
 use core::ops::Range;
 
 /// What is known about the code at one address.
@@ -42,7 +43,7 @@ impl Extent {
 
 /// Puts `extents` into the order that the functions below need.
 pub(crate) fn sort(extents: &mut [Extent]) {
-    extents.sort_unstable_by_key(|extent| extent.addr);
+    sort_by_key(extents, |extent| extent.addr);
 }
 
 /// Takes the next symbol into account, in any order of the symbols.

@@ -23,5 +23,6 @@ pub(crate) mod protocol;
 pub(crate) mod ranges;
 pub(crate) mod reloc_name;
 pub(crate) mod replace;
+pub(crate) mod sort;
 pub(crate) mod sympos;
 pub(crate) mod versions;

@@ -2,6 +2,8 @@
 
 //! A sorted index of address ranges: is this address in one of them?
 
+use super::sort::sort_by_key;
+
 /// A half-open range of addresses, `start..end`, with a tag of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -31,7 +33,7 @@ impl Range {
 
 /// Turns `ranges`, in any order, into an index for [`find`].
 pub(crate) fn build(ranges: &mut [Range]) {
-    ranges.sort_unstable_by_key(|range| (range.start, range.end, range.tag));
+    sort_by_key(ranges, |range| (range.start, range.end, range.tag));
 
     let mut reach = 0;
     for range in ranges {

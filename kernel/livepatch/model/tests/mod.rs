@@ -22,5 +22,6 @@ mod protocol;
 mod ranges;
 mod reloc_name;
 mod replace;
+mod sort;
 mod sympos;
 mod versions;

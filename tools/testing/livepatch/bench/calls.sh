@@ -3,12 +3,15 @@
 #
 # In the guest: what a call of a patched function costs, in instructions. Lines
 # "row NAME COST...", a tenth of an instruction each, one for each run.
+#
+#	calls.sh OTHERS		so many other functions are patched for the last rows
 
 cd /klp/selftests/bench || exit 1
 KLP=/sys/kernel/livepatch
 BENCH=/sys/module/klp_bench/parameters
 TRACING=/sys/kernel/tracing
 RUNS=${RUNS:-3}
+OTHERS=$1
 
 die() {
 	echo "error: $*"
@@ -72,6 +75,20 @@ release() {
 	wait
 }
 
+# row_handler NAME: a call that comes to the handler and is in no transition.
+row_handler() {
+	if [[ -e /sys/module/livepatch/parameters/jump ]]; then
+		echo 0 > /sys/module/livepatch/parameters/jump
+		sleep 0.5
+		row "$1"
+		echo 1 > /sys/module/livepatch/parameters/jump
+		sleep 0.5
+	else
+		row "$1"
+	fi
+}
+
+./klp-bench fork || die "no cost of a fork"
 insmod klp_bench.ko || die "insmod klp_bench"
 row unpatched
 
@@ -88,16 +105,13 @@ echo 1 > $TRACING/events/klp_bench/enable
 row kprobe
 echo 0 > $TRACING/events/klp_bench/enable
 echo > $TRACING/kprobe_events
+echo 'f:klp_bench/entry klp_bench_call' > $TRACING/dynamic_events || die "no fprobe"
+echo 1 > $TRACING/events/klp_bench/enable
+row fprobe
+echo 0 > $TRACING/events/klp_bench/enable
+echo > $TRACING/dynamic_events
 row settled_again
-if [[ -e /sys/module/livepatch/parameters/jump ]]; then
-	echo 0 > /sys/module/livepatch/parameters/jump
-	sleep 0.5
-	row handler
-	echo 1 > /sys/module/livepatch/parameters/jump
-	sleep 0.5
-else
-	row handler
-fi
+row_handler handler
 
 for ((n = 2; n <= 16; n++)); do
 	load klp_bench_patch$n
@@ -124,4 +138,13 @@ settled klp_bench_hold
 unload klp_bench_hold
 
 row unpatched_again
-rmmod klp_bench || die "rmmod klp_bench"
+
+# Last, and not taken away again: the core in C would need minutes for that.
+insmod klp_bench_target.ko || die "insmod klp_bench_target"
+./klp-bench --most "$OTHERS" list || die "no list of functions"
+insmod klp_bench_many.ko list=/tmp/klp-bench-list object=klp_bench_target count="$OTHERS" ||
+	die "insmod klp_bench_many"
+settled klp_bench_many
+load klp_bench_patch1
+row settled_others
+row_handler handler_others

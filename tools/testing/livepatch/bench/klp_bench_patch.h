@@ -4,6 +4,8 @@
  * alone and in place of all others.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/kernel.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
@@ -51,6 +53,8 @@ static struct klp_patch klp_bench_patch = {
 
 static int __init klp_bench_patch_init(void)
 {
+	/* For klp-bench: up to here it is the module loader. */
+	pr_info("here it is\n");
 	return klp_enable_patch(&klp_bench_patch);
 }
 

@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# make bench: what livepatching costs, on both cores, one beside the other. So far: calls of a
-# patched function, in instructions.
+# make bench: what livepatching costs, on both cores, one beside the other. Calls are counted in
+# instructions, which takes one CPU and a clock that counts them; the rest is timed with more CPUs.
+
+# How often the rest is timed: one boot of each core, in turn.
+BENCH_RUNS=${BENCH_RUNS:-3}
+
+# The most functions that a patch has, for each core: the one in C needs minutes for 1000.
+BENCH_MOST_RUST=${BENCH_MOST_RUST:-5000}
+BENCH_MOST_C=${BENCH_MOST_C:-1000}
+
+# How many other functions are patched in the last rows of calls.
+BENCH_OTHERS_RUST=10000
+BENCH_OTHERS_C=1000
+
+# What the guest times, as words of klp-bench; each has minutes of its own.
+BENCH_TIMES=(boot small module vmlinux tasks busy stalls stack replace modules memory)
 
 bench_verb() {
-	local core o rows=$OUT/bench/calls.tsv
+	local core o run rows=$OUT/bench/rows.tsv
 	deps_all
+	deps_plots
 	base_all
 	tree_all
 	mkdir -p -- "$OUT/bench"
@@ -14,37 +29,70 @@ bench_verb() {
 		kernel_all "$core"
 		o=$(kernel_dir "$core")
 		step "build bench modules ($core)" "${o##*/}-bench" locked bench_build "$o"
+		step "build klp-bench ($core)" klp-bench bench_runner "$o"
 		rootfs_build "$o"
+		bench_sizes "$core" "$o" "$rows"
 	done
 	for core in rust c; do
-		bench_calls "$core" "$rows"
+		bench_boot "calls ($core)" "$core" "$rows" calls KLP_ICOUNT=shift=0 KLP_SMP=1
 	done
-	python3 -B "$KLP_DIR/bench/table.py" "$rows" "$OUT/bench/calls.json"
-	say "rows: $(pretty "$OUT/bench/calls.json")"
+	for ((run = 1; run <= BENCH_RUNS; run++)); do
+		for core in rust c; do
+			bench_boot "times ($core), $run of $BENCH_RUNS" "$core" "$rows" times
+		done
+	done
+	/usr/bin/python3 -B "$KLP_DIR/bench/table.py" "$rows" "$OUT/bench"
+	say "rows and plots: $(pretty "$OUT/bench")"
 }
 
 # In a copy, as the selftests: the repository stays clean.
 bench_build() {
 	local o=$1 dst=$1/klp-selftests/bench
 	mkdir -p -- "$dst"
-	rsync -rlp --checksum -- "$KLP_DIR/bench/" "$dst/"
+	rsync -rlp --checksum --exclude=/runner -- "$KLP_DIR/bench/" "$dst/"
 	kmake "$o" modules M="$dst"
 }
 
-# bench_calls CORE ROWS: one boot with one CPU, where the clock counts instructions.
-bench_calls() {
-	local core=$1 console=$OUT/log/console-bench-$1.log o KLP_ICOUNT=shift=0 KLP_SMP=1
+# Without libraries, as the guest has those of its own programs only.
+bench_runner() {
+	deps_cargo
+	( cd -- "$KLP_DIR/bench/runner" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/bench-target \
+		RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --locked --release --target x86_64-unknown-linux-gnu )
+	cp -- "$CACHE/bench-target/x86_64-unknown-linux-gnu/release/klp-bench" "$1/klp-selftests/bench/"
+}
+
+# bench_sizes CORE O ROWS: of the core's own objects.
+bench_sizes() {
+	local core=$1 o=$2 rows=$3
+	find "$o/kernel/livepatch" -name '*.o' ! -path '*/tests/*' ! -name 'built-in*' ! -name '.*' -print0 |
+		xargs -0 -r "llvm-size$LLVM_SUFFIX" -t | awk -v core="$core" '
+		/TOTALS/ { printf "%s\tsize.text\t%d\n%s\tsize.data\t%d\n%s\tsize.bss\t%d\n", core, $1, core, $2, core, $3 }' >>"$rows"
+}
+
+# bench_boot WHAT CORE ROWS calls|times [VARIABLE=VALUE...]
+bench_boot() {
+	local what=$1 core=$2 rows=$3 rows_of=$4 console o most others before
+	shift 4
+	[ $# -eq 0 ] || local "$@"
+	console=$OUT/log/console-bench-$rows_of-$core.log
 	o=$(kernel_dir "$core")
-	B_CORE=$core B_ROWS=$2 B_RC='' B_COUNT=0
+	most=BENCH_MOST_${core^^} others=BENCH_OTHERS_${core^^}
+	B_CORE=$core B_ROWS=$rows B_RC='' B_COUNT=0
 	vm_token
-	echo "bench ../bench/calls.sh" | rootfs_job "$o" "MODE=tests" "TOKEN='$VM_TOKEN'" "LIMIT=1200"
-	printf '%-44s log: %s\n' "boot, measure calls ($core)" "$(pretty "$console")"
-	vm_lines "$o" "$console" 900 1500 bench_line
+	case $rows_of in
+	calls) echo "bench ../bench/calls.sh ${!others}" ;;
+	times) echo "bench ../bench/times.sh --most ${!most} ${BENCH_TIMES[*]}" ;;
+	esac | rootfs_job "$o" "MODE=tests" "TOKEN='$VM_TOKEN'" "LIMIT=5400"
+	printf '%-44s log: %s\n' "boot, $what" "$(pretty "$console")"
+	before=$SECONDS
+	vm_lines "$o" "$console" 1800 5500 bench_line
 	if [ "$VM_END" != 'done' ] || [ "$B_RC" != 0 ] || [ "$B_COUNT" -eq 0 ]; then
 		tail -n 15 -- "$console"
-		die "the guest did not measure all calls ($VM_END, exit status ${B_RC:-none}); its log: $console"
+		die "the guest did not measure all of it ($VM_END, exit status ${B_RC:-none}); its log: $console"
 	fi
 	[ -z "$(vm_splats "$console")" ] || die "the kernel complained: $(vm_splats "$console" 3)"
+	say "    $B_COUNT rows, $((SECONDS - before)) s"
 }
 
 bench_line() {
@@ -57,6 +105,6 @@ bench_line() {
 		B_COUNT=$((B_COUNT + 1))
 		printf '    %s\n' "${line#row }"
 		;;
-	"error: "*) printf '    %s\n' "$line" ;;
+	"error: "*|"Error: "*|"Caused by"*|"    "*) printf '    %s\n' "$line" ;;
 	esac
 }

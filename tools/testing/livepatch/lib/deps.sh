@@ -96,8 +96,18 @@ deps_apt() { deps_apt_only ''; }
 
 # deps_apt_only "NAME...": only these of them.
 deps_apt_only() {
+	deps_packages | awk -F'|' -v only=" $1 " 'only ~ /^ *$/ || index(only, " " $1 " ")' | deps_install
+}
+
+# What only the plots of make bench need.
+deps_plots() {
+	deps_install <<<"python3-matplotlib|/usr/lib/python3/dist-packages/matplotlib|plots of make bench"
+}
+
+# Installs what is missing of lines like those of deps_packages.
+deps_install() {
 	local missing names
-	missing=$(deps_packages | awk -F'|' -v only=" $1 " 'only ~ /^ *$/ || index(only, " " $1 " ")' | deps_missing)
+	missing=$(deps_missing)
 	[ -n "$missing" ] || return 0
 	say "packages to install:"
 	awk -F'|' '{ printf "    %-20s %s\n", $1, $2 }' <<<"$missing"

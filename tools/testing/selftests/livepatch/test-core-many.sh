@@ -40,6 +40,17 @@ function all_are_patched() {
 	unload_mod $MOD
 }
 
+# Sorted by address, they are not in their order in the livepatch.
+function in_any_order() {
+	load_mod $MOD
+	load_lp $PATCH count=$MANY shuffle=1
+	expect_patched $MANY
+	disable_lp $PATCH
+	expect_patched 0
+	unload_lp $PATCH
+	unload_mod $MOD
+}
+
 function all_are_replaced() {
 	load_mod $MOD
 	load_lp $PATCH count=$MANY
@@ -116,9 +127,9 @@ function same_number_of_searches() {
 		fail "loading the module took ${module[1]} searches instead of ${module[0]}"
 }
 
-CASES=3
+CASES=4
 if core_is_rust; then
-	CASES=4
+	CASES=5
 else
 	# It waits at each of them, and upstream's functions for a minute at most.
 	MANY=128
@@ -126,6 +137,7 @@ fi
 
 core_setup $CASES
 core_case "each of many functions is patched" all_are_patched
+core_case "they are patched in any order" in_any_order
 core_case "each of them is the original again when the livepatch is replaced" \
 	all_are_replaced
 core_case "sizes are those that kallsyms tells" right_sizes

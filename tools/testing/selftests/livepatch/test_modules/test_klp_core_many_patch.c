@@ -3,6 +3,9 @@
  * A livepatch for the first functions of test_klp_core_many, as many as the
  * parameter "count" says.
  *
+ * "shuffle" has them in another order, which is the same each time: what sorts
+ * them must not need more stack than there is.
+ *
  * Reading the parameter "sizes" shows what the core has found out about each
  * MANY_SHOWNth function: the sizes of it and of its replacement.
  */
@@ -10,12 +13,16 @@
 #include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <linux/livepatch.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/string.h>
 #include "test_klp_core_many.h"
 
 static unsigned int count = MANY_FUNCS;
 module_param(count, uint, 0444);
+
+static bool shuffle;
+module_param(shuffle, bool, 0444);
 
 /* A variable: the compiler must not know what a function answers. */
 static int zero;
@@ -65,11 +72,23 @@ static const struct kernel_param_ops sizes_ops = {
 };
 module_param_cb(sizes, &sizes_ops, NULL, 0444);
 
+static void shuffle_funcs(void)
+{
+	u32 i, random = 1;
+
+	for (i = MANY_FUNCS - 1; i > 0; i--) {
+		random = random * 1664525 + 1013904223;
+		swap(funcs[i], funcs[(random >> 8) % (i + 1)]);
+	}
+}
+
 static int test_klp_core_many_patch_init(void)
 {
 	if (count > MANY_FUNCS)
 		return -EINVAL;
 
+	if (shuffle)
+		shuffle_funcs();
 	memset(&funcs[count], 0, sizeof(funcs[count]));
 	return klp_enable_patch(&patch);
 }

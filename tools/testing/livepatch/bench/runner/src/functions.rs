@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which functions can be patched: lists for the parameters of `klp_bench_many`.
+
+use anyhow::{
+    bail,
+    Context,
+    Result, //
+};
+use std::{
+    collections::{
+        HashMap,
+        HashSet, //
+    },
+    fmt::Write,
+    fs, //
+};
+
+pub(crate) const LIST: &str = "/tmp/klp-bench-list";
+
+/// Writes `ADDRESS FUNCTION` of so many functions of a module to `LIST`, or of vmlinux for "".
+pub(crate) fn write_list(object: &str, count: usize) -> Result<()> {
+    let addresses = unique_symbols(object)?;
+    let traced = fs::read_to_string("/sys/kernel/tracing/available_filter_functions")
+        .context("which functions can be traced")?;
+    let busy = on_stacks()?;
+    let mut list = String::new();
+    let mut found = 0;
+
+    // The last ones of vmlinux are those of drivers and lib/, on which no task sleeps.
+    for line in traced.lines().rev() {
+        let (name, of) = match line.split_once(" [") {
+            Some((name, of)) => (name, of.trim_end_matches(']')),
+            None => (line, ""),
+        };
+        if found == count || of != object || name.contains('.') || busy.contains(name) {
+            continue;
+        }
+        if let Some(address) = addresses.get(name) {
+            writeln!(list, "{address} {name}")?;
+            found += 1;
+        }
+    }
+    if found < count {
+        bail!("'{object}' has only {found} functions of {count}");
+    }
+    fs::write(LIST, list).context(LIST)
+}
+
+/// Name to address, of those whose name says who they are.
+fn unique_symbols(object: &str) -> Result<HashMap<String, String>> {
+    let mut symbols = HashMap::<_, Option<String>>::new();
+
+    for line in fs::read_to_string("/proc/kallsyms")?.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(address), Some(_), Some(name)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let of = words.next().unwrap_or_default();
+        if of.trim_matches(['[', ']']) == object {
+            symbols
+                .entry(name.to_owned())
+                .and_modify(|address| *address = None)
+                .or_insert_with(|| Some(address.to_owned()));
+        }
+    }
+    Ok(symbols
+        .into_iter()
+        .filter_map(|(name, address)| Some((name, address?)))
+        .collect())
+}
+
+/// Functions that some task sleeps in: with one of them, a transition would have to wait.
+fn on_stacks() -> Result<HashSet<String>> {
+    let mut functions = HashSet::new();
+
+    for process in fs::read_dir("/proc")? {
+        // Who has gone meanwhile is on no function.
+        let stack = fs::read_to_string(process?.path().join("stack")).unwrap_or_default();
+        for line in stack.lines() {
+            let name = line
+                .rsplit(' ')
+                .next()
+                .and_then(|entry| entry.split('+').next());
+            functions.extend(name.map(str::to_owned));
+        }
+    }
+    Ok(functions)
+}
