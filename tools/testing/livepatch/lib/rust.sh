@@ -57,6 +57,18 @@ suite_kunit_x86() {
 		report kunit-x86 fail 0 "fault-points.py" "exit status $rc"
 	fi
 	suite_kunit_core doctest
+	frames_of kunit-x86 "$(kernel_dir doctest)"
+}
+
+# frames_of SUITE O: how much stack the functions of the core take.
+frames_of() {
+	local suite=$1 log=$OUT/log/frames.log
+	if "$KLP_DIR/frames.py" "llvm-objdump$LLVM_SUFFIX" "$2/kernel/livepatch/klp.o" >"$log" 2>&1; then
+		report "$suite" pass 0 "functions of the core do with little stack"
+	else
+		cat -- "$log"
+		report "$suite" fail 0 "functions of the core do with little stack" "$(head -n 1 -- "$log")"
+	fi
 }
 
 # suite_kunit_core KERNEL
