@@ -266,10 +266,6 @@ impl<'a> TransitionOps for Patch<'a> {
         self.recorder.record(Call::Synchronize);
     }
 
-    fn synchronize_tasks(&mut self) {
-        self.recorder.record(Call::SynchronizeTasks);
-    }
-
     fn discard(&mut self) {
         self.recorder.record(Call::Discard);
     }
@@ -304,6 +300,6 @@ impl ModuleOps for Patch<'_> {
     }
 
     fn synchronize_tasks(&mut self) {
-        TransitionOps::synchronize_tasks(self);
+        self.recorder.record(Call::SynchronizeTasks);
     }
 }

@@ -423,8 +423,6 @@ impl<'a> TransitionOps for Transition<'a> {
         }
     }
 
-    fn synchronize_tasks(&mut self) {}
-
     fn discard(&mut self) {
         self.free_ranges();
     }

@@ -380,10 +380,6 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
         }
     }
 
-    fn synchronize_tasks(&mut self) {
-        self.honest.synchronize_tasks();
-    }
-
     fn discard(&mut self) {
         self.honest.discard();
     }
