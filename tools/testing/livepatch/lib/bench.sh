@@ -15,7 +15,7 @@ BENCH_OTHERS_RUST=10000
 BENCH_OTHERS_C=1000
 
 # What the guest times, as words of klp-bench; each has minutes of its own.
-BENCH_TIMES=(boot small module vmlinux tasks busy stalls stack replace modules memory)
+BENCH_TIMES=(boot floor small module vmlinux tasks busy stalls stack replace modules memory)
 
 bench_verb() {
 	local core o run rows=$OUT/bench/rows.tsv

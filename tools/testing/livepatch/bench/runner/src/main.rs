@@ -57,6 +57,8 @@ enum What {
     Modules,
     /// Memory for a function that is patched
     Memory,
+    /// What ftrace, RCU and the scheduler take by themselves
+    Floor,
     /// From the start of the kernel to its first process
     Boot,
     /// Instructions for a fork and an exit, with no patch; needs QEMU's -icount
@@ -91,6 +93,7 @@ fn main() -> Result<()> {
             What::Replace => rows::replace(args.most)?,
             What::Modules => rows::modules()?,
             What::Memory => rows::memory(args.most)?,
+            What::Floor => rows::floor()?,
             What::Boot => rows::boot()?,
             What::Fork => rows::fork()?,
             What::List => functions::write_list("klp_bench_target", args.most)?,

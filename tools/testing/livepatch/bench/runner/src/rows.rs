@@ -269,6 +269,35 @@ pub(crate) fn memory(most: usize) -> Result<()> {
     unload(TARGET)
 }
 
+/// What ftrace, RCU and the scheduler take by themselves.
+pub(crate) fn floor() -> Result<()> {
+    const FLOOR: &str = "klp_bench_floor";
+    let parameter = |name: &str| format!("/sys/module/{FLOOR}/parameters/{name}");
+    let measure = |name: &str, as_row: &str| -> Result<()> {
+        let took = fs::read_to_string(parameter(name)).with_context(|| name.to_owned())?;
+        row(as_row, took.trim().parse()?);
+        Ok(())
+    };
+
+    load(TARGET, "")?;
+    load(FLOOR, "")?;
+    for name in ["rcu", "rcu_tasks", "cpus"] {
+        measure(name, &format!("floor.{name}"))?;
+    }
+    // The names of the functions end in four digits.
+    for (size, functions) in [
+        (1, "klp_bench_f0000"),
+        (1000, "klp_bench_f0???"),
+        (10_000, "klp_bench_f????"),
+    ] {
+        fs::write(parameter("functions"), functions)?;
+        measure("attach", &format!("floor.attach.{size}"))?;
+        measure("detach", &format!("floor.detach.{size}"))?;
+    }
+    unload(FLOOR)?;
+    unload(TARGET)
+}
+
 pub(crate) fn boot() -> Result<()> {
     let messages = Log::all()?.messages()?;
 
