@@ -11,8 +11,8 @@ MOD=test_klp_core_many
 PATCH=test_klp_core_many_patch
 OTHER=test_klp_core_param1
 TRACER=test_klp_core_tracer
-MANY=512
-SHOWN=8
+MANY=4096
+SHOWN=64
 
 # kallsyms goes through all symbols of a module in here, whatever it is asked.
 SEARCH=module_address_lookup
@@ -74,7 +74,7 @@ function sizes() {
 		from=$addr
 	done < <(grep -F "[$1]" /proc/kallsyms | sort)
 	for ((i = 0; i < MANY; i += SHOWN)); do
-		printf -v name "%s0%03o" "$2" $i
+		printf -v name "%s0%04o" "$2" $i
 		echo "${size[$name]}"
 	done
 }
