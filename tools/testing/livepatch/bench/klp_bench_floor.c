@@ -2,19 +2,58 @@
 /*
  * What ftrace, RCU and the scheduler take for what no livepatch core can do
  * without. Reading a parameter does it and says how many microseconds it took;
- * "attach" is for the functions that were written to "functions".
+ * "attach" is for the first "count" functions of klp_bench_target.
  */
 
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
+#include <linux/kernel_read_file.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
+#include "klp_bench_size.h"
 
-static char functions[64];
-module_param_string(functions, functions, sizeof(functions), 0644);
+static unsigned int count;
+module_param(count, uint, 0600);
+
+static unsigned long *sites;
+
+/* Writing the name of a list as for klp_bench_many reads it. */
+static int klp_bench_floor_list_set(const char *val, const struct kernel_param *kp)
+{
+	void *text = NULL;
+	char path[64], *line, *rest;
+	unsigned int i = 0;
+	ssize_t size;
+	int ret = 0;
+
+	strscpy(path, val);
+	size = kernel_read_file_from_path(strim(path), 0, &text, SZ_4M, NULL, READING_UNKNOWN);
+	if (size < 0)
+		return size;
+	sites = vzalloc(array_size(KLP_BENCH_FUNCTIONS, sizeof(*sites)));
+	if (!sites) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	/* The list ends in a new line, in place of which there is an end now. */
+	rest = text;
+	rest[size - 1] = '\0';
+	while (!ret && i < KLP_BENCH_FUNCTIONS && (line = strsep(&rest, "\n")))
+		ret = kstrtoul(strsep(&line, " "), 16, &sites[i++]);
+out:
+	vfree(text);
+	return ret;
+}
+
+static const struct kernel_param_ops klp_bench_floor_list_ops = {
+	.set = klp_bench_floor_list_set,
+};
+module_param_cb(list, &klp_bench_floor_list_ops, NULL, 0200);
 
 static void notrace klp_bench_floor_called(unsigned long ip, unsigned long parent_ip,
 					   struct ftrace_ops *ops, struct ftrace_regs *fregs)
@@ -26,16 +65,19 @@ static struct ftrace_ops klp_bench_floor_ops = {
 	.flags = FTRACE_OPS_FL_RECURSION | FTRACE_OPS_FL_SAVE_REGS_IF_SUPPORTED,
 };
 
+static DEFINE_PER_CPU(struct work_struct, klp_bench_floor_works);
+
 static void klp_bench_floor_work(struct work_struct *work)
 {
 }
 
 static int klp_bench_floor_attach(void)
 {
-	char *filter = strim(functions);
 	int ret;
 
-	ret = ftrace_set_filter(&klp_bench_floor_ops, filter, strlen(filter), 1);
+	if (!sites || count > KLP_BENCH_FUNCTIONS)
+		return -EINVAL;
+	ret = ftrace_set_filter_ips(&klp_bench_floor_ops, sites, count, 0, 1);
 	return ret ?: register_ftrace_function(&klp_bench_floor_ops);
 }
 
@@ -58,7 +100,17 @@ static int klp_bench_floor_rcu_tasks(void)
 
 static int klp_bench_floor_cpus(void)
 {
-	return schedule_on_each_cpu(klp_bench_floor_work);
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		struct work_struct *work = per_cpu_ptr(&klp_bench_floor_works, cpu);
+
+		INIT_WORK(work, klp_bench_floor_work);
+		schedule_work_on(cpu, work);
+	}
+	for_each_online_cpu(cpu)
+		flush_work(per_cpu_ptr(&klp_bench_floor_works, cpu));
+	return 0;
 }
 
 #define KLP_BENCH_FLOOR(name)							\
@@ -88,6 +140,7 @@ static int __init klp_bench_floor_init(void)
 
 static void __exit klp_bench_floor_exit(void)
 {
+	vfree(sites);
 }
 
 module_init(klp_bench_floor_init);

@@ -57,7 +57,7 @@ PARTS = {
 OTHERS = [
     ("ms", r"floor\.rcu", lambda m: "synchronize_rcu()"),
     ("ms", r"floor\.rcu_tasks", lambda m: "synchronize_rcu_tasks()"),
-    ("ms", r"floor\.cpus", lambda m: "schedule_on_each_cpu()"),
+    ("ms", r"floor\.cpus", lambda m: "a work item on each CPU"),
     ("ms", r"floor\.attach\.(\d+)", lambda m: f"register_ftrace_function() for {m[1]}"),
     ("ms", r"floor\.detach\.(\d+)", lambda m: f"unregister_ftrace_function(), {m[1]}, with waits"),
     ("ms", r"small\.(.*)", lambda m: f"a patch of 1 function: {PARTS[m[1]]}"),

@@ -13,7 +13,8 @@ use std::{
         HashSet, //
     },
     fmt::Write,
-    fs, //
+    fs,
+    ops::Range, //
 };
 
 pub(crate) const LIST: &str = "/tmp/klp-bench-list";
@@ -24,6 +25,7 @@ pub(crate) fn write_list(object: &str, count: usize) -> Result<()> {
     let traced = fs::read_to_string("/sys/kernel/tracing/available_filter_functions")
         .context("which functions can be traced")?;
     let busy = on_stacks()?;
+    let scheduler = scheduler()?;
     let mut list = String::new();
     let mut found = 0;
 
@@ -37,7 +39,10 @@ pub(crate) fn write_list(object: &str, count: usize) -> Result<()> {
             continue;
         }
         if let Some(address) = addresses.get(name) {
-            writeln!(list, "{address} {name}")?;
+            if scheduler.contains(address) {
+                continue;
+            }
+            writeln!(list, "{address:x} {name}")?;
             found += 1;
         }
     }
@@ -48,8 +53,8 @@ pub(crate) fn write_list(object: &str, count: usize) -> Result<()> {
 }
 
 /// Name to address, of those whose name says who they are.
-fn unique_symbols(object: &str) -> Result<HashMap<String, String>> {
-    let mut symbols = HashMap::<_, Option<String>>::new();
+fn unique_symbols(object: &str) -> Result<HashMap<String, u64>> {
+    let mut symbols = HashMap::<_, Option<u64>>::new();
 
     for line in fs::read_to_string("/proc/kallsyms")?.lines() {
         let mut words = line.split_whitespace();
@@ -57,18 +62,32 @@ fn unique_symbols(object: &str) -> Result<HashMap<String, String>> {
         else {
             continue;
         };
+        let address = u64::from_str_radix(address, 16)?;
         let of = words.next().unwrap_or_default();
         if of.trim_matches(['[', ']']) == object {
             symbols
                 .entry(name.to_owned())
                 .and_modify(|address| *address = None)
-                .or_insert_with(|| Some(address.to_owned()));
+                .or_insert(Some(address));
         }
     }
     Ok(symbols
         .into_iter()
         .filter_map(|(name, address)| Some((name, address?)))
         .collect())
+}
+
+/// All that sleep are in one of the scheduler's functions, which /proc leaves out of their stacks.
+fn scheduler() -> Result<Range<u64>> {
+    let symbols = unique_symbols("")?;
+    let address = |name: &str| {
+        symbols
+            .get(name)
+            .copied()
+            .with_context(|| format!("no {name} in /proc/kallsyms"))
+    };
+
+    Ok(address("__sched_text_start")?..address("__sched_text_end")?)
 }
 
 /// Functions that some task sleeps in: with one of them, a transition would have to wait.

@@ -7,7 +7,7 @@ use anyhow::{
     Result, //
 };
 use std::{
-    hint,
+    fs, hint,
     sync::{
         atomic::{
             AtomicBool,
@@ -33,6 +33,9 @@ pub(crate) struct Sleepers {
 
 impl Sleepers {
     pub(crate) fn new(count: usize) -> Result<Self> {
+        // A machine with little memory allows fewer by default.
+        fs::write("/proc/sys/kernel/threads-max", "100000").context("threads-max")?;
+
         let over = Arc::new((Mutex::new(false), Condvar::new()));
         let mut this = Self {
             over: over.clone(),
