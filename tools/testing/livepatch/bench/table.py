@@ -4,6 +4,9 @@
 
 Usage: table.py ROWS.tsv FOLDER
 
+The folder gets bench.json, functions.svg and tasks.svg, and table.rst for
+Documentation/livepatch/performance.rst.
+
 A row is: core, what was measured, and a number for each run. Runs may be spread over lines.
 """
 import collections
@@ -113,14 +116,32 @@ def number(value, unit):
     return f"{value:,.0f}" if unit == "B" or value >= 1000 else f"{value:,.1f}"
 
 
-def table(costs):
-    """Median of each core, minimum of Rust, ratio."""
-    print(f"{'median of all runs':<56} {'C':>9} {'Rust':>9} {'Rust : C':>9} {'unit':>13}")
+def medians(costs):
+    """Unit, name, median of each core or None, and their ratio, of each row."""
     for row, of_core in costs.items():
         unit, name = describe(row)
         c, rust = (statistics.median(of_core[core]) if core in of_core else None for core in CORES)
-        ratio = f"{rust / c:.4f}" if c and rust is not None else "-"
-        print(f"{name:<56} {number(c, unit):>9} {number(rust, unit):>9} {ratio:>9} {unit:>13}")
+        ratio = f"{rust / c:.3g}" if c and rust is not None else "-"
+        yield unit, name, number(c, unit), number(rust, unit), ratio
+
+
+def table(costs):
+    """For people at a terminal."""
+    print(f"{'median of all runs':<56} {'C':>9} {'Rust':>9} {'Rust : C':>9} {'unit':>13}")
+    for unit, name, c, rust, ratio in medians(costs):
+        print(f"{name:<56} {c:>9} {rust:>9} {ratio:>9} {unit:>13}")
+
+
+def rst(costs):
+    """For the documentation: one table for each unit."""
+    lines = []
+    for wanted in SCALE:
+        lines += ["", ".. csv-table::", f'   :header: "{wanted}", "C", "Rust", "Rust : C"', ""]
+        for unit, name, c, rust, ratio in medians(costs):
+            if unit == wanted:
+                indent = "– " if name.startswith(" ") else ""
+                lines.append(f'   "{indent}{name.strip()}", "{c}", "{rust}", "{ratio}"')
+    return "\n".join(lines) + "\n"
 
 
 def series(costs, pattern, core):
@@ -162,6 +183,8 @@ def plot(costs, folder):
     matplotlib.use("svg")
     # The same input gives the same file.
     matplotlib.rcParams["svg.hashsalt"] = "klp-bench"
+    # Text as text, not as curves.
+    matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
     for name, label, lines in (
@@ -195,6 +218,7 @@ def main(rows, folder):
         ],
         "exponents": fitted,
     }, indent=1) + "\n")
+    (folder / "table.rst").write_text(rst(costs))
     plot(costs, folder)
 
 

@@ -3,6 +3,9 @@
 # make bench: what livepatching costs, on both cores, one beside the other. Calls are counted in
 # instructions, which takes one CPU and a clock that counts them; the rest is timed with more CPUs.
 
+# What is measured: calls in instructions, all else in time.
+BENCH_PARTS=${BENCH_PARTS:-calls times}
+
 # How often the rest is timed: one boot of each core, in turn.
 BENCH_RUNS=${BENCH_RUNS:-3}
 
@@ -34,8 +37,10 @@ bench_verb() {
 		bench_sizes "$core" "$o" "$rows"
 	done
 	for core in rust c; do
+		[[ " $BENCH_PARTS " == *" calls "* ]] || continue
 		bench_boot "calls ($core)" "$core" "$rows" calls KLP_ICOUNT=shift=0 KLP_SMP=1
 	done
+	[[ " $BENCH_PARTS " == *" times "* ]] || BENCH_RUNS=0
 	for ((run = 1; run <= BENCH_RUNS; run++)); do
 		for core in rust c; do
 			bench_boot "times ($core), $run of $BENCH_RUNS" "$core" "$rows" times
