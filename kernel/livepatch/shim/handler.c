@@ -21,9 +21,12 @@ extern struct klp_calls *klp_calls;
 
 /*
  * It is said once, and that is noted before: what WARN() calls could be a
- * patched function that leads here again.
+ * patched function that leads here again. It chooses as well, so that the
+ * handler has nothing to save across this call, which would cost each call of
+ * a patched function.
  */
-static noinline notrace void klp_warn_no_state(void)
+static noinline notrace struct klp_version *
+klp_choose_without_state(struct klp_version *top)
 {
 	static bool warned;
 
@@ -31,6 +34,7 @@ static noinline notrace void klp_warn_no_state(void)
 		WRITE_ONCE(warned, true);
 		WARN(1, "a task in no patch state has met a version in transition\n");
 	}
+	return klp_handler_choose(top, KLP_TRANSITION_IDLE);
 }
 
 static void notrace klp_ftrace_handler(unsigned long ip,
@@ -81,9 +85,9 @@ static void notrace klp_ftrace_handler(unsigned long ip,
 		/* On its last steps, an exiting task is in no list any more. */
 		if (unlikely(patch_state == KLP_TRANSITION_IDLE &&
 			     !(current->flags & PF_EXITING)))
-			klp_warn_no_state();
-
-		version = klp_handler_choose(version, patch_state);
+			version = klp_choose_without_state(version);
+		else
+			version = klp_handler_choose(version, patch_state);
 		if (!version)
 			goto unlock;
 	}

@@ -191,6 +191,8 @@ def plot(costs, folder):
         ("functions", "functions in the patch", [(r"module\.(\d+)\.enable", "enable"), (r"module\.(\d+)\.disable", "disable")]),
         ("tasks", "sleeping tasks", [(r"tasks\.(\d+)x1\.enable", "enable 1 function"), (r"tasks\.(\d+)x1000\.enable", "enable 1000 functions")]),
     ):
+        if not any(series(costs, pattern, core) for pattern, _ in lines for core in CORES):
+            continue
         figure, axes = pyplot.subplots(figsize=(6.4, 4.2))
         for pattern, operation in lines:
             for core, style in (("c", "--"), ("rust", "-")):
