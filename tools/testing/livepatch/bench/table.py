@@ -49,6 +49,7 @@ PARTS = {
     "enable.attach": "  attach",
     "enable.transition": "  transition",
     "enable.finish": "  finish",
+    "enable.settle": "then make calls jump",
     "disable": "0 to directory gone",
     "disable.transition": "  transition",
     "disable.detach": "  detach, wait",

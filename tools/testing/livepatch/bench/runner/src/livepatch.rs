@@ -92,6 +92,8 @@ pub(crate) struct Enabled {
     pub(crate) transition: u64,
     /// Nobody needs any more what the transition needed.
     pub(crate) finish: u64,
+    /// After that, when all is done: the core can be asked for the next thing.
+    pub(crate) settle: u64,
 }
 
 impl Enabled {
@@ -116,6 +118,11 @@ pub(crate) fn enable(patch: &str, parameters: &str) -> Result<Enabled> {
         messages.extend(log.messages()?);
         Ok(time_of(&messages, &complete).is_ok())
     })?;
+    // Is refused, but not before the core has time for it.
+    let _ = fs::write(directory(patch).join("enabled"), "1");
+    log.mark("klp_bench: settled")?;
+    messages.extend(log.messages()?);
+
     let at = |end: &str| time_of(&messages, end);
     let times = [
         at("klp_bench: load")?,
@@ -124,6 +131,7 @@ pub(crate) fn enable(patch: &str, parameters: &str) -> Result<Enabled> {
         at(&format!("'{patch}': starting patching transition"))?,
         at(&format!("'{patch}': completing patching transition"))?,
         at(&complete)?,
+        at("klp_bench: settled")?,
     ];
 
     Ok(Enabled {
@@ -132,6 +140,7 @@ pub(crate) fn enable(patch: &str, parameters: &str) -> Result<Enabled> {
         attach: times[3] - times[2],
         transition: times[4] - times[3],
         finish: times[5] - times[4],
+        settle: times[6] - times[5],
     })
 }
 

@@ -80,6 +80,7 @@ fn enabled_rows(name: &str, took: &Enabled) {
     row(&format!("{name}.enable.attach"), took.attach);
     row(&format!("{name}.enable.transition"), took.transition);
     row(&format!("{name}.enable.finish"), took.finish);
+    row(&format!("{name}.enable.settle"), took.settle);
 }
 
 fn disabled_rows(name: &str, took: &Disabled) {
