@@ -230,6 +230,10 @@ impl TransitionOps for Transition<'_, '_> {
         synchronize(self.subject.func_stacks, self.subject.spare_ranges);
     }
 
+    fn synchronize_tasks(&mut self) {
+        shim::synchronize_tasks();
+    }
+
     fn discard(&mut self) {
         self.subject.patch.discard_nops();
     }

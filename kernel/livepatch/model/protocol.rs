@@ -188,11 +188,12 @@ fn complete<C: TransitionOps>(ops: &mut C, target: PatchState) {
             ops.synchronize();
         }
         PatchState::Unpatched => {
-            // No handler can meet a flag then, so the states need no synchronization of their own.
-            //
-            // Tasks that were preempted on their way from the handler to the patch are not waited
-            // for: stack checks have found them by the address of the call.
             take_off(ops);
+            // No handler can meet a flag now, so the states need no synchronization of their own.
+            //
+            // Stack checks have seen the tasks that were preempted on their way to the patch. But
+            // the callbacks may free what it uses: do as ftrace does when it frees an ops.
+            ops.synchronize_tasks();
         }
     }
     settle(ops, target);

@@ -235,6 +235,9 @@ pub(crate) trait TransitionOps {
     /// What was taken off or taken back before is not in use any more.
     fn synchronize(&mut self);
 
+    /// Waits for all who were preempted on their way to or from the handler.
+    fn synchronize_tasks(&mut self);
+
     /// Frees what is only needed during the transition.
     fn discard(&mut self);
 
@@ -261,6 +264,6 @@ pub(crate) trait ModuleOps {
     /// As [`TransitionOps::synchronize`].
     fn synchronize(&mut self);
 
-    /// Waits for all who were preempted on their way to or from the handler.
+    /// As [`TransitionOps::synchronize_tasks`].
     fn synchronize_tasks(&mut self);
 }

@@ -266,6 +266,10 @@ impl<'a> TransitionOps for Patch<'a> {
         self.recorder.record(Call::Synchronize);
     }
 
+    fn synchronize_tasks(&mut self) {
+        self.recorder.record(Call::SynchronizeTasks);
+    }
+
     fn discard(&mut self) {
         self.recorder.record(Call::Discard);
     }
@@ -300,6 +304,6 @@ impl ModuleOps for Patch<'_> {
     }
 
     fn synchronize_tasks(&mut self) {
-        self.recorder.record(Call::SynchronizeTasks);
+        TransitionOps::synchronize_tasks(self);
     }
 }

@@ -423,6 +423,8 @@ impl<'a> TransitionOps for Transition<'a> {
         }
     }
 
+    fn synchronize_tasks(&mut self) {}
+
     fn discard(&mut self) {
         self.free_ranges();
     }

@@ -63,8 +63,6 @@ faults! {
     StaleRanges = "stale-ranges" in "one" shows Mixed,
     /// A task that was preempted between the call and the function is not seen.
     NoCallWindow = "no-call-window" in "one" shows Mixed,
-    /// The same when a patch is disabled, before it is freed: nobody waits for these tasks then.
-    NoCallWindowOff = "no-call-window-off" in "one" shows Divided,
     /// What a task does to move itself can be interrupted by others for long.
     UpdateDisturbed = "update-disturbed" in "one" shows Mixed,
     /// Preemption is on after an exiting task has left the last list.

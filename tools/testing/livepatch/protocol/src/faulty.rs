@@ -380,6 +380,10 @@ impl<'a> TransitionOps for Faulty<'a, Transition<'a>> {
         }
     }
 
+    fn synchronize_tasks(&mut self) {
+        self.honest.synchronize_tasks();
+    }
+
     fn discard(&mut self) {
         self.honest.discard();
     }

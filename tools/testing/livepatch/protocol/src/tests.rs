@@ -84,7 +84,6 @@ tests! {
         no_unpend_reverse = NoUnpendReverse,
         stale_ranges = StaleRanges,
         no_call_window = NoCallWindow,
-        no_call_window_off = NoCallWindowOff,
         update_disturbed = UpdateDisturbed,
         last_preempted = LastPreempted,
         flags_late = FlagsLate,

@@ -197,6 +197,10 @@ impl<'a> TransitionOps for Transition<'a> {
         self.machine.synchronize();
     }
 
+    fn synchronize_tasks(&mut self) {
+        self.machine.synchronize_tasks();
+    }
+
     fn discard(&mut self) {
         let (config, patch) = (self.machine.config, self.patch);
 

@@ -9,7 +9,6 @@ use crate::{
         Honest, //
     },
     fault::Fault,
-    model::phase::PatchState,
     terms::{
         Kind,
         Life,
@@ -69,9 +68,6 @@ impl Environment for Fault {
 
         match self {
             Fault::NoCallWindow => ranges.calls.clear(),
-            Fault::NoCallWindowOff if state.target == Some(PatchState::Unpatched) => {
-                ranges.calls.clear();
-            }
             // What the new patch lies on is the first one of each function.
             Fault::ReplaceShallow => ranges.codes.dedup_by_key(|(func, _)| *func),
             _ => {}
