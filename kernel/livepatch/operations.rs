@@ -39,6 +39,7 @@ use crate::{
         Guard,
         Registry, //
     },
+    shim,
     state,
     transition, //
 };
@@ -341,6 +342,11 @@ fn retire_unused(registry: &mut Registry, id: PatchId) {
     if patch.phase() == Phase::Disabled {
         retire(registry, id);
     } else if patch.replaces() {
+        if registry.first_before(id).is_some() {
+            // As when one is disabled, see `complete` in model/protocol.rs. Nothing of this is
+            // needed for the transition, only for the modules that may go now.
+            shim::synchronize_tasks();
+        }
         while let Some(old) = registry.first_before(id) {
             retire(registry, old);
         }

@@ -191,8 +191,9 @@ fn complete<C: TransitionOps>(ops: &mut C, target: PatchState) {
             take_off(ops);
             // No handler can meet a flag now, so the states need no synchronization of their own.
             //
-            // Stack checks have seen the tasks that were preempted on their way to the patch. But
-            // the callbacks may free what it uses: do as ftrace does when it frees an ops.
+            // Stack checks have seen the tasks that were preempted on their way to the patch, or in
+            // it. But not those in a part of it that a replacement has jumped to, as a compiler
+            // makes it of a call at the end, or of a branch that is hardly ever taken.
             ops.synchronize_tasks();
         }
     }

@@ -3,7 +3,7 @@
 //! Sorting with little stack.
 //!
 //! `sort_unstable()` of the standard library calls itself up to 2 log2(n) times, and each of these
-//! calls has a buffer of 1 to 4 KiB on the stack. A thousand functions in random order are more
+//! calls has a buffer of 1 to 2.4 KiB on the stack. A thousand functions in random order are more
 //! than a stack of the kernel can take, which has 16 KiB (x86_64) for everything. So nothing in
 //! the core may sort by itself.
 

@@ -113,7 +113,7 @@ def main():
         if file.name not in ROOTS and "tests" not in relative.parts:
             files[module_path(root, file)] = file
     imports, table, wrong = {}, [], []
-    sorts = re.compile(r"\.\s*(sort|select_nth)\w*\s*\(")
+    sorts = re.compile(r"(\.|>::)\s*(sort|select_nth)\w*\s*(::\s*<[^>]*>\s*)?\(")
     for module, file in files.items():
         source = file.read_text()
         text = strip(source)

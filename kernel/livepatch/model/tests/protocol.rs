@@ -202,6 +202,40 @@ mod cases {
         ]));
     }
 
+    #[test]
+    fn finish_disabling() {
+        let recorder = Recorder::new();
+
+        recorder.patch_state.set(Some(Unpatched));
+        protocol::finish(&mut recorder.patch(), Unpatched);
+        assert!(recorder.calls_are(&[
+            HookScheduler(false),
+            SetPass(Some(Pass::ClearPending)),
+            SynchronizeForks,
+            ClearPending,
+            SynchronizeForks,
+            SetPass(None),
+            Expect(Assumption::AllMoved, true),
+            OnEvent(Event::Completing(Unpatched)),
+            WithdrawRanges,
+            Revert,
+            Synchronize,
+            Flag(false),
+            SynchronizeTasks,
+            Discard,
+            SetPass(Some(Pass::SetPatchState(None))),
+            SynchronizeForks,
+            SetPatchState(None),
+            SynchronizeForks,
+            SetPass(None),
+            Expect(Assumption::NonePending, true),
+            RunPostCallbacks(Unpatched),
+            OnEvent(Event::Complete(Unpatched)),
+            SetTargetState(None),
+            Jump,
+        ]));
+    }
+
     /// A task has moved and got the flag all the same.
     #[test]
     fn finish_with_stale_flag() {
