@@ -201,11 +201,15 @@ def plot(costs, folder):
                 if points:
                     axes.plot(*zip(*points), style, marker="o", label=f"{CORES[core]}: {operation}")
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds")
+        axes.minorticks_off()
         axes.grid(True, which="major", linewidth=0.3)
         axes.legend()
         figure.tight_layout()
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        file = folder / f"{name}.svg"
+        figure.savefig(file, metadata={"Date": None})
         pyplot.close(figure)
+        # As files in a kernel tree should be.
+        file.write_text(re.sub(r"[ \t]+$", "", file.read_text(), flags=re.MULTILINE))
 
 
 def main(rows, folder):
