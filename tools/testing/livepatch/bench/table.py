@@ -140,8 +140,8 @@ def rst(costs):
         lines += ["", ".. csv-table::", f'   :header: "{wanted}", "C", "Rust", "Rust : C"', ""]
         for unit, name, c, rust, ratio in medians(costs):
             if unit == wanted:
-                indent = "– " if name.startswith(" ") else ""
-                lines.append(f'   "{indent}{name.strip()}", "{c}", "{rust}", "{ratio}"')
+                name = " ".join(name.split())
+                lines.append(f'   "{name}", "{c}", "{rust}", "{ratio}"')
     return "\n".join(lines) + "\n"
 
 
