@@ -7,14 +7,12 @@
 
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
-#include <linux/kernel_read_file.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
-#include <linux/string.h>
-#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
+#include "klp_bench_list.h"
 #include "klp_bench_size.h"
 
 static unsigned int count;
@@ -25,29 +23,21 @@ static unsigned long *sites;
 /* Writing the name of a list as for klp_bench_many reads it. */
 static int klp_bench_floor_list_set(const char *val, const struct kernel_param *kp)
 {
-	void *text = NULL;
-	char path[64], *line, *rest;
-	unsigned int i = 0;
-	ssize_t size;
-	int ret = 0;
+	char path[64], *text, *rest, *name = NULL;
+	unsigned int i;
 
 	strscpy(path, val);
-	size = kernel_read_file_from_path(strim(path), 0, &text, SZ_4M, NULL, READING_UNKNOWN);
-	if (size < 0)
-		return size;
+	text = klp_bench_list_read(strim(path));
+	if (IS_ERR(text))
+		return PTR_ERR(text);
 	sites = vzalloc(array_size(KLP_BENCH_FUNCTIONS, sizeof(*sites)));
-	if (!sites) {
-		ret = -ENOMEM;
-		goto out;
-	}
-	/* The list ends in a new line, in place of which there is an end now. */
+	if (!sites)
+		name = ERR_PTR(-ENOMEM);
 	rest = text;
-	rest[size - 1] = '\0';
-	while (!ret && i < KLP_BENCH_FUNCTIONS && (line = strsep(&rest, "\n")))
-		ret = kstrtoul(strsep(&line, " "), 16, &sites[i++]);
-out:
+	for (i = 0; !IS_ERR(name) && i < KLP_BENCH_FUNCTIONS; i++)
+		name = klp_bench_list_next(&rest, &sites[i]);
 	vfree(text);
-	return ret;
+	return PTR_ERR_OR_ZERO(name);
 }
 
 static const struct kernel_param_ops klp_bench_floor_list_ops = {

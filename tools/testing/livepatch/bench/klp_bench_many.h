@@ -7,20 +7,14 @@
 #ifndef _KLP_BENCH_MANY_H
 #define _KLP_BENCH_MANY_H
 
-#ifdef __ASSEMBLY__
-#error "klp_bench_thunks.h is for assembly"
-#endif
-
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
-#include <linux/kernel_read_file.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
-#include <linux/slab.h>
-#include <linux/string.h>
 #include <linux/vmalloc.h>
+#include "klp_bench_list.h"
 #include "klp_bench_size.h"
 
 #ifdef CONFIG_X86_KERNEL_IBT
@@ -52,71 +46,66 @@ static struct klp_patch klp_bench_patch = {
 	.mod = THIS_MODULE,
 	.objs = klp_bench_objs,
 };
-static char *klp_bench_names;
+/* What the names of the functions are in. */
+static char *klp_bench_text;
 
 static int klp_bench_parse(char *text)
 {
 	unsigned int i;
-	int ret;
 
 	for (i = 0; i < count; i++) {
-		char *line = strsep(&text, "\n");
-		char *address = strsep(&line, " ");
+		char *name = klp_bench_list_next(&text, &klp_bench_thunk_targets[i]);
 
-		if (!line) {
-			pr_err("there are only %u functions in the list\n", i);
-			return -EINVAL;
+		if (IS_ERR(name)) {
+			pr_err("cannot read function %u of the list\n", i);
+			return PTR_ERR(name);
 		}
-		ret = kstrtoul(address, 16, &klp_bench_thunk_targets[i]);
-		if (ret)
-			return ret;
 		klp_bench_thunk_targets[i] += MCOUNT_INSN_SIZE;
-		klp_bench_funcs[i].old_name = line;
+		klp_bench_funcs[i].old_name = name;
 		klp_bench_funcs[i].new_func = (void *)klp_bench_thunks[i];
 	}
 	return 0;
 }
 
+static void klp_bench_free(void)
+{
+	vfree(klp_bench_funcs);
+	vfree(klp_bench_text);
+}
+
 static int __init klp_bench_many_init(void)
 {
-	void *text = NULL;
-	ssize_t size;
-	int ret = -ENOMEM;
+	int ret;
 
 	if (!list || count > KLP_BENCH_FUNCTIONS)
 		return -EINVAL;
 
-	size = kernel_read_file_from_path(list, 0, &text, SZ_4M, NULL, READING_UNKNOWN);
-	if (size < 0)
-		return size;
-	klp_bench_names = vmalloc(size + 1);
+	klp_bench_text = klp_bench_list_read(list);
+	if (IS_ERR(klp_bench_text))
+		return PTR_ERR(klp_bench_text);
+	ret = -ENOMEM;
 	klp_bench_funcs = vzalloc(array_size(count + 1, sizeof(*klp_bench_funcs)));
-	if (!klp_bench_names || !klp_bench_funcs)
-		goto out;
-	memcpy(klp_bench_names, text, size);
-	klp_bench_names[size] = '\0';
-	ret = klp_bench_parse(klp_bench_names);
+	if (!klp_bench_funcs)
+		goto err;
+	ret = klp_bench_parse(klp_bench_text);
 	if (ret)
-		goto out;
+		goto err;
 
 	klp_bench_objs[0].name = *object ? object : NULL;
 	klp_bench_objs[0].funcs = klp_bench_funcs;
 	klp_bench_patch.replace = replace;
 	pr_info("here it is\n");
 	ret = klp_enable_patch(&klp_bench_patch);
-out:
-	vfree(text);
-	if (ret) {
-		vfree(klp_bench_funcs);
-		vfree(klp_bench_names);
-	}
+	if (!ret)
+		return 0;
+err:
+	klp_bench_free();
 	return ret;
 }
 
 static void __exit klp_bench_many_exit(void)
 {
-	vfree(klp_bench_funcs);
-	vfree(klp_bench_names);
+	klp_bench_free();
 }
 
 module_init(klp_bench_many_init);

@@ -192,14 +192,17 @@ def plot(costs, folder):
         ("functions", "functions in the patch", [(r"module\.(\d+)\.enable", "enable"), (r"module\.(\d+)\.disable", "disable")]),
         ("tasks", "sleeping tasks", [(r"tasks\.(\d+)x1\.enable", "enable 1 function"), (r"tasks\.(\d+)x1000\.enable", "enable 1000 functions")]),
     ):
-        if not any(series(costs, pattern, core) for pattern, _ in lines for core in CORES):
+        curves = [
+            (f"{CORES[core]}: {operation}", style, points)
+            for pattern, operation in lines
+            for core, style in (("c", "--"), ("rust", "-"))
+            if (points := series(costs, pattern, core))
+        ]
+        if not curves:
             continue
         figure, axes = pyplot.subplots(figsize=(6.4, 4.2))
-        for pattern, operation in lines:
-            for core, style in (("c", "--"), ("rust", "-")):
-                points = series(costs, pattern, core)
-                if points:
-                    axes.plot(*zip(*points), style, marker="o", label=f"{CORES[core]}: {operation}")
+        for curve, style, points in curves:
+            axes.plot(*zip(*points), style, marker="o", label=curve)
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds")
         axes.minorticks_off()
         axes.grid(True, which="major", linewidth=0.3)

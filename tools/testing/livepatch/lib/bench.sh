@@ -32,20 +32,22 @@ bench_verb() {
 		kernel_all "$core"
 		o=$(kernel_dir "$core")
 		step "build bench modules ($core)" "${o##*/}-bench" locked bench_build "$o"
-		step "build klp-bench ($core)" klp-bench bench_runner "$o"
+		step "build klp-bench ($core)" klp-bench rootfs_cargo bench/runner klp-bench "$o/klp-selftests/bench/"
 		rootfs_build "$o"
 		bench_sizes "$core" "$o" "$rows"
 	done
-	for core in rust c; do
-		[[ " $BENCH_PARTS " == *" calls "* ]] || continue
-		bench_boot "calls ($core)" "$core" "$rows" calls KLP_ICOUNT=shift=0 KLP_SMP=1
-	done
-	[[ " $BENCH_PARTS " == *" times "* ]] || BENCH_RUNS=0
-	for ((run = 1; run <= BENCH_RUNS; run++)); do
+	if [[ " $BENCH_PARTS " == *" calls "* ]]; then
 		for core in rust c; do
-			bench_boot "times ($core), $run of $BENCH_RUNS" "$core" "$rows" times
+			bench_boot "calls ($core)" "$core" "$rows" calls KLP_ICOUNT=shift=0 KLP_SMP=1
 		done
-	done
+	fi
+	if [[ " $BENCH_PARTS " == *" times "* ]]; then
+		for ((run = 1; run <= BENCH_RUNS; run++)); do
+			for core in rust c; do
+				bench_boot "times ($core), $run of $BENCH_RUNS" "$core" "$rows" times
+			done
+		done
+	fi
 	/usr/bin/python3 -B "$KLP_DIR/bench/table.py" "$rows" "$OUT/bench"
 	say "rows and plots: $(pretty "$OUT/bench")"
 }
@@ -56,15 +58,6 @@ bench_build() {
 	mkdir -p -- "$dst"
 	rsync -rlp --checksum --exclude=/runner -- "$KLP_DIR/bench/" "$dst/"
 	kmake "$o" modules M="$dst"
-}
-
-# Without libraries, as the guest has those of its own programs only.
-bench_runner() {
-	deps_cargo
-	( cd -- "$KLP_DIR/bench/runner" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/bench-target \
-		RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --locked --release --target x86_64-unknown-linux-gnu )
-	cp -- "$CACHE/bench-target/x86_64-unknown-linux-gnu/release/klp-bench" "$1/klp-selftests/bench/"
 }
 
 # bench_sizes CORE O ROWS: of the core's own objects.

@@ -70,6 +70,17 @@ rootfs_base() {
 	printf '%s\n' "$key" >"$file.key"
 }
 
+# rootfs_cargo CRATE PROGRAM DESTINATION: a program of ours for the guest. Without libraries, as the
+# guest has those of its other programs only.
+rootfs_cargo() {
+	local crate=$1 program=$2 target=$CACHE/${1%%/*}-target
+	deps_cargo
+	( cd -- "$KLP_DIR/$crate" && PATH=$USER_PATH CARGO_TARGET_DIR=$target \
+		RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --locked --release --target x86_64-unknown-linux-gnu )
+	cp -- "$target/x86_64-unknown-linux-gnu/release/$program" "$3"
+}
+
 # What belongs to one kernel: its modules, samples, selftests, .config, guest scripts.
 rootfs_kernel() {
 	local o=$1 root release

@@ -35,12 +35,7 @@ suite_vm() {
 # The program behind test-core-random.sh: without libraries, and for a kernel tree's selftests
 # too foreign to be in their Makefile.
 random_build() {
-	deps_cargo
-	( cd -- "$KLP_DIR/random" && PATH=$USER_PATH CARGO_TARGET_DIR=$CACHE/random-target \
-		RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --locked --release --target x86_64-unknown-linux-gnu )
-	cp -- "$CACHE/random-target/x86_64-unknown-linux-gnu/release/klp-random" \
-		"$1/klp-selftests/livepatch/test_klp-random"
+	rootfs_cargo random klp-random "$1/klp-selftests/livepatch/test_klp-random"
 }
 
 # Lines "suite script" of tests.list for this core.

@@ -21,11 +21,12 @@ pub(crate) const LIST: &str = "/tmp/klp-bench-list";
 
 /// Writes `ADDRESS FUNCTION` of so many functions of a module to `LIST`, or of vmlinux for "".
 pub(crate) fn write_list(object: &str, count: usize) -> Result<()> {
-    let addresses = unique_symbols(object)?;
+    let kallsyms = fs::read_to_string("/proc/kallsyms")?;
+    let addresses = unique_symbols(&kallsyms, object)?;
     let traced = fs::read_to_string("/sys/kernel/tracing/available_filter_functions")
         .context("which functions can be traced")?;
     let busy = on_stacks()?;
-    let scheduler = scheduler()?;
+    let scheduler = scheduler(&kallsyms)?;
     let mut list = String::new();
     let mut found = 0;
 
@@ -53,10 +54,10 @@ pub(crate) fn write_list(object: &str, count: usize) -> Result<()> {
 }
 
 /// Name to address, of those whose name says who they are.
-fn unique_symbols(object: &str) -> Result<HashMap<String, u64>> {
+fn unique_symbols(kallsyms: &str, object: &str) -> Result<HashMap<String, u64>> {
     let mut symbols = HashMap::<_, Option<u64>>::new();
 
-    for line in fs::read_to_string("/proc/kallsyms")?.lines() {
+    for line in kallsyms.lines() {
         let mut words = line.split_whitespace();
         let (Some(address), Some(_), Some(name)) = (words.next(), words.next(), words.next())
         else {
@@ -78,8 +79,8 @@ fn unique_symbols(object: &str) -> Result<HashMap<String, u64>> {
 }
 
 /// All that sleep are in one of the scheduler's functions, which /proc leaves out of their stacks.
-fn scheduler() -> Result<Range<u64>> {
-    let symbols = unique_symbols("")?;
+fn scheduler(kallsyms: &str) -> Result<Range<u64>> {
+    let symbols = unique_symbols(kallsyms, "")?;
     let address = |name: &str| {
         symbols
             .get(name)

@@ -101,3 +101,28 @@ pub(crate) fn time_of(messages: &[Message], end: &str) -> Result<u64> {
         .map(|message| message.time)
         .with_context(|| format!("the kernel has not logged '{end}'"))
 }
+
+/// How long it took from one message to the next, in microseconds.
+pub(crate) struct Laps<'a> {
+    messages: &'a [Message],
+    last: u64,
+}
+
+impl<'a> Laps<'a> {
+    /// From the message that ends like this.
+    pub(crate) fn new(messages: &'a [Message], end: &str) -> Result<Self> {
+        Ok(Self {
+            messages,
+            last: time_of(messages, end)?,
+        })
+    }
+
+    /// From the last message to this one; nothing if who wrote this one was ahead of the kernel's.
+    pub(crate) fn until(&mut self, end: &str) -> Result<u64> {
+        let time = time_of(self.messages, end)?;
+        let took = time.saturating_sub(self.last);
+
+        self.last = time;
+        Ok(took)
+    }
+}

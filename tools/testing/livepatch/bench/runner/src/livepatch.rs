@@ -4,6 +4,7 @@
 
 use crate::kmsg::{
     time_of,
+    Laps,
     Log, //
 };
 use anyhow::{
@@ -76,10 +77,6 @@ fn directory(patch: &str) -> PathBuf {
     Path::new("/sys/kernel/livepatch").join(patch)
 }
 
-fn in_transition(patch: &str) -> Result<bool> {
-    Ok(fs::read_to_string(directory(patch).join("transition"))?.trim() != "0")
-}
-
 /// What enabling took, in microseconds, in the order in which it is done.
 pub(crate) struct Enabled {
     /// The module is loaded, up to where its init function enables the patch.
@@ -109,9 +106,7 @@ pub(crate) fn enable(patch: &str, parameters: &str) -> Result<Enabled> {
 
     log.mark("klp_bench: load")?;
     load(patch, parameters)?;
-    soon(&format!("{patch} in force"), || Ok(!in_transition(patch)?))?;
 
-    // The attribute changes before the message comes.
     let mut messages = Vec::new();
     let complete = format!("'{patch}': patching complete");
     soon(&complete, || {
@@ -123,24 +118,14 @@ pub(crate) fn enable(patch: &str, parameters: &str) -> Result<Enabled> {
     log.mark("klp_bench: settled")?;
     messages.extend(log.messages()?);
 
-    let at = |end: &str| time_of(&messages, end);
-    let times = [
-        at("klp_bench: load")?,
-        at(&format!("{patch}: here it is"))?,
-        at(&format!("enabling patch '{patch}'"))?,
-        at(&format!("'{patch}': starting patching transition"))?,
-        at(&format!("'{patch}': completing patching transition"))?,
-        at(&complete)?,
-        at("klp_bench: settled")?,
-    ];
-
+    let mut laps = Laps::new(&messages, "klp_bench: load")?;
     Ok(Enabled {
-        load: times[1] - times[0],
-        resolve: times[2] - times[1],
-        attach: times[3] - times[2],
-        transition: times[4] - times[3],
-        finish: times[5] - times[4],
-        settle: times[6] - times[5],
+        load: laps.until(&format!("{patch}: here it is"))?,
+        resolve: laps.until(&format!("enabling patch '{patch}'"))?,
+        attach: laps.until(&format!("'{patch}': starting patching transition"))?,
+        transition: laps.until(&format!("'{patch}': completing patching transition"))?,
+        finish: laps.until(&complete)?,
+        settle: laps.until("klp_bench: settled")?,
     })
 }
 
@@ -177,20 +162,11 @@ pub(crate) fn disable(patch: &str) -> Result<Disabled> {
     log.mark("klp_bench: unloaded")?;
 
     let messages = log.messages()?;
-    let at = |end: &str| time_of(&messages, end);
-    let times = [
-        at("klp_bench: disable")?,
-        at(&format!("'{patch}': completing unpatching transition"))?,
-        at(&format!("'{patch}': unpatching complete"))?,
-        at("klp_bench: gone")?,
-        at("klp_bench: unloaded")?,
-    ];
-
+    let mut laps = Laps::new(&messages, "klp_bench: disable")?;
     Ok(Disabled {
-        transition: times[1] - times[0],
-        detach: times[2] - times[1],
-        // Who looks may see it before the message comes.
-        gone: times[3].saturating_sub(times[2]),
-        unload: times[4] - times[3],
+        transition: laps.until(&format!("'{patch}': completing unpatching transition"))?,
+        detach: laps.until(&format!("'{patch}': unpatching complete"))?,
+        gone: laps.until("klp_bench: gone")?,
+        unload: laps.until("klp_bench: unloaded")?,
     })
 }
