@@ -37,7 +37,10 @@ impl Eq for Counted<'_> {}
 
 #[cfg_attr(CONFIG_KUNIT, kernel::prelude::kunit_tests(klp_model_duplicates))]
 mod cases {
-    use super::Counted;
+    use super::{
+        super::sort::powers,
+        Counted, //
+    };
     use crate::model::duplicates::{
         find_firsts,
         first_duplicate, //
@@ -103,15 +106,10 @@ mod cases {
     /// How many comparisons it takes for a list without order.
     fn comparisons<const N: usize>(find: fn(&mut [(Counted<'_>, usize)])) -> usize {
         let comparisons = Cell::new(0);
-        let mut key = 1;
 
-        let list = [(); N].map(|()| {
-            // 257 is a prime.
-            key = key * 3 % 257;
-            Counted {
-                key,
-                comparisons: &comparisons,
-            }
+        let list = powers::<N>().map(|key| Counted {
+            key,
+            comparisons: &comparisons,
         });
         find(&mut with_places(list));
         comparisons.get()

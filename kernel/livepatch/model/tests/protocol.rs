@@ -8,11 +8,15 @@ mod recorder;
 #[cfg_attr(CONFIG_KUNIT, kernel::prelude::kunit_tests(klp_model_protocol))]
 mod cases {
     use super::recorder::{
-        Call::*,
+        Call::{
+            self,
+            *, //
+        },
         Recorder, //
     };
     use crate::model::{
         phase::PatchState::{
+            self,
             Patched,
             Unpatched, //
         },
@@ -169,71 +173,55 @@ mod cases {
         ]));
     }
 
-    #[test]
-    fn finish() {
+    /// Are the steps of a transition's end these, between those that are the same for each target?
+    fn finishes_by(target: PatchState, steps: &[Call]) -> bool {
         let recorder = Recorder::new();
 
-        recorder.patch_state.set(Some(Patched));
-        protocol::finish(&mut recorder.patch(), Patched);
-        assert!(recorder.calls_are(&[
-            HookScheduler(false),
-            SetPass(Some(Pass::ClearPending)),
-            SynchronizeForks,
-            ClearPending,
-            SynchronizeForks,
-            SetPass(None),
-            Expect(Assumption::AllMoved, true),
-            OnEvent(Event::Completing(Patched)),
-            WithdrawRanges,
-            RevertReplaced,
-            Flag(false),
-            Synchronize,
-            Discard,
-            SetPass(Some(Pass::SetPatchState(None))),
-            SynchronizeForks,
-            SetPatchState(None),
-            SynchronizeForks,
-            SetPass(None),
-            Expect(Assumption::NonePending, true),
-            RunPostCallbacks(Patched),
-            OnEvent(Event::Complete(Patched)),
-            SetTargetState(None),
-            Jump,
-        ]));
+        recorder.patch_state.set(Some(target));
+        protocol::finish(&mut recorder.patch(), target);
+        recorder.calls_are_all_of(&[
+            &[
+                HookScheduler(false),
+                SetPass(Some(Pass::ClearPending)),
+                SynchronizeForks,
+                ClearPending,
+                SynchronizeForks,
+                SetPass(None),
+                Expect(Assumption::AllMoved, true),
+                OnEvent(Event::Completing(target)),
+                WithdrawRanges,
+            ],
+            steps,
+            &[
+                Discard,
+                SetPass(Some(Pass::SetPatchState(None))),
+                SynchronizeForks,
+                SetPatchState(None),
+                SynchronizeForks,
+                SetPass(None),
+                Expect(Assumption::NonePending, true),
+                RunPostCallbacks(target),
+                OnEvent(Event::Complete(target)),
+                SetTargetState(None),
+                Jump,
+            ],
+        ])
+    }
+
+    #[test]
+    fn finish() {
+        assert!(finishes_by(
+            Patched,
+            &[RevertReplaced, Flag(false), Synchronize]
+        ));
     }
 
     #[test]
     fn finish_disabling() {
-        let recorder = Recorder::new();
-
-        recorder.patch_state.set(Some(Unpatched));
-        protocol::finish(&mut recorder.patch(), Unpatched);
-        assert!(recorder.calls_are(&[
-            HookScheduler(false),
-            SetPass(Some(Pass::ClearPending)),
-            SynchronizeForks,
-            ClearPending,
-            SynchronizeForks,
-            SetPass(None),
-            Expect(Assumption::AllMoved, true),
-            OnEvent(Event::Completing(Unpatched)),
-            WithdrawRanges,
-            Revert,
-            Synchronize,
-            Flag(false),
-            SynchronizeTasks,
-            Discard,
-            SetPass(Some(Pass::SetPatchState(None))),
-            SynchronizeForks,
-            SetPatchState(None),
-            SynchronizeForks,
-            SetPass(None),
-            Expect(Assumption::NonePending, true),
-            RunPostCallbacks(Unpatched),
-            OnEvent(Event::Complete(Unpatched)),
-            SetTargetState(None),
-            Jump,
-        ]));
+        assert!(finishes_by(
+            Unpatched,
+            &[Revert, Synchronize, Flag(false), SynchronizeTasks]
+        ));
     }
 
     /// A task has moved and got the flag all the same.

@@ -2,8 +2,19 @@
 
 //! Sorting with little stack.
 
+/// Numbers in no order; 257 is a prime and 3 a generator, so up to 256 are all different.
+pub(crate) fn powers<const N: usize>() -> [usize; N] {
+    let mut power = 1;
+
+    [(); N].map(|()| {
+        power = power * 3 % 257;
+        power
+    })
+}
+
 #[cfg_attr(CONFIG_KUNIT, kernel::prelude::kunit_tests(klp_model_sort))]
 mod cases {
+    use super::powers;
     use crate::model::sort::{
         sort,
         sort_by_key, //
@@ -46,16 +57,6 @@ mod cases {
         assert!(all_lists_are_sorted::<4>());
         assert!(all_lists_are_sorted::<5>());
         assert!(all_lists_are_sorted::<6>());
-    }
-
-    /// In no order; 257 is a prime and 3 a generator, so each number is there once.
-    fn powers<const N: usize>() -> [usize; N] {
-        let mut power = 1;
-
-        [(); N].map(|()| {
-            power = power * 3 % 257;
-            power
-        })
     }
 
     #[test]

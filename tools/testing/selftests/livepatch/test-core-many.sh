@@ -62,7 +62,7 @@ function all_are_replaced() {
 	unload_mod $MOD
 }
 
-# sizes(module, prefix) - from each $SHOWNth of its functions to the next symbol
+# sizes(module, prefix) - from $SHOWN of its functions to the next symbol
 function sizes() {
 	local addr name i last="" from=0
 	local -A size
@@ -73,7 +73,7 @@ function sizes() {
 		last=$name
 		from=$addr
 	done < <(grep -F "[$1]" /proc/kallsyms | sort)
-	for ((i = 0; i < MANY; i += SHOWN)); do
+	for ((i = 0; i < MANY; i += MANY / SHOWN)); do
 		printf -v name "%s0%04o" "$2" $i
 		echo "${size[$name]}"
 	done

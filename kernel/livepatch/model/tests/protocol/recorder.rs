@@ -107,10 +107,15 @@ impl Recorder {
 
     /// Were these all the calls, in this order?
     pub(super) fn calls_are(&self, calls: &[Call]) -> bool {
+        self.calls_are_all_of(&[calls])
+    }
+
+    /// Were these all the calls, in this order, one list after the other?
+    pub(super) fn calls_are_all_of(&self, lists: &[&[Call]]) -> bool {
         self.calls
             .iter()
             .map_while(Cell::get)
-            .eq(calls.iter().copied())
+            .eq(lists.iter().copied().flatten().copied())
     }
 
     /// Was this one of the calls?

@@ -8,6 +8,7 @@
 
 #define MANY		"test_klp_core_many"
 #define MANY_FUNCS	4096
+/* Of so many functions the sizes are shown, if the livepatch has that many. */
 #define MANY_SHOWN	64
 
 #define MANY_8(do, n)							\

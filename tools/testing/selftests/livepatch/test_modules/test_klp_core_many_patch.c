@@ -6,8 +6,8 @@
  * "shuffle" has them in another order, which is the same each time: what sorts
  * them must not need more stack than there is.
  *
- * Reading the parameter "sizes" shows what the core has found out about each
- * MANY_SHOWNth function: the sizes of it and of its replacement.
+ * Reading the parameter "sizes" shows what the core has found out about
+ * MANY_SHOWN of them: the sizes of the function and of its replacement.
  */
 
 #include <linux/compiler.h>
@@ -61,7 +61,7 @@ static int sizes_get(char *buffer, const struct kernel_param *kp)
 {
 	int i, at = 0;
 
-	for (i = 0; i < count; i += MANY_SHOWN)
+	for (i = 0; i < count; i += max(count / MANY_SHOWN, 1))
 		at += sysfs_emit_at(buffer, at, "%lu %lu\n", funcs[i].old_size,
 				    funcs[i].new_size);
 	return at;
