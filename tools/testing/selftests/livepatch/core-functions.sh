@@ -160,6 +160,7 @@ function core_clean() {
 		echo 0 > "$TARGET_DIR/hammer"
 		echo 1 > "$TARGET_DIR/release"
 		echo 0 > "$TARGET_DIR/kthread"
+		echo 0 > "$TARGET_DIR/spin"
 	fi
 	if [[ -e "$CORE_TMP/pids" ]]; then
 		while read -r pid; do

@@ -12,7 +12,8 @@
  *				livepatch; upon switched ones; answers 0 upon
  *				the spinning kthread; other answers upon it
  *	spin			1: a kthread spins in core_target_busy();
- *				0: let it go; reading shows what
+ *				2: the same, and gives the processor away only
+ *				when it is taken; 0: let it go; reading shows what
  *				core_target_version() answers the kthread, -1
  *				as long as it has not asked
  */
@@ -105,11 +106,19 @@ static void spin_until_stop(void)
 	}
 }
 
-static int spin_thread_fn(void *data)
+static void spin_preempted_until_stop(void)
+{
+	while (!kthread_should_stop()) {
+		WRITE_ONCE(spin_answer, READ_ONCE(*version)());
+		cpu_relax();
+	}
+}
+
+static int spin_thread_fn(void *spin)
 {
 	/* Where the interrupt looks. */
 	WRITE_ONCE(spin_thread, current);
-	READ_ONCE(*busy)(spin_until_stop);
+	READ_ONCE(*busy)(spin);
 	return 0;
 }
 
@@ -131,7 +140,9 @@ static int spin_set(void *data, u64 val)
 		thread = NULL;
 	} else if (!thread && val) {
 		WRITE_ONCE(spin_answer, -1);
-		thread = kthread_run(spin_thread_fn, NULL, "core_spinner");
+		thread = kthread_run(spin_thread_fn, val == 2 ?
+				     spin_preempted_until_stop : spin_until_stop,
+				     "core_spinner");
 		if (IS_ERR(thread)) {
 			ret = PTR_ERR(thread);
 			thread = NULL;
