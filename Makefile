@@ -20,7 +20,7 @@ ifneq ($(origin LLVM_SUFFIX),undefined)
 export KLP_LLVM_SUFFIX := $(LLVM_SUFFIX)
 endif
 
-VERBS := run shell test test-flavours test-debug test-kselftest test-klp-build prove bench kernel tree series check-series check deps clean
+VERBS := run shell test test-flavours test-debug test-kselftest test-klp-build prove bench klp kernel tree series check-series check deps clean
 
 .PHONY: help $(VERBS)
 

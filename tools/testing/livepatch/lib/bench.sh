@@ -32,7 +32,7 @@ bench_verb() {
 		kernel_all "$core"
 		o=$(kernel_dir "$core")
 		step "build bench modules ($core)" "${o##*/}-bench" locked bench_build "$o"
-		step "build klp-bench ($core)" klp-bench rootfs_cargo bench/runner klp-bench "$o/klp-selftests/bench/"
+		step "build klp-bench ($core)" klp-bench rootfs_cargo tools/testing/livepatch/bench/runner klp-bench "$o/klp-selftests/bench/"
 		rootfs_build "$o"
 		bench_sizes "$core" "$o" "$rows"
 	done

@@ -70,12 +70,12 @@ rootfs_base() {
 	printf '%s\n' "$key" >"$file.key"
 }
 
-# rootfs_cargo CRATE PROGRAM DESTINATION: a program of ours for the guest. Without libraries, as the
-# guest has those of its other programs only.
+# rootfs_cargo CRATE PROGRAM DESTINATION: a program of ours, from the repository's folder CRATE.
+# Without libraries, as the guest has those of its other programs only.
 rootfs_cargo() {
-	local crate=$1 program=$2 target=$CACHE/${1%%/*}-target
+	local crate=$1 program=$2 target=$CACHE/$2-target
 	deps_cargo
-	( cd -- "$KLP_DIR/$crate" && PATH=$USER_PATH CARGO_TARGET_DIR=$target \
+	( cd -- "$REPO/$crate" && PATH=$USER_PATH CARGO_TARGET_DIR=$target \
 		RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --locked --release --target x86_64-unknown-linux-gnu )
 	cp -- "$target/x86_64-unknown-linux-gnu/release/$program" "$3"

@@ -17,6 +17,7 @@ test_all() {
 	test_suite model suite_model
 	test_suite protocol suite_protocol
 	test_suite loom suite_loom
+	test_suite klp suite_klp
 	test_suite kunit suite_kunit
 	test_suite compile-fail suite_compile_fail
 	test_suite vm suite_vm "$KLP_CORE"

@@ -10,11 +10,14 @@ suite_protocol() { cargo_suite protocol; }
 # What the memory model makes of it.
 suite_loom() { cargo_suite loom; }
 
-# cargo_suite NAME: the crate in this folder; each of its tests is one of ours.
+# The tool, on systems that are only files.
+suite_klp() { cargo_suite klp "$REPO/tools/livepatch/klp"; }
+
+# cargo_suite NAME [DIR]: the crate in this folder; each of its tests is one of ours.
 cargo_suite() {
-	local suite=$1 dir=$KLP_DIR/$1 log=$OUT/log/$1.log rc=0
+	local suite=$1 dir=${2:-$KLP_DIR/$1} log=$OUT/log/$1.log rc=0
 	if [ ! -f "$dir/Cargo.toml" ]; then
-		report "$suite" fail 0 "tools/testing/livepatch/$suite exists" "there is no such crate"
+		report "$suite" fail 0 "${dir#"$REPO"/} exists" "there is no such crate"
 		return 0
 	fi
 	deps_cargo

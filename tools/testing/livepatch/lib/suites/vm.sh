@@ -11,6 +11,7 @@ suite_vm() {
 	kernel_all "$kernel"
 	o=$(kernel_dir "$kernel")
 	[ "$core" != rust ] || step "build test-klp-random" klp-random random_build "$o"
+	step "build klp" klp klp_build "$o/klp-selftests/livepatch/test_klp-tool"
 	rootfs_build "$o"
 	vm_probe_kvm "$o"
 	local -a todo
@@ -35,7 +36,12 @@ suite_vm() {
 # The program behind test-core-random.sh: without libraries, and for a kernel tree's selftests
 # too foreign to be in their Makefile.
 random_build() {
-	rootfs_cargo random klp-random "$1/klp-selftests/livepatch/test_klp-random"
+	rootfs_cargo tools/testing/livepatch/random klp-random "$1/klp-selftests/livepatch/test_klp-random"
+}
+
+# The one behind test-core-klp.sh.
+klp_build() {
+	rootfs_cargo tools/livepatch/klp klp "$1"
 }
 
 # Lines "suite script" of tests.list for this core.

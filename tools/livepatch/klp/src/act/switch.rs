@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Livepatches that are there: enable, disable, reverse, force, unload.
+
+use std::ffi::CString;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::{patch, write_enabled, Log, Waiting};
+use crate::failure::{Exit, Failure};
+use crate::root::Root;
+use crate::source::kmsg::Target;
+use crate::source::modules;
+use crate::source::sysfs::{self, Patch};
+
+/// A module that is in use is not waited for.
+const NO_WAIT: i32 = OFlags::NONBLOCK.bits() as i32;
+/// A module may be held for a moment by whoever ends its livepatch.
+pub(super) const MODULE_WAIT: Duration = Duration::from_secs(15);
+
+/// What a verb has done.
+pub type Done = Result<String, Failure>;
+
+/// Enables a livepatch that is registered, or takes its disabling back.
+pub fn enable(root: &Root, name: &str, waiting: &Waiting) -> Done {
+    switch(root, name, Target::Patched, waiting)
+}
+
+/// Disables a livepatch. One that came enabled goes by that; its module stays.
+pub fn disable(root: &Root, name: &str, waiting: &Waiting) -> Done {
+    switch(root, name, Target::Unpatched, waiting)
+}
+
+fn switch(root: &Root, name: &str, target: Target, waiting: &Waiting) -> Done {
+    let wanted = target == Target::Patched;
+    let patch = patch(root, name)?;
+    if patch.enabled != wanted {
+        write_enabled(root, name, wanted)?;
+    } else if !patch.transition {
+        return Ok(format!("{name} is {} already", target.name()));
+    }
+    Ok(match waiting.until(root, name, target)? {
+        Some(took) => format!(
+            "{name} is {} after {}",
+            target.name(),
+            crate::render::span(took)
+        ),
+        None => format!("{name} is being {}", target.name()),
+    })
+}
+
+/// Turns the transition that runs around, and waits for its end.
+pub fn reverse(root: &Root, name: Option<&str>, waiting: &Waiting) -> Done {
+    let patch = in_transition(root, name)?;
+    let target = if patch.enabled {
+        Target::Unpatched
+    } else {
+        Target::Patched
+    };
+    switch(root, &patch.name, target, waiting)
+}
+
+/// Moves all tasks that are left, wherever they are.
+pub fn force(root: &Root, name: &str) -> Done {
+    let patch = in_transition(root, Some(name))?;
+    let log = Log::from_here(root);
+    let file = root.path(Patch::file(&patch.name, "force"));
+    std::fs::write(file, "1").map_err(|error| {
+        let what = format!("cannot force {name}");
+        match Errno::from_io_error(&error) {
+            Some(errno) => log.add(Failure::of(&what, errno)),
+            None => Failure::from(error),
+        }
+    })?;
+    Ok(format!(
+        "{name} was forced: its module can never be removed"
+    ))
+}
+
+/// The livepatch whose transition runs. `name`: it has to be this one.
+fn in_transition(root: &Root, name: Option<&str>) -> Result<Patch, Failure> {
+    let patches = sysfs::patches(root)?.ok_or_else(super::cannot_livepatch)?;
+    match name {
+        Some(name) => {
+            let found = patches.into_iter().find(|patch| patch.name == name);
+            let patch = found.ok_or_else(|| Failure::no_such_patch(name))?;
+            if !patch.transition {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!("{name} is in no transition"),
+                ));
+            }
+            Ok(patch)
+        }
+        None => patches
+            .into_iter()
+            .find(|patch| patch.transition)
+            .ok_or_else(|| Failure::new(Exit::Failed, "no transition runs")),
+    }
+}
+
+/// Disables a livepatch, and removes its module.
+pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
+    let name = &name.trim_end_matches(".ko").replace('-', "_");
+    match sysfs::patch(root, name)? {
+        Some(patch) => {
+            if patch.enabled || patch.transition {
+                disable(
+                    root,
+                    name,
+                    &Waiting {
+                        no_wait: false,
+                        ..*waiting
+                    },
+                )?;
+            }
+        }
+        None if modules::module(root, name)?.is_some_and(is_livepatch) => {}
+        None => return Err(Failure::no_such_patch(name)),
+    }
+    remove(root, name)?;
+    Ok(format!("{name} is unloaded"))
+}
+
+fn is_livepatch(module: modules::Module) -> bool {
+    module.taint.is_some_and(|taint| taint.contains('K'))
+}
+
+/// Removes the modules of livepatches that are gone. `dry_run`: only names them.
+pub fn gc(root: &Root, dry_run: bool) -> Done {
+    let mut lines = Vec::new();
+    for name in modules::livepatch_modules(root)? {
+        let module = modules::module(root, &name)?;
+        if root.exists(Patch::file(&name, "enabled")) {
+            continue;
+        }
+        let used = module.is_some_and(|module| module.refcnt.is_some_and(|users| users > 0));
+        lines.push(if used {
+            format!("{name} is in use, or was forced: it stays")
+        } else if dry_run {
+            format!("{name} would be removed")
+        } else {
+            match remove(root, &name) {
+                Ok(()) => format!("{name} is removed"),
+                Err(failure) => format!("{failure}: it stays"),
+            }
+        });
+    }
+    if lines.is_empty() {
+        lines.push("no module is left over".to_owned());
+    }
+    Ok(lines.join("\n"))
+}
+
+/// Removes a module, as soon as nobody holds it any more.
+pub(super) fn remove(root: &Root, name: &str) -> Result<(), Failure> {
+    if !root.is_live() {
+        return Err(Failure::new(
+            Exit::Failed,
+            "modules can be removed from this system only",
+        ));
+    }
+    let what = format!("cannot remove the module {name}");
+    let Ok(module) = CString::new(name) else {
+        return Err(Failure::no_such_patch(name));
+    };
+    let deadline = std::time::Instant::now() + MODULE_WAIT;
+    loop {
+        match rustix::system::delete_module(&module, NO_WAIT) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::WOULDBLOCK | Errno::BUSY) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Failure::new(Exit::Failed, format!("{what}: it is in use"))
+                    .with_remedy("a livepatch that was forced can never be removed"));
+            }
+            Err(errno) => return Err(Failure::of(&what, errno)),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting for the end of a transition.
+
+use std::io::{self, IsTerminal as _};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::write_enabled;
+use crate::blockers::blockers;
+use crate::failure::{Exit, Failure};
+use crate::render::{printable, span};
+use crate::root::Root;
+use crate::source::kmsg::Target;
+use crate::source::sysfs::{self, Patch};
+use crate::source::tasks;
+
+/// The kernel tells nobody that a transition has ended: it is asked often at first, when it
+/// probably ends soon.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// It takes time to look at all tasks, so a bar does it less often.
+const LOOK_AT_TASKS: Duration = Duration::from_millis(500);
+
+/// What becomes of a transition that has not ended when the time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnStall {
+    /// Go back to how it was.
+    Reverse,
+    /// Leave it: it may still end.
+    Keep,
+    /// Ask at the terminal; without one, as keep.
+    Ask,
+}
+
+/// How to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    pub timeout: Duration,
+    pub on_stall: OnStall,
+    /// Do not wait at all.
+    pub no_wait: bool,
+    pub progress: bool,
+}
+
+impl Waiting {
+    /// Waits until `name` has come to `target`. Answers how long that took; [`None`]: nobody was
+    /// to wait.
+    pub fn until(
+        &self,
+        root: &Root,
+        name: &str,
+        target: Target,
+    ) -> Result<Option<Duration>, Failure> {
+        if self.no_wait {
+            return Ok(None);
+        }
+        let begin = Instant::now();
+        if self.ends(root, name)? {
+            return Ok(Some(begin.elapsed()));
+        }
+        let after = span(self.timeout);
+        if self.on_stall == OnStall::Keep
+            || (self.on_stall == OnStall::Ask && !asked_to_reverse(name))
+        {
+            return Err(Failure::new(
+                Exit::StalledLeft,
+                format!("{name} is still in transition after {after}"),
+            )
+            .with_remedy("klp why shows whom it waits for; klp reverse goes back"));
+        }
+        write_enabled(root, name, target == Target::Unpatched)?;
+        if !self.ends(root, name)? {
+            return Err(Failure::new(
+                Exit::StalledLeft,
+                format!("{name} was reversed after {after}, and that has not ended either"),
+            )
+            .with_remedy("klp why shows whom it waits for"));
+        }
+        Err(Failure::new(
+            Exit::StalledReversed,
+            format!(
+                "{name} was not {} within {after}, and was reversed",
+                target.name()
+            ),
+        )
+        .with_remedy(
+            "try again when the tasks that klp why has shown are gone, or with a longer --timeout",
+        ))
+    }
+
+    /// Waits for the end of the transition of `name`; does it end in time?
+    pub fn ends(&self, root: &Root, name: &str) -> io::Result<bool> {
+        let deadline = Instant::now() + self.timeout;
+        let mut pause = SHORTEST_PAUSE;
+        let mut bar = Bar::new(self.progress);
+        loop {
+            match sysfs::patch(root, name)? {
+                Some(patch) if patch.transition => bar.look(root, &patch)?,
+                // It has ended, or the livepatch has gone with its end.
+                _ => return Ok(true),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            sleep(pause.min(left));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Asks whether to go back. Without a terminal there is nobody to ask.
+fn asked_to_reverse(name: &str) -> bool {
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    eprint!("{name} is still in transition. Reverse it? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
+}
+
+/// A bar that says how many tasks are left, and who one of them is.
+struct Bar {
+    bar: ProgressBar,
+    looked: Option<Instant>,
+}
+
+impl Bar {
+    fn new(wanted: bool) -> Self {
+        let target = if wanted && io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template("transition [{bar:24}] {pos}/{len}  {msg}")
+            .expect("the template is right")
+            .progress_chars("##-");
+        Self {
+            bar: ProgressBar::with_draw_target(Some(0), target).with_style(style),
+            looked: None,
+        }
+    }
+
+    fn look(&mut self, root: &Root, patch: &Patch) -> io::Result<()> {
+        if self.bar.is_hidden() || self.looked.is_some_and(|at| at.elapsed() < LOOK_AT_TASKS) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        let target = if patch.enabled {
+            Target::Patched
+        } else {
+            Target::Unpatched
+        };
+        let tasks = tasks::left(root, target)?;
+        self.bar.set_length(tasks.count as u64);
+        self.bar
+            .set_position((tasks.count - tasks.left.len()) as u64);
+        let one = tasks.left.first().cloned();
+        let names = blockers(patch, target, std::slice::from_ref(patch), one.as_slice());
+        self.bar
+            .set_message(names.first().map_or_else(String::new, |blocker| {
+                format!("{}: {}", printable(&blocker.comm), blocker.reason.text())
+            }));
+        Ok(())
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `klp` called as `kpatch`: its verbs, its output and its exit codes, as version 0.9.11 has them.
+//!
+//! One thing is not printed: the list of functions, which that version adds to `kpatch list`. Those
+//! who read the output of `kpatch list` expect two sections, and `klp info` has the functions.
+//!
+//! As there, a module is found by its file's name, whatever it says of itself, `unload` does not
+//! look whether it is a livepatch, and everything is done at the pace of one look each second.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::module::ModuleFile;
+use crate::root::Root;
+use crate::source::kmsg::Target;
+use crate::source::store;
+use crate::source::sysfs::{self, Patch};
+use crate::source::{modules, tasks};
+
+const VERSION: &str = "0.9.11";
+/// Seconds, all of them.
+const POST_ENABLE_WAIT: u32 = 15;
+const POST_SIGNAL_WAIT: u32 = 60;
+const MODULE_REF_WAIT: u32 = 15;
+/// How often something is tried that the kernel says is busy, and how many seconds are between.
+const MAX_LOAD_ATTEMPTS: u32 = 5;
+const RETRY_INTERVAL: u32 = 2;
+
+const USAGE: &str = "\
+usage: kpatch <command> [<args>]
+
+Valid commands:
+   install [-k|--kernel-version=<kernel version>] <module>
+      install patch module to be loaded at boot
+   uninstall [-k|--kernel-version=<kernel version>] <module>
+      uninstall patch module
+
+   load --all          
+      load all installed patch modules into the running kernel
+   load <module>       
+      load patch module into the running kernel
+   unload --all        
+      unload all patch modules from the running kernel
+   unload <module>     
+      unload patch module from the running kernel
+
+   info <module>       
+      show information about a patch module
+
+   list                
+      list installed patch modules. If the system supports the livepatch
+      'stack_order' sysfs attribute, provide the list of currently livepatched
+      functions
+
+   signal              
+      signal/poke any process stalling the current patch transition. This is
+      only useful on systems that have the sysfs livepatch signal interface. On
+      other systems, the signaling should be done automatically by the OS
+      and this subcommand is a no-op.
+
+   version             
+      display the kpatch version
+";
+
+/// Why a verb has ended early.
+enum Stop {
+    /// It was called in a way that it cannot be.
+    Usage,
+    /// `kpatch: `, this, and exit code 1.
+    Die(String),
+    /// Exit code 1, and it has said why.
+    Failed,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+type Result<T = ()> = std::result::Result<T, Stop>;
+
+fn die<T>(text: impl Into<String>) -> Result<T> {
+    Err(Stop::Die(text.into()))
+}
+
+/// Runs `kpatch ARGS`. Answers its exit code.
+pub fn run(root: &Root, args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let mut kpatch = Kpatch { root, out, err };
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let stop = match kpatch.verb(&args) {
+        Ok(()) => return 0,
+        Err(stop) => stop,
+    };
+    // Where standard error is closed nobody can be told.
+    let _ = match stop {
+        Stop::Usage => write!(kpatch.err, "{USAGE}"),
+        Stop::Die(text) => writeln!(kpatch.err, "kpatch: {text}"),
+        Stop::Io(error) => writeln!(kpatch.err, "kpatch: {error}"),
+        Stop::Failed => Ok(()),
+    };
+    1
+}
+
+struct Kpatch<'a> {
+    root: &'a Root,
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+}
+
+impl Kpatch<'_> {
+    fn verb(&mut self, args: &[&str]) -> Result {
+        match args {
+            ["load", "--all"] => self.load_all(),
+            ["load", module] => {
+                let Some(file) = self.find(module)? else {
+                    return die(format!("can't find {module}"));
+                };
+                self.load(&file)
+            }
+            ["unload", "--all"] => self.unload_all(),
+            ["unload", module] => {
+                let name = base(module).replace('-', "_");
+                self.unload(name.strip_suffix(".ko").unwrap_or(&name))
+            }
+            ["install", args @ ..] => self.install(args),
+            ["uninstall", args @ ..] => self.uninstall(args),
+            ["list"] => self.list(),
+            ["info", module] => self.info(module),
+            ["signal"] => self.signal(),
+            ["version" | "-v" | "--version", ..] => Ok(writeln!(self.out, "{VERSION}")?),
+            ["load" | "unload" | "list" | "info" | "signal" | "help" | "-h" | "--help", ..]
+            | [] => Err(Stop::Usage),
+            [other, ..] => {
+                writeln!(self.out, "subcommand {other} not recognized")?;
+                Err(Stop::Usage)
+            }
+        }
+    }
+
+    fn release(&self) -> io::Result<String> {
+        Ok(self
+            .root
+            .text("/proc/sys/kernel/osrelease")?
+            .unwrap_or_default())
+    }
+
+    fn warn(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.err, "kpatch: {text}")
+    }
+
+    // What is there.
+
+    fn list(&mut self) -> Result {
+        writeln!(self.out, "Loaded patch modules:")?;
+        for name in self.root.names(sysfs::DIR)? {
+            let flag = |file| self.root.flag(Patch::file(&name, file));
+            let state = match (flag("enabled")?, flag("transition")?) {
+                (Some(true), Some(true)) => "enabling...",
+                (Some(true), _) => "enabled",
+                (_, Some(true)) => "disabling...",
+                _ => "disabled",
+            };
+            writeln!(self.out, "{name} [{state}]")?;
+        }
+        self.show_stalled()?;
+        writeln!(self.out, "\nInstalled patch modules:")?;
+        for installed in store::installed(self.root)? {
+            writeln!(self.out, "{} ({})", installed.name, installed.release)?;
+        }
+        Ok(())
+    }
+
+    fn show_stalled(&mut self) -> Result {
+        let patches = sysfs::patches(self.root)?.unwrap_or_default();
+        let Some(patch) = patches.iter().find(|patch| patch.transition) else {
+            return Ok(());
+        };
+        let target = if patch.enabled {
+            Target::Patched
+        } else {
+            Target::Unpatched
+        };
+        writeln!(self.out, "\nStalled processes:")?;
+        for task in tasks::left(self.root, target)?.left {
+            writeln!(self.out, "{} {}\nstack:", task.tid, task.comm)?;
+            let dir = PathBuf::from(format!("/proc/{}/task/{}", task.tgid, task.tid));
+            writeln!(
+                self.out,
+                "{}",
+                self.root.text(dir.join("stack"))?.unwrap_or_default()
+            )?;
+        }
+        Ok(())
+    }
+
+    fn info(&mut self, module: &str) -> Result {
+        let Some(file) = self.find(module)? else {
+            return die(format!("can't find {module}"));
+        };
+        writeln!(self.out, "Patch information for {module}:")?;
+        // Its output is what people know, so it makes it.
+        let modinfo = Command::new("modinfo").arg(&file).output()?;
+        self.out.write_all(&modinfo.stdout)?;
+        self.err.write_all(&modinfo.stderr)?;
+        if !modinfo.status.success() {
+            return die(format!("failed to get info for module {module}"));
+        }
+        Ok(())
+    }
+
+    /// The kernel does this by itself since 5.1.
+    fn signal(&mut self) -> Result {
+        let patches = sysfs::patches(self.root)?.unwrap_or_default();
+        if patches.iter().any(|patch| patch.transition) {
+            self.warn("Livepatch process signaling is performed automatically on your system.")?;
+            self.warn("Skipping manual process signaling.")?;
+        }
+        Ok(())
+    }
+
+    /// A file, or what is installed for this kernel under this name.
+    fn find(&self, module: &str) -> Result<Option<PathBuf>> {
+        let dir = self.root.path(Path::new(store::DIR).join(self.release()?));
+        if module.contains(".ko") {
+            let files = [PathBuf::from(module), dir.join(module)];
+            return Ok(files.into_iter().find(|file| file.is_file()));
+        }
+        let names = self
+            .root
+            .names(Path::new(store::DIR).join(self.release()?))?;
+        let found = names.iter().find(|file| store::module_name(file) == module);
+        Ok(found.map(|file| dir.join(file)))
+    }
+
+    // Loading.
+
+    fn load_all(&mut self) -> Result {
+        let release = self.release()?;
+        for installed in store::installed(self.root)? {
+            if installed.release == release {
+                self.load(&self.root.path(&installed.file))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, file: &Path) -> Result {
+        let name = match ModuleFile::read(file) {
+            Ok(module) => module.name,
+            Err(error) => return die(error.to_string()),
+        };
+        let shown = file.display();
+        match self.root.flag(Patch::file(&name, "enabled"))? {
+            Some(false) => {
+                writeln!(self.out, "module already loaded, re-enabling")?;
+                return self.enable_again(&name);
+            }
+            Some(true) => writeln!(self.out, "module named {name} already loaded and enabled")?,
+            None => {
+                // It may be there without its livepatch.
+                self.wait_for_module(&name)?;
+                let _ = remove(&name);
+                writeln!(self.out, "loading patch module: {shown}")?;
+                self.insert(file)?;
+            }
+        }
+        if !self.wait(&name)? {
+            self.show_stalled()?;
+            writeln!(
+                self.out,
+                "module {name} did not complete its transition, unloading..."
+            )?;
+            self.unload(&name)?;
+            return die(format!(
+                "error: failed to load module {name} (transition stalled)"
+            ));
+        }
+        Ok(())
+    }
+
+    fn enable_again(&mut self, name: &str) -> Result {
+        if self.write_enabled(name, "1").is_err() {
+            return die(format!("failed to re-enable module {name}"));
+        }
+        if self.wait(name)? {
+            return Ok(());
+        }
+        self.show_stalled()?;
+        writeln!(
+            self.out,
+            "module {name} did not complete its transition, disabling..."
+        )?;
+        if self.write_enabled(name, "0").is_err() {
+            return die(format!("failed to disable module {name}"));
+        }
+        self.wait(name)?;
+        die(format!(
+            "error: failed to re-enable module {name} (transition stalled), patch disabled"
+        ))
+    }
+
+    fn insert(&mut self, file: &Path) -> Result {
+        let mut attempt = 0;
+        loop {
+            let Err(error) = fs::File::open(file)
+                .and_then(|file| Ok(rustix::system::finit_module(&file, c"", 0)?))
+            else {
+                return Ok(());
+            };
+            let shown = file.display();
+            writeln!(
+                self.err,
+                "insmod: ERROR: could not insert module {shown}: {}",
+                words(&error)
+            )?;
+            attempt += 1;
+            if Errno::from_io_error(&error) != Some(Errno::BUSY) || attempt == MAX_LOAD_ATTEMPTS {
+                return die(format!("failed to load module {shown}"));
+            }
+            self.warn("retrying...")?;
+            seconds(RETRY_INTERVAL);
+        }
+    }
+
+    // Unloading.
+
+    fn unload(&mut self, name: &str) -> Result {
+        if !self.disable(name)? {
+            self.warn(&format!("failed to disable module {name}"))?;
+            return Err(Stop::Failed);
+        }
+        if !self.wait(name)? {
+            return die(format!("transition stalled for {name}"));
+        }
+        self.remove_module(name)
+    }
+
+    fn unload_all(&mut self) -> Result {
+        // Some kernels want the latest one first: as long as one goes, others may follow.
+        loop {
+            let mut disabled = 0;
+            for name in self.root.names(sysfs::DIR)? {
+                if !self.disable(&name)? {
+                    continue;
+                }
+                if !self.wait(&name)? {
+                    self.warn(&format!("transition stalled for {name}"))?;
+                    continue;
+                }
+                self.remove_module(&name)?;
+                disabled += 1;
+            }
+            if disabled == 0 {
+                break;
+            }
+        }
+        let left = self.root.names(sysfs::DIR)?;
+        for name in &left {
+            self.warn(&format!("failed to unload module {name}"))?;
+        }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop::Failed)
+        }
+    }
+
+    /// Did it work, as far as it can be told now?
+    fn disable(&mut self, name: &str) -> Result<bool> {
+        let Some(enabled) = self.root.flag(Patch::file(name, "enabled"))? else {
+            if self.root.exists(format!("/sys/module/{name}")) {
+                return Ok(true);
+            }
+            self.warn(&format!("patch module {name} is not loaded"))?;
+            return Ok(false);
+        };
+        if !enabled {
+            return Ok(true);
+        }
+        writeln!(self.out, "disabling patch module: {name}")?;
+        let mut attempt = 0;
+        while let Err(error) = self.write_enabled(name, "0") {
+            writeln!(self.err, "sh: echo: write error: {}", words(&error))?;
+            attempt += 1;
+            if Errno::from_io_error(&error) != Some(Errno::BUSY) || attempt == MAX_LOAD_ATTEMPTS {
+                return Ok(false);
+            }
+            self.warn("retrying...")?;
+            seconds(RETRY_INTERVAL);
+        }
+        Ok(true)
+    }
+
+    fn remove_module(&mut self, name: &str) -> Result {
+        self.wait_for_module(name)?;
+        writeln!(self.out, "unloading patch module: {name}")?;
+        // One that was forced cannot go, and that is no error.
+        let _ = remove(name);
+        Ok(())
+    }
+
+    fn write_enabled(&self, name: &str, value: &str) -> io::Result<()> {
+        fs::write(self.root.path(Patch::file(name, "enabled")), value)
+    }
+
+    // Waiting.
+
+    fn in_transition(&self, name: &str) -> io::Result<bool> {
+        Ok(self.root.flag(Patch::file(name, "transition"))? == Some(true))
+    }
+
+    /// Is the transition over?
+    fn wait(&mut self, name: &str) -> Result<bool> {
+        if !self.in_transition(name)? {
+            return Ok(true);
+        }
+        if self.wait_for(name, POST_ENABLE_WAIT)? {
+            return Ok(true);
+        }
+        writeln!(self.out, "patch transition has stalled!")?;
+        self.signal()?;
+        self.wait_for(name, POST_SIGNAL_WAIT)
+    }
+
+    fn wait_for(&mut self, name: &str, most: u32) -> Result<bool> {
+        writeln!(
+            self.out,
+            "waiting (up to {most} seconds) for patch transition to complete..."
+        )?;
+        for second in 0..most {
+            if !self.in_transition(name)? {
+                writeln!(self.out, "transition complete ({second} seconds)")?;
+                return Ok(true);
+            }
+            seconds(1);
+        }
+        Ok(false)
+    }
+
+    /// Waits until nobody uses the module.
+    fn wait_for_module(&mut self, name: &str) -> Result {
+        let used = |kpatch: &Self| -> io::Result<bool> {
+            let module = modules::module(kpatch.root, name)?;
+            Ok(module
+                .and_then(|module| module.refcnt)
+                .is_some_and(|users| users > 0))
+        };
+        if !used(self)? {
+            return Ok(());
+        }
+        writeln!(
+            self.out,
+            "waiting (up to {MODULE_REF_WAIT} seconds) for module refcount..."
+        )?;
+        for _ in 0..MODULE_REF_WAIT {
+            if !used(self)? {
+                return Ok(());
+            }
+            seconds(1);
+        }
+        die(format!("failed to unload module {name} (refcnt)"))
+    }
+
+    // What is loaded at boot.
+
+    fn install(&mut self, args: &[&str]) -> Result {
+        let (release, module) = self.release_and_module(args)?;
+        let path = Path::new(&module);
+        if !path.exists() {
+            return die(format!("{module} doesn't exist"));
+        }
+        if !module.ends_with(".ko") {
+            return die(format!("{module} isn't a .ko file"));
+        }
+        let file = ModuleFile::read(path).ok();
+        let Some(built_for) = file.as_ref().and_then(ModuleFile::release) else {
+            return die("modinfo failed");
+        };
+        if built_for != release {
+            return die(format!(
+                "invalid module version {built_for} for kernel {release}"
+            ));
+        }
+        let dir = self.root.path(Path::new(store::DIR).join(&release));
+        let to = dir.join(base(&module));
+        if to.exists() {
+            return die(format!("{module} is already installed"));
+        }
+        writeln!(self.out, "installing {module} ({release})")?;
+        if fs::create_dir_all(&dir).is_err() {
+            return die("failed to create install directory");
+        }
+        if fs::copy(path, &to).is_err() {
+            return die(format!("failed to install module {module}"));
+        }
+        if self.root.is_live() {
+            // Where there is no systemd somebody else loads what is installed.
+            let _ = Command::new("systemctl")
+                .args(["enable", "kpatch.service"])
+                .status();
+        }
+        Ok(())
+    }
+
+    fn uninstall(&mut self, args: &[&str]) -> Result {
+        let (release, module) = self.release_and_module(args)?;
+        if module.contains('/') {
+            return die("please supply patch module name without path");
+        }
+        let dir = Path::new(store::DIR).join(&release);
+        let name = store::module_name(&module);
+        let names = self.root.names(&dir)?;
+        let found = names
+            .iter()
+            .find(|file| **file == module)
+            .or_else(|| names.iter().find(|file| store::module_name(file) == name));
+        let Some(file) = found else {
+            return die(format!("{module} is not installed for kernel {release}"));
+        };
+        writeln!(self.out, "uninstalling {module} ({release})")?;
+        let dir = self.root.path(dir);
+        if fs::remove_file(dir.join(file)).is_err() {
+            return die(format!("failed to uninstall module {module}"));
+        }
+        // Those that hold something stay.
+        if fs::remove_dir(&dir).is_ok() {
+            let _ = fs::remove_dir(self.root.path(store::DIR));
+        }
+        Ok(())
+    }
+
+    fn getopt<T>(&mut self, text: &str) -> Result<T> {
+        writeln!(self.err, "getopt: {text}")?;
+        die("getopt failed")
+    }
+
+    /// `[-k RELEASE] MODULE`
+    fn release_and_module(&mut self, args: &[&str]) -> Result<(String, String)> {
+        let mut release = self.release()?;
+        let mut module = None;
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let given = arg
+                .strip_prefix("--kernel-version=")
+                .or_else(|| arg.strip_prefix("-k").filter(|given| !given.is_empty()));
+            match (*arg, given) {
+                (_, Some(given)) => release = given.to_owned(),
+                ("-k" | "--kernel-version", None) => match args.next() {
+                    Some(given) => release = (*given).to_owned(),
+                    None => {
+                        return self.getopt(&match arg.strip_prefix("--") {
+                            Some(long) => format!("option '--{long}' requires an argument"),
+                            None => "option requires an argument -- 'k'".to_owned(),
+                        })
+                    }
+                },
+                ("--", None) => {}
+                (arg, None) if arg.starts_with("--") => {
+                    return self.getopt(&format!("unrecognized option '{arg}'"));
+                }
+                (arg, None) if arg.len() > 1 && arg.starts_with('-') => {
+                    return self.getopt(&format!(
+                        "invalid option -- '{}'",
+                        arg.chars().nth(1).unwrap_or_default()
+                    ));
+                }
+                (arg, None) => module = module.or(Some(arg.to_owned())),
+            }
+        }
+        match module {
+            Some(module) => Ok((release, module)),
+            None => die("no module file specified"),
+        }
+    }
+}
+
+fn base(path: &str) -> String {
+    Path::new(path)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// An error in the words of the C library, without Rust's number.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+fn remove(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name).map_err(io::Error::other)?;
+    Ok(rustix::system::delete_module(
+        &name,
+        OFlags::NONBLOCK.bits() as i32,
+    )?)
+}
+
+fn seconds(number: u32) {
+    sleep(Duration::from_secs(number.into()));
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The transitions that the kernel's log tells of.
+
+use std::time::Duration;
+
+use crate::source::kmsg::{Event, Record, Target};
+
+/// One transition, in one direction. One that was reversed is followed by another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    pub patch: String,
+    pub target: Target,
+    /// Since boot.
+    pub started: Duration,
+    pub end: End,
+    /// How often tasks were sent a signal.
+    pub signals: u32,
+    pub forced: bool,
+}
+
+/// How a transition has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Not yet, or the kernel did not say.
+    No,
+    Complete(Duration),
+    Reversed(Duration),
+}
+
+/// All that the log knows, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub operations: Vec<Operation>,
+}
+
+impl History {
+    pub fn of(records: &[Record]) -> Self {
+        let mut history = Self::default();
+        for record in records {
+            if let Some(event) = record.event() {
+                history.add(record.at, event);
+            }
+        }
+        history
+    }
+
+    fn add(&mut self, at: Duration, event: Event) {
+        let last = self.operations.last_mut();
+        match event {
+            Event::Start { patch, target } => self.operations.push(Operation {
+                patch,
+                target,
+                started: at,
+                end: End::No,
+                signals: 0,
+                forced: false,
+            }),
+            Event::Complete { patch, target } => {
+                if let Some(last) = last.filter(|last| last.patch == patch && last.target == target)
+                {
+                    last.end = End::Complete(at);
+                }
+            }
+            Event::Reverse { patch } => {
+                if let Some(last) = last.filter(|last| last.patch == patch) {
+                    last.end = End::Reversed(at);
+                }
+            }
+            // There is one transition at a time.
+            Event::Signals => last.into_iter().for_each(|last| last.signals += 1),
+            Event::Force => last.into_iter().for_each(|last| last.forced = true),
+        }
+    }
+
+    /// The last thing that happened to a livepatch.
+    pub fn last(&self, patch: &str) -> Option<&Operation> {
+        self.operations
+            .iter()
+            .rev()
+            .find(|operation| operation.patch == patch)
+    }
+
+    /// When the transition of `patch` began that still runs.
+    pub fn running_since(&self, patch: &str) -> Option<Duration> {
+        let last = self.last(patch)?;
+        (last.end == End::No).then_some(last.started)
+    }
+
+    /// When `patch` came to be as it is.
+    pub fn settled_since(&self, patch: &str) -> Option<Duration> {
+        match self.last(patch)?.end {
+            End::Complete(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Was `patch` ever forced? Its module cannot go then, so whatever has been forced under this
+    /// name is what has it now. [`None`]: the log tells nothing of it.
+    pub fn forced(&self, patch: &str) -> Option<bool> {
+        self.last(patch)?;
+        Some(
+            self.operations
+                .iter()
+                .any(|operation| operation.patch == patch && operation.forced),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(events: &[&str]) -> History {
+        let records: Vec<_> = events
+            .iter()
+            .enumerate()
+            .map(|(second, text)| Record {
+                sequence: second as u64,
+                at: Duration::from_secs(second as u64),
+                text: format!("livepatch: {text}"),
+            })
+            .collect();
+        History::of(&records)
+    }
+
+    #[test]
+    fn a_transition_begins_and_ends() {
+        let running = history(&["'a': starting patching transition"]);
+        assert_eq!(running.running_since("a"), Some(Duration::ZERO));
+        assert_eq!(running.settled_since("a"), None);
+
+        let over = history(&[
+            "'a': starting patching transition",
+            "'a': patching complete",
+        ]);
+        assert_eq!(over.running_since("a"), None);
+        assert_eq!(over.settled_since("a"), Some(Duration::from_secs(1)));
+        assert_eq!(over.running_since("b"), None);
+    }
+
+    #[test]
+    fn a_transition_that_is_reversed_is_followed_by_another() {
+        let reversed = history(&[
+            "'a': starting patching transition",
+            "signaling remaining tasks",
+            "'a': reversing transition from patching to unpatching",
+            "'a': starting unpatching transition",
+            "'a': unpatching complete",
+        ]);
+        let [there, back] = &reversed.operations[..] else {
+            panic!("{reversed:?}")
+        };
+        assert_eq!(there.end, End::Reversed(Duration::from_secs(2)));
+        assert_eq!(there.signals, 1);
+        assert_eq!((back.target, back.signals), (Target::Unpatched, 0));
+        assert_eq!(back.end, End::Complete(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn force_belongs_to_the_transition_that_runs() {
+        let forced = history(&[
+            "'a': starting patching transition",
+            "forcing remaining tasks to the patched state",
+            "'a': patching complete",
+            "'b': starting patching transition",
+            "'b': patching complete",
+        ]);
+        assert_eq!(forced.forced("a"), Some(true));
+        assert_eq!(forced.forced("b"), Some(false));
+        assert_eq!(forced.forced("c"), None);
+    }
+
+    #[test]
+    fn a_log_that_has_lost_its_beginning_is_no_error() {
+        let cut = history(&["'a': patching complete", "signaling remaining tasks"]);
+        assert_eq!(cut.operations, []);
+    }
+}

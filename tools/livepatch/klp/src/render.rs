@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Screens for people. Programs read `--json`, `klp prom`, or what the older tools print
+//! ([`crate::compat`]).
+
+pub mod prom;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use comfy_table::{presets, ContentArrangement, Table};
+
+use crate::blockers::{Blocker, Reason};
+use crate::history::{End, History, Operation};
+use crate::module::ModuleFile;
+use crate::source::kernel::{Core, Kernel};
+use crate::source::kmsg::Target;
+use crate::system::{Patch, System, Transition};
+
+/// How many tasks `klp why` names; the others are counted.
+const MOST_TASKS: usize = 40;
+
+/// Columns without lines between them, as wide as they need, or as the terminal has.
+fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(heads);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
+}
+
+/// A word for what may be unknown.
+fn or_unknown<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "?".to_owned(), |value| value.to_string())
+}
+
+/// A time span, in its two biggest units at most.
+pub fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0 => format!("{} ms", span.as_millis()),
+        1..=9 => format!("{:.1} s", span.as_secs_f64()),
+        10..=99 => format!("{seconds} s"),
+        _ if minutes < 100 => format!("{minutes} min"),
+        _ if hours < 48 => format!("{hours} h"),
+        _ => format!("{days} d"),
+    }
+}
+
+fn span_ms(ms: Option<u64>) -> String {
+    or_unknown(ms.map(|ms| span(Duration::from_millis(ms))))
+}
+
+/// A name that its owner may have chosen to confuse a reader: each character that does not print
+/// is replaced.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+/// `klp status`: one screen.
+pub fn status(system: &System) -> String {
+    let mut text = kernel_line(&system.kernel);
+    let _ = writeln!(text, "VERDICT  {}", system.verdict.text);
+    if !system.patches.is_empty() {
+        text.push('\n');
+        text += &table(
+            &["PATCH", "STATE", "FOR", "OBJECTS", "FUNCS", "FIXES"],
+            system.patches.iter().map(patch_row),
+        );
+    }
+    let missing: Vec<&str> = system
+        .installed_here()
+        .filter(|installed| !installed.loaded)
+        .map(|installed| installed.name.as_str())
+        .collect();
+    if !missing.is_empty() {
+        let _ = writeln!(text, "\ninstalled, not loaded: {}", missing.join(", "));
+    }
+    if !system.leftover.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nloaded, patch nothing (klp gc): {}",
+            system.leftover.join(", ")
+        );
+    }
+    text
+}
+
+fn kernel_line(kernel: &Kernel) -> String {
+    let core = match kernel.core {
+        Core::C => "C",
+        Core::Rust => "Rust",
+        Core::Unknown => "unknown",
+    };
+    let mut line = format!(
+        "Kernel {}, livepatch core: {core}",
+        or_unknown(kernel.release.as_ref())
+    );
+    if kernel.sig_enforce == Some(true) {
+        line.push_str(", signed modules only");
+    }
+    if let Some(lockdown) = kernel
+        .lockdown
+        .as_deref()
+        .filter(|lockdown| *lockdown != "none")
+    {
+        let _ = write!(line, ", lockdown: {lockdown}");
+    }
+    line.push('\n');
+    line
+}
+
+fn patch_row(patch: &Patch) -> Vec<String> {
+    let patched = patch
+        .objects
+        .iter()
+        .filter(|object| object.patched == Some(true))
+        .count();
+    let fixes = match patch.fixes.as_slice() {
+        [] => "-".to_owned(),
+        [fix] => fix.clone(),
+        fixes => format!("{} fixes", fixes.len()),
+    };
+    vec![
+        patch.name.clone(),
+        state(patch).to_owned(),
+        span_ms(patch.since_ms),
+        format!("{patched}/{}", patch.objects.len()),
+        patch.functions().to_string(),
+        fixes,
+    ]
+}
+
+/// The word for what a livepatch is, or is about to become.
+pub fn state(patch: &Patch) -> &'static str {
+    match (patch.enabled, patch.transition) {
+        (true, false) if patch.forced == Some(true) => "forced",
+        (true, false) => "enabled",
+        (true, true) => "enabling",
+        (false, true) => "disabling",
+        (false, false) => "disabled",
+    }
+}
+
+/// `klp why`: whom the transition waits for.
+pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
+    let Some(transition) = transition else {
+        return "no transition\n".to_owned();
+    };
+    let doing = match transition.target {
+        Target::Patched => "enabled",
+        Target::Unpatched => "disabled",
+    };
+    let mut text = format!(
+        "{} is being {doing} for {}, {} of {} tasks left\n",
+        transition.patch,
+        span_ms(transition.age_ms),
+        transition.left,
+        transition.tasks
+    );
+    if transition.hidden {
+        text.push_str("There are tasks whose state only root may read.\n");
+    } else if transition.left == 0 {
+        text.push_str(
+            "No task that can be seen is left: an idle CPU or an exiting task, this kernel does \
+             not tell which.\n",
+        );
+    }
+    if !transition.blockers.is_empty() {
+        text.push('\n');
+        text += &table(
+            &["TASK", "WHO", "WHY (guess)"],
+            transition.blockers.iter().take(MOST_TASKS).map(blocker_row),
+        );
+        if let Some(more @ 1..) = transition.blockers.len().checked_sub(MOST_TASKS) {
+            let _ = writeln!(text, "... and {more} more (klp why --json has all)");
+        }
+    }
+    if stacks {
+        for blocker in transition.blockers.iter().take(MOST_TASKS) {
+            let _ = writeln!(text, "\n{} {}", blocker.tid, printable(&blocker.comm));
+            for frame in blocker.stack.iter().flatten() {
+                let _ = writeln!(text, "    {frame}");
+            }
+        }
+    }
+    let _ = writeln!(text, "\nWhat helps: {}", what_helps(transition));
+    text
+}
+
+fn blocker_row(blocker: &Blocker) -> Vec<String> {
+    let comm = printable(&blocker.comm);
+    let who = if blocker.kthread {
+        format!("[{comm}]")
+    } else {
+        comm
+    };
+    vec![blocker.tid.to_string(), who, blocker.reason.text()]
+}
+
+fn what_helps(transition: &Transition) -> String {
+    let mut programs: Vec<String> = transition
+        .blockers
+        .iter()
+        .filter(|blocker| !blocker.kthread && !matches!(blocker.reason, Reason::Exiting))
+        .map(|blocker| printable(&blocker.comm))
+        .collect();
+    programs.sort();
+    programs.dedup();
+    programs.truncate(3);
+    let mut helps = vec!["wait".to_owned()];
+    helps.extend(programs.iter().map(|program| format!("restart {program}")));
+    helps.push(format!("klp reverse {}", transition.patch));
+    helps.push("klp force (the patch can never be removed then)".to_owned());
+    helps.join("; ")
+}
+
+/// `klp list`: what is loaded, and what is installed.
+pub fn list(system: &System, installed_only: bool) -> String {
+    let mut text = String::new();
+    if !installed_only {
+        for patch in &system.patches {
+            let _ = writeln!(text, "{}\t{}", patch.name, state(patch));
+        }
+        for name in &system.leftover {
+            let _ = writeln!(text, "{name}\tleftover");
+        }
+    }
+    for installed in &system.installed {
+        let here = Some(&installed.release) == system.kernel.release.as_ref();
+        if installed_only || !(here && installed.loaded) {
+            let _ = writeln!(
+                text,
+                "{}\tinstalled for {}",
+                installed.name, installed.release
+            );
+        }
+    }
+    text
+}
+
+/// `klp info NAME`, of a livepatch that is loaded.
+pub fn info_loaded(patch: &Patch) -> String {
+    let yes_no = |flag: Option<bool>| or_unknown(flag.map(|flag| if flag { "yes" } else { "no" }));
+    let mut rows = vec![
+        ("name", patch.name.clone()),
+        ("state", state(patch).to_owned()),
+        ("for", span_ms(patch.since_ms)),
+        ("replaces all others", yes_no(patch.replace)),
+        ("place in the stack", or_unknown(patch.stack_order)),
+        ("in force", yes_no(Some(patch.in_force()))),
+        (
+            "fixes",
+            if patch.fixes.is_empty() {
+                "?".to_owned()
+            } else {
+                patch.fixes.join(", ")
+            },
+        ),
+        ("module's users", or_unknown(patch.module.refcnt)),
+        ("build id", or_unknown(patch.module.build_id.as_ref())),
+        (
+            "installed file",
+            patch
+                .module
+                .file
+                .clone()
+                .unwrap_or_else(|| "none".to_owned()),
+        ),
+    ];
+    if patch.module.file.is_some() {
+        rows.push(("file is what is loaded", yes_no(patch.module.file_matches)));
+    }
+    let mut text = key_values(&rows);
+    let functions = patch.objects.iter().flat_map(|object| {
+        object.functions.iter().map(|function| {
+            let now = match (object.loaded, function.effective) {
+                (false, _) => "waits for the module",
+                (true, Some(true)) => "this one",
+                (true, Some(false)) => "another one",
+                (true, None) => "?",
+            };
+            let name = match function.sympos {
+                0 | 1 => function.name.clone(),
+                sympos => format!("{},{sympos}", function.name),
+            };
+            vec![object.name.clone(), name, now.to_owned()]
+        })
+    });
+    text.push('\n');
+    text + &table(&["OBJECT", "FUNCTION", "VERSION IN USE"], functions)
+}
+
+/// `klp info FILE`.
+pub fn info_file(file: &ModuleFile) -> String {
+    let yes_no = |flag| if flag { "yes" } else { "no" }.to_owned();
+    let mut rows = vec![
+        ("file", file.path.display().to_string()),
+        ("name", file.name.clone()),
+        ("livepatch", yes_no(file.is_livepatch())),
+        ("for kernel", or_unknown(file.release())),
+        ("signed", yes_no(file.signed)),
+        ("build id", or_unknown(file.build_id.as_ref())),
+    ];
+    let fixes = file.fixes();
+    if !fixes.is_empty() {
+        rows.push(("fixes", fixes.join(", ")));
+    }
+    for field in ["description", "author", "version", "srcversion", "depends"] {
+        if let Some(value) = file.field(field).filter(|value| !value.is_empty()) {
+            rows.push((field, printable(value)));
+        }
+    }
+    key_values(&rows)
+}
+
+fn key_values(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(key, value)| format!("{key:width$}  {value}\n"))
+        .collect()
+}
+
+/// `klp history`: the transitions that the kernel's log knows, the latest last.
+pub fn history(history: &History) -> String {
+    if history.operations.is_empty() {
+        return "the kernel's log has no transition\n".to_owned();
+    }
+    table(
+        &["AT", "PATCH", "TO", "TOOK", "END", "SIGNALS"],
+        history.operations.iter().map(|operation| {
+            let (took, end) = end(operation);
+            vec![
+                format!("{:.3}", operation.started.as_secs_f64()),
+                operation.patch.clone(),
+                operation.target.name().to_owned(),
+                took,
+                end,
+                operation.signals.to_string(),
+            ]
+        }),
+    )
+}
+
+fn end(operation: &Operation) -> (String, String) {
+    let took = |at: Duration| span(at.saturating_sub(operation.started));
+    match operation.end {
+        End::No => ("-".to_owned(), "-".to_owned()),
+        End::Complete(at) if operation.forced => (took(at), "forced".to_owned()),
+        End::Complete(at) => (took(at), "complete".to_owned()),
+        End::Reversed(at) => (took(at), "reversed".to_owned()),
+    }
+}
+
+/// `klp fixes`: what the livepatches that are loaded say they fix.
+pub fn fixes(system: &System) -> String {
+    let rows: Vec<_> = system
+        .patches
+        .iter()
+        .flat_map(|patch| {
+            let now = if patch.in_force() {
+                "in force"
+            } else {
+                "not in force"
+            };
+            patch
+                .fixes
+                .iter()
+                .map(move |fix| vec![fix.clone(), patch.name.clone(), now.to_owned()])
+        })
+        .collect();
+    if rows.is_empty() {
+        return "no livepatch that is loaded says what it fixes\n".to_owned();
+    }
+    table(&["FIX", "PATCH", "STATE"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_a_unit_that_fits() {
+        let of_ms = |ms| span(Duration::from_millis(ms));
+        assert_eq!(of_ms(7), "7 ms");
+        assert_eq!(of_ms(1500), "1.5 s");
+        assert_eq!(of_ms(18_000), "18 s");
+        assert_eq!(of_ms(100_000), "1 min");
+        assert_eq!(of_ms(7_200_000), "2 h");
+        assert_eq!(of_ms(41 * 86_400_000), "41 d");
+    }
+
+    #[test]
+    fn what_does_not_print_is_not_printed() {
+        assert_eq!(printable("a b\nc\x1b[2J"), "a b?c?[2J");
+    }
+}

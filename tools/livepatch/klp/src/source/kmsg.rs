@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/kmsg`: what the livepatch core has said since the kernel was booted, or since its oldest
+//! message that is still there. It is the only place of a kernel that tells when something began.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::time::ClockId;
+
+use crate::root::{known, Root};
+
+const FILE: &str = "/dev/kmsg";
+
+/// Where a transition leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Patched,
+    Unpatched,
+}
+
+impl Target {
+    /// The word for it that the kernel uses, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Patched => "patched",
+            Self::Unpatched => "unpatched",
+        }
+    }
+}
+
+/// Something that the livepatch core has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A transition begins, or goes on in the other direction.
+    Start { patch: String, target: Target },
+    /// It is over.
+    Complete { patch: String, target: Target },
+    /// Its direction is being changed.
+    Reverse { patch: String },
+    /// Tasks that did not move by themselves have been sent a signal.
+    Signals,
+    /// The administrator has moved the remaining tasks.
+    Force,
+}
+
+/// A message of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub sequence: u64,
+    /// Since the kernel was booted, on the clock that stands still while the machine is suspended.
+    pub at: Duration,
+    pub text: String,
+}
+
+/// All messages, the oldest first. [`None`]: they may not be read.
+pub fn records(root: &Root) -> io::Result<Option<Vec<Record>>> {
+    let mut records = Vec::new();
+    if !root.is_live() {
+        let Some(text) = root.text(FILE)? else {
+            return Ok(None);
+        };
+        records.extend(text.lines().filter_map(Record::parse));
+        return Ok(Some(records));
+    }
+
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(root.path(FILE), flags, Mode::empty());
+    let Some(fd): Option<OwnedFd> = known(opened.map_err(io::Error::from))? else {
+        return Ok(None);
+    };
+    let mut file = File::from(fd);
+    // The kernel gives one message for each call, and none is longer than this.
+    let mut message = [0; 8192];
+    loop {
+        match file.read(&mut message) {
+            Ok(0) => break,
+            Ok(length) => {
+                records.extend(Record::parse(&String::from_utf8_lossy(&message[..length])));
+            }
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => break,
+                // The message was overwritten before it was read: the next one will do.
+                Some(Errno::PIPE | Errno::INTR) => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(Some(records))
+}
+
+/// Now, on the clock of [`Record::at`].
+pub fn now(root: &Root) -> io::Result<Option<Duration>> {
+    if root.is_live() {
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        return Ok(Duration::try_from(now).ok());
+    }
+    let seconds = root.text("/proc/uptime")?.and_then(|text| {
+        text.split_whitespace()
+            .next()
+            .and_then(|seconds| seconds.parse::<f64>().ok())
+    });
+    Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+}
+
+impl Record {
+    /// A message as `/dev/kmsg` gives it: `level,sequence,microseconds,flags;text`. What follows
+    /// its first line belongs to programs.
+    fn parse(message: &str) -> Option<Self> {
+        let (prefix, text) = message.lines().next()?.split_once(';')?;
+        let mut fields = prefix.split(',').skip(1);
+        Some(Self {
+            sequence: fields.next()?.parse().ok()?,
+            at: Duration::from_micros(fields.next()?.parse().ok()?),
+            text: text.to_owned(),
+        })
+    }
+
+    /// What the livepatch core says by it. Both cores use the same words, and so do older kernels.
+    pub fn event(&self) -> Option<Event> {
+        let text = self.text.strip_prefix("livepatch: ")?;
+        match text {
+            "signaling remaining tasks" => return Some(Event::Signals),
+            "forcing remaining tasks to the patched state"
+            | "forcing remaining tasks to the unpatched state" => return Some(Event::Force),
+            _ => {}
+        }
+        let (patch, what) = text.strip_prefix('\'')?.split_once("': ")?;
+        let patch = patch.to_owned();
+        Some(match what {
+            "starting patching transition" => Event::Start {
+                patch,
+                target: Target::Patched,
+            },
+            "starting unpatching transition" => Event::Start {
+                patch,
+                target: Target::Unpatched,
+            },
+            "patching complete" => Event::Complete {
+                patch,
+                target: Target::Patched,
+            },
+            "unpatching complete" => Event::Complete {
+                patch,
+                target: Target::Unpatched,
+            },
+            _ if what.starts_with("reversing transition from ") => Event::Reverse { patch },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn event(text: &str) -> Option<Event> {
+        Record::parse(&format!("5,12,1500000,-;{text}"))
+            .unwrap()
+            .event()
+    }
+
+    #[test]
+    fn a_record_has_time_and_text() {
+        let record = Record::parse("6,339,5140900,-,caller=T1;some; text\n SUBSYSTEM=x").unwrap();
+        assert_eq!(record.sequence, 339);
+        assert_eq!(record.at, Duration::from_micros(5_140_900));
+        assert_eq!(record.text, "some; text");
+    }
+
+    #[test]
+    fn what_the_core_says_is_an_event() {
+        let patch = || "a".to_owned();
+        let target = Target::Patched;
+        assert_eq!(
+            event("livepatch: 'a': starting patching transition"),
+            Some(Event::Start {
+                patch: patch(),
+                target
+            })
+        );
+        assert_eq!(
+            event("livepatch: 'a': reversing transition from patching to unpatching"),
+            Some(Event::Reverse { patch: patch() })
+        );
+        let target = Target::Unpatched;
+        assert_eq!(
+            event("livepatch: 'a': unpatching complete"),
+            Some(Event::Complete {
+                patch: patch(),
+                target
+            })
+        );
+        assert_eq!(
+            event("livepatch: signaling remaining tasks"),
+            Some(Event::Signals)
+        );
+        assert_eq!(event("somebody: 'a': patching complete"), None);
+        assert_eq!(event("livepatch: enabling patch 'a'"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_be_in_the_log(message: String) {
+            if let Some(record) = Record::parse(&message) {
+                record.event();
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/module`: what is loaded.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use crate::root::Root;
+
+const DIR: &str = "/sys/module";
+
+/// A module that is loaded. [`None`] is what the kernel does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Module {
+    pub refcnt: Option<u32>,
+    pub taint: Option<String>,
+    pub srcversion: Option<String>,
+    pub build_id: Option<String>,
+}
+
+/// The loaded module `name`; [`None`] if there is none.
+pub fn module(root: &Root, name: &str) -> io::Result<Option<Module>> {
+    let dir = PathBuf::from(DIR).join(name);
+    // A folder without this file belongs to code that is built in.
+    if !root.exists(dir.join("initstate")) {
+        return Ok(None);
+    }
+    Ok(Some(Module {
+        refcnt: root.number(dir.join("refcnt"))?,
+        taint: root.text(dir.join("taint"))?,
+        srcversion: root.text(dir.join("srcversion"))?,
+        build_id: root
+            .bytes(dir.join("notes/.note.gnu.build-id"))?
+            .and_then(|note| build_id(&note)),
+    }))
+}
+
+/// Is a module of this name loaded, to its end?
+pub fn is_live(root: &Root, name: &str) -> io::Result<bool> {
+    let state = root.text(PathBuf::from(DIR).join(name).join("initstate"))?;
+    Ok(state.as_deref() == Some("live"))
+}
+
+/// The livepatch modules that are loaded, by the letter which the kernel gives to them.
+pub fn livepatch_modules(root: &Root) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for name in root.names(DIR)? {
+        let taint = root.text(PathBuf::from(DIR).join(&name).join("taint"))?;
+        if taint.is_some_and(|taint| taint.contains('K')) {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+/// The hexadecimal digits of an ELF note of type `NT_GNU_BUILD_ID`.
+pub fn build_id(note: &[u8]) -> Option<String> {
+    const GNU: &[u8] = b"GNU\0";
+    const NT_GNU_BUILD_ID: usize = 3;
+
+    let word = |at: usize| {
+        let bytes = note.get(at..at + 4)?.try_into().ok()?;
+        usize::try_from(u32::from_ne_bytes(bytes)).ok()
+    };
+    if word(0)? != GNU.len() || word(8)? != NT_GNU_BUILD_ID || note.get(12..16)? != GNU {
+        return None;
+    }
+    let id = note.get(16..16usize.checked_add(word(4)?)?)?;
+    Some(id.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn note(id: &[u8]) -> Vec<u8> {
+        let words = [4, u32::try_from(id.len()).unwrap(), 3].map(u32::to_ne_bytes);
+        [words.concat().as_slice(), b"GNU\0", id].concat()
+    }
+
+    #[test]
+    fn a_note_has_the_id() {
+        assert_eq!(build_id(&note(&[0x0a, 0xff])).unwrap(), "0aff");
+    }
+
+    #[test]
+    fn a_note_that_is_cut_off_has_none() {
+        let note = note(&[1; 20]);
+        for end in 0..note.len() {
+            assert_eq!(build_id(&note[..end]), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_be_in_a_note(bytes: Vec<u8>) {
+            build_id(&bytes);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/kernel/livepatch`, as Documentation/ABI/testing/sysfs-kernel-livepatch has it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::root::Root;
+
+/// The folder that a kernel with `CONFIG_LIVEPATCH` has.
+pub const DIR: &str = "/sys/kernel/livepatch";
+
+/// What the kernel says of one livepatch. [`None`] is what it does not say: older kernels have no
+/// `replace` and no `stack_order`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patch {
+    pub name: String,
+    pub enabled: bool,
+    pub transition: bool,
+    pub replace: Option<bool>,
+    pub stack_order: Option<u32>,
+    pub objects: Vec<Object>,
+}
+
+/// The kernel, `vmlinux`, or a module that a livepatch has functions for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    pub name: String,
+    /// Is the object there, and patched?
+    pub patched: Option<bool>,
+    pub functions: Vec<Function>,
+}
+
+/// A function that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Function {
+    pub name: String,
+    /// Which one, of several with this name; 1 if there is but one.
+    pub sympos: u32,
+}
+
+impl Patch {
+    /// The file of this livepatch whose name is `file`.
+    pub fn file(name: &str, file: &str) -> PathBuf {
+        PathBuf::from(DIR).join(name).join(file)
+    }
+
+    /// How many functions it replaces.
+    pub fn functions(&self) -> usize {
+        self.objects
+            .iter()
+            .map(|object| object.functions.len())
+            .sum()
+    }
+
+    /// How many of its objects are patched now.
+    pub fn patched_objects(&self) -> usize {
+        self.objects
+            .iter()
+            .filter(|object| object.patched == Some(true))
+            .count()
+    }
+}
+
+/// All livepatches, the oldest first. [`None`]: this kernel cannot livepatch.
+pub fn patches(root: &Root) -> io::Result<Option<Vec<Patch>>> {
+    if !root.exists(DIR) {
+        return Ok(None);
+    }
+    let mut patches = Vec::new();
+    for name in root.folders(DIR)? {
+        patches.extend(patch(root, &name)?);
+    }
+    // Where the kernel does not tell the order, names have to do.
+    patches.sort_by_key(|patch| patch.stack_order);
+    Ok(Some(patches))
+}
+
+/// One livepatch. [`None`]: it is not there, or went while it was read.
+pub fn patch(root: &Root, name: &str) -> io::Result<Option<Patch>> {
+    let file = |file| Patch::file(name, file);
+    let objects = objects(root, name)?;
+    let (Some(enabled), Some(transition)) =
+        (root.flag(file("enabled"))?, root.flag(file("transition"))?)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Patch {
+        name: name.to_owned(),
+        enabled,
+        transition,
+        replace: root.flag(file("replace"))?,
+        stack_order: root.number(file("stack_order"))?,
+        objects,
+    }))
+}
+
+fn objects(root: &Root, patch: &str) -> io::Result<Vec<Object>> {
+    let dir = PathBuf::from(DIR).join(patch);
+    let mut objects = Vec::new();
+    for name in root.folders(&dir)? {
+        let object = dir.join(&name);
+        objects.push(Object {
+            patched: root.flag(object.join("patched"))?,
+            functions: root
+                .folders(&object)?
+                .iter()
+                .map(|name| Function::parse(name))
+                .collect(),
+            name,
+        });
+    }
+    Ok(objects)
+}
+
+impl Function {
+    /// A folder's name: the function, a comma, and which one of that name it is.
+    fn parse(folder: &str) -> Self {
+        match folder
+            .rsplit_once(',')
+            .map(|(name, sympos)| (name, sympos.parse()))
+        {
+            Some((name, Ok(sympos))) => Self {
+                name: name.to_owned(),
+                sympos,
+            },
+            _ => Self {
+                name: folder.to_owned(),
+                sympos: 1,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_folder_says_function_and_position(name in "[a-z_.][a-z0-9_.,]{0,60}", sympos: u32) {
+            let function = Function::parse(&format!("{name},{sympos}"));
+            prop_assert_eq!(function, Function { name, sympos });
+        }
+
+        #[test]
+        fn any_folder_is_a_function(folder: String) {
+            prop_assert!(folder.starts_with(&Function::parse(&folder).name));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/proc`: tasks, and which of them a transition waits for.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use procfs::process::{Stat, StatFlags};
+use procfs::FromRead;
+
+use super::kmsg::Target;
+use crate::root::Root;
+
+/// A task that a transition waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub tid: i32,
+    pub tgid: i32,
+    /// May hold anything, newlines included: its owner chooses it.
+    pub comm: String,
+    pub kthread: bool,
+    pub exiting: bool,
+    /// The processor that it runs on, or waits for.
+    pub running_on: Option<i32>,
+    /// Where it sleeps, the innermost function first. [`None`]: may not be read.
+    pub stack: Option<Vec<Frame>>,
+}
+
+/// A line of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub function: String,
+    /// [`None`]: the function is the kernel's own.
+    pub module: Option<String>,
+    /// As the kernel writes it, `function+0x1/0x2 [module]`.
+    pub text: String,
+}
+
+/// The tasks of a system, as far as a transition is concerned.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    /// How many there are.
+    pub count: usize,
+    pub left: Vec<Task>,
+    /// There are tasks whose state may not be read.
+    pub hidden: bool,
+}
+
+/// Looks at all tasks for those that are not yet `target`.
+pub fn left(root: &Root, target: Target) -> io::Result<Tasks> {
+    let wanted = match target {
+        Target::Patched => "1",
+        Target::Unpatched => "0",
+    };
+    let mut tasks = Tasks::default();
+    for tgid in root
+        .names("/proc")?
+        .iter()
+        .filter_map(|name| name.parse().ok())
+    {
+        let dir = PathBuf::from(format!("/proc/{tgid}/task"));
+        for name in root.names(&dir)? {
+            let dir = dir.join(&name);
+            let Ok(tid) = name.parse() else { continue };
+            tasks.count += 1;
+            match root.text(dir.join("patch_state"))?.as_deref() {
+                // -1: no transition, or it is a new one.
+                Some("-1") => {}
+                Some(state) if state == wanted => {}
+                Some(_) => tasks.left.extend(task(root, &dir, tid, tgid)?),
+                // The task has gone, or others may not see its state.
+                None => tasks.hidden |= root.exists(dir.join("patch_state")),
+            }
+        }
+    }
+    tasks.left.sort_by_key(|task| task.tid);
+    Ok(tasks)
+}
+
+/// [`None`]: it has gone.
+fn task(root: &Root, dir: &Path, tid: i32, tgid: i32) -> io::Result<Option<Task>> {
+    let Some(stat) = root.bytes(dir.join("stat"))? else {
+        return Ok(None);
+    };
+    // Whatever it looks like, it is left.
+    let stat = Stat::from_read(stat.as_slice()).ok();
+    let flag = |flag| {
+        (stat.as_ref()).is_some_and(|it| StatFlags::from_bits_truncate(it.flags).contains(flag))
+    };
+    Ok(Some(Task {
+        tid,
+        tgid,
+        comm: root.text(dir.join("comm"))?.unwrap_or_default(),
+        kthread: flag(StatFlags::PF_KTHREAD),
+        exiting: flag(StatFlags::PF_EXITING),
+        running_on: stat
+            .as_ref()
+            .filter(|it| it.state == 'R')
+            .and_then(|it| it.processor),
+        stack: root.text(dir.join("stack"))?.map(|text| frames(&text)),
+    }))
+}
+
+fn frames(text: &str) -> Vec<Frame> {
+    text.lines().filter_map(Frame::parse).collect()
+}
+
+impl Frame {
+    /// A line of `/proc/TID/stack`: `[<0>] function+0x1/0x2 [module]`.
+    fn parse(line: &str) -> Option<Self> {
+        let text = line.split_once("] ")?.1.trim();
+        let (place, module) = match text.split_once(" [") {
+            // With CONFIG_STACKTRACE_BUILD_ID a build ID follows the module's name.
+            Some((place, rest)) => (place, rest.trim_end_matches(']').split(' ').next()),
+            None => (text, None),
+        };
+        Some(Self {
+            function: place.split_once('+')?.0.to_owned(),
+            module: module.map(str::to_owned),
+            text: text.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_line_of_a_stack_says_function_and_module() {
+        let frame = Frame::parse("[<0>] ext4_readdir+0x1a/0x50 [ext4]").unwrap();
+        assert_eq!(frame.function, "ext4_readdir");
+        assert_eq!(frame.module.as_deref(), Some("ext4"));
+        assert_eq!(frame.text, "ext4_readdir+0x1a/0x50 [ext4]");
+
+        let frame = Frame::parse("[<0>] do_syscall_64+0x10/0x20").unwrap();
+        assert_eq!(
+            (frame.function.as_str(), frame.module),
+            ("do_syscall_64", None)
+        );
+    }
+
+    #[test]
+    fn what_is_no_function_is_left_out() {
+        assert_eq!(frames("[<0>] 0xffffffffc0000000\n\nnonsense\n"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_be_in_a_stack(text: String) {
+            frames(&text);
+        }
+    }
+}

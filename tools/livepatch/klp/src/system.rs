@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All that is to be said of a system's livepatches, as `klp status --json` says it.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::blockers::{blockers, Blocker};
+use crate::history::History;
+use crate::module::ModuleFile;
+use crate::root::Root;
+use crate::source::kernel::Kernel;
+use crate::source::kmsg::{self, Target};
+use crate::source::store::{self, Installed};
+use crate::source::{modules, sysfs, tasks};
+use crate::verdict::Verdict;
+
+/// The system. Fields are only ever added under one number of the schema; what is not known is
+/// `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct System {
+    pub schema: &'static str,
+    pub kernel: Kernel,
+    pub verdict: Verdict,
+    pub transition: Option<Transition>,
+    /// The oldest first.
+    pub patches: Vec<Patch>,
+    /// Livepatch modules that are loaded and patch nothing any more.
+    pub leftover: Vec<String>,
+    pub installed: Vec<InstalledPatch>,
+}
+
+/// The transition that runs: there is one at a time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Transition {
+    pub patch: String,
+    #[serde(serialize_with = "target")]
+    pub target: Target,
+    pub age_ms: Option<u64>,
+    /// How many tasks there are.
+    pub tasks: usize,
+    /// Those that have not been moved, as far as they can be seen.
+    pub left: usize,
+    /// There are tasks whose state may not be read.
+    pub hidden: bool,
+    pub blockers: Vec<Blocker>,
+}
+
+fn target<S: serde::Serializer>(target: &Target, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(target.name())
+}
+
+/// A livepatch that is there.
+#[derive(Clone, Debug, Serialize)]
+pub struct Patch {
+    pub name: String,
+    pub enabled: bool,
+    pub transition: bool,
+    pub replace: Option<bool>,
+    pub stack_order: Option<u32>,
+    pub forced: Option<bool>,
+    /// For how long it has been as it is.
+    pub since_ms: Option<u64>,
+    pub objects: Vec<Object>,
+    pub module: Module,
+    pub fixes: Vec<String>,
+}
+
+/// What a livepatch replaces functions of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Object {
+    pub name: String,
+    /// Is the kernel, or the module, there?
+    pub loaded: bool,
+    pub patched: Option<bool>,
+    pub functions: Vec<Function>,
+}
+
+/// A function that is replaced.
+#[derive(Clone, Debug, Serialize)]
+pub struct Function {
+    pub name: String,
+    pub sympos: u32,
+    /// Is it this livepatch's version that tasks run who have been moved? It is not if a later
+    /// livepatch has the function, too.
+    pub effective: Option<bool>,
+}
+
+/// A livepatch's module.
+#[derive(Clone, Debug, Serialize)]
+pub struct Module {
+    pub refcnt: Option<u32>,
+    pub taint: Option<String>,
+    pub srcversion: Option<String>,
+    pub build_id: Option<String>,
+    /// The file that is installed under its name, for this kernel.
+    pub file: Option<String>,
+    /// Is that file what is loaded?
+    pub file_matches: Option<bool>,
+}
+
+/// A livepatch that is loaded at boot.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstalledPatch {
+    pub name: String,
+    pub release: String,
+    pub file: String,
+    pub loaded: bool,
+}
+
+impl System {
+    /// Looks at everything. A transition of `stall` or more counts as stalled.
+    pub fn read(root: &Root, stall: Duration) -> io::Result<Self> {
+        let kernel = Kernel::read(root)?;
+        let found = sysfs::patches(root)?;
+        let records = kmsg::records(root)?;
+        let history = History::of(records.as_deref().unwrap_or_default());
+        let clock = Clock {
+            now: kmsg::now(root)?,
+            history: &history,
+        };
+        let installed = store::installed(root)?;
+        let sysfs = found.as_deref().unwrap_or_default();
+
+        let mut patches = Vec::new();
+        for patch in sysfs {
+            patches.push(Patch::new(root, patch, sysfs, &clock, &kernel, &installed)?);
+        }
+        let mut leftover = modules::livepatch_modules(root)?;
+        leftover.retain(|name| sysfs.iter().all(|patch| patch.name != *name));
+
+        let mut system = Self {
+            schema: "klp/status/1",
+            verdict: Verdict::unknown(),
+            transition: Transition::read(root, sysfs, &clock)?,
+            installed: installed
+                .into_iter()
+                .map(|it| InstalledPatch::new(it, sysfs))
+                .collect(),
+            kernel,
+            patches,
+            leftover,
+        };
+        system.verdict = Verdict::of(&system, found.is_some(), stall);
+        Ok(system)
+    }
+
+    /// The livepatches that are installed for the kernel that runs.
+    pub fn installed_here(&self) -> impl Iterator<Item = &InstalledPatch> {
+        let release = self.kernel.release.as_deref();
+        self.installed
+            .iter()
+            .filter(move |it| Some(it.release.as_str()) == release)
+    }
+}
+
+/// Tells how long ago something was.
+struct Clock<'a> {
+    now: Option<Duration>,
+    history: &'a History,
+}
+
+impl Clock<'_> {
+    fn ms_since(&self, then: Option<Duration>) -> Option<u64> {
+        u64::try_from(self.now?.checked_sub(then?)?.as_millis()).ok()
+    }
+}
+
+impl Transition {
+    fn read(root: &Root, patches: &[sysfs::Patch], clock: &Clock<'_>) -> io::Result<Option<Self>> {
+        let Some(patch) = patches.iter().find(|patch| patch.transition) else {
+            return Ok(None);
+        };
+        let target = if patch.enabled {
+            Target::Patched
+        } else {
+            Target::Unpatched
+        };
+        let tasks = tasks::left(root, target)?;
+        Ok(Some(Self {
+            patch: patch.name.clone(),
+            target,
+            age_ms: clock.ms_since(clock.history.running_since(&patch.name)),
+            tasks: tasks.count,
+            left: tasks.left.len(),
+            hidden: tasks.hidden,
+            blockers: blockers(patch, target, patches, &tasks.left),
+        }))
+    }
+}
+
+impl Patch {
+    fn new(
+        root: &Root,
+        patch: &sysfs::Patch,
+        all: &[sysfs::Patch],
+        clock: &Clock<'_>,
+        kernel: &Kernel,
+        installed: &[Installed],
+    ) -> io::Result<Self> {
+        let module = modules::module(root, &patch.name)?.unwrap_or_default();
+        let file = installed
+            .iter()
+            .find(|it| it.name == patch.name && Some(&it.release) == kernel.release.as_ref());
+        let contents = file.and_then(|it| ModuleFile::read(root.path(&it.file)).ok());
+        let since = if patch.transition {
+            clock.history.running_since(&patch.name)
+        } else {
+            clock.history.settled_since(&patch.name)
+        };
+        let mut objects = Vec::new();
+        for object in &patch.objects {
+            objects.push(Object::new(root, patch, object, all)?);
+        }
+        Ok(Self {
+            name: patch.name.clone(),
+            enabled: patch.enabled,
+            transition: patch.transition,
+            replace: patch.replace,
+            stack_order: patch.stack_order,
+            forced: clock.history.forced(&patch.name),
+            since_ms: clock.ms_since(since),
+            objects,
+            fixes: contents.as_ref().map(ModuleFile::fixes).unwrap_or_default(),
+            module: Module {
+                file: file.map(|it| it.file.display().to_string()),
+                file_matches: contents
+                    .and_then(|file| Some(file.build_id? == *module.build_id.as_ref()?)),
+                refcnt: module.refcnt,
+                taint: module.taint,
+                srcversion: module.srcversion,
+                build_id: module.build_id,
+            },
+        })
+    }
+
+    /// How many functions it replaces.
+    pub fn functions(&self) -> usize {
+        self.objects
+            .iter()
+            .map(|object| object.functions.len())
+            .sum()
+    }
+
+    /// Is everything that it changes, and that is there, changed for all tasks?
+    pub fn in_force(&self) -> bool {
+        self.enabled
+            && !self.transition
+            && self
+                .objects
+                .iter()
+                .all(|object| !object.loaded || object.patched != Some(false))
+    }
+}
+
+impl Object {
+    fn new(
+        root: &Root,
+        patch: &sysfs::Patch,
+        object: &sysfs::Object,
+        all: &[sysfs::Patch],
+    ) -> io::Result<Self> {
+        let loaded = object.name == "vmlinux" || modules::is_live(root, &object.name)?;
+        let functions = object.functions.iter().map(|function| Function {
+            name: function.name.clone(),
+            sympos: function.sympos,
+            effective: effective(patch, object, function, all),
+        });
+        Ok(Self {
+            name: object.name.clone(),
+            loaded,
+            patched: object.patched,
+            functions: functions.collect(),
+        })
+    }
+}
+
+/// Is `patch` the one whose version of the function counts?
+fn effective(
+    patch: &sysfs::Patch,
+    object: &sysfs::Object,
+    function: &sysfs::Function,
+    all: &[sysfs::Patch],
+) -> Option<bool> {
+    if !patch.enabled || object.patched == Some(false) {
+        return Some(false);
+    }
+    let order = patch.stack_order;
+    let mut above = all
+        .iter()
+        .filter(|other| other.name != patch.name && other.enabled)
+        .filter(|other| {
+            let same = other.objects.iter().filter(|it| it.name == object.name);
+            same.flat_map(|it| &it.functions).any(|it| it == function)
+        });
+    if order.is_none() {
+        // Without an order it is known only if there is no other.
+        return above.next().is_none().then_some(true);
+    }
+    Some(!above.any(|other| other.stack_order > order))
+}
+
+impl InstalledPatch {
+    fn new(installed: Installed, patches: &[sysfs::Patch]) -> Self {
+        Self {
+            loaded: patches.iter().any(|patch| patch.name == installed.name),
+            file: installed.file.display().to_string(),
+            name: installed.name,
+            release: installed.release,
+        }
+    }
+}

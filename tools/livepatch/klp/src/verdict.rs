@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one sentence that says how things stand, and its exit code for programs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::system::{Patch, System};
+
+/// What `klp status --exit-code` ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    Well = 0,
+    CannotLivepatch = 9,
+    InTransition = 10,
+    Stalled = 11,
+    Drift = 12,
+    ForcedOrDisabled = 13,
+    NotInForce = 14,
+}
+
+/// The verdict on a system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub code: u8,
+    pub text: String,
+}
+
+impl Verdict {
+    fn new(code: Code, text: impl Into<String>) -> Self {
+        Self {
+            code: code as u8,
+            text: text.into(),
+        }
+    }
+
+    /// Nothing has been looked at yet.
+    pub(crate) fn unknown() -> Self {
+        Self::new(Code::Well, "")
+    }
+
+    /// The worst thing that is to be said: what is going on now comes first, then what is not as
+    /// the administrator wants it, then what may become so.
+    pub(crate) fn of(system: &System, can_livepatch: bool, stall: Duration) -> Self {
+        if !can_livepatch {
+            return Self::new(Code::CannotLivepatch, "this kernel cannot livepatch");
+        }
+        transition(system, stall)
+            .or_else(|| not_in_force(system))
+            .or_else(|| forced_or_disabled(system))
+            .or_else(|| drift(system))
+            .unwrap_or_else(|| Self::new(Code::Well, well(system)))
+    }
+}
+
+fn transition(system: &System, stall: Duration) -> Option<Verdict> {
+    let transition = system.transition.as_ref()?;
+    let age = transition.age_ms.map(Duration::from_millis);
+    let left = match transition.left {
+        0 => "none of the tasks that can be seen left".to_owned(),
+        1 => "1 task left".to_owned(),
+        left => format!("{left} tasks left"),
+    };
+    Some(match age {
+        Some(age) if age >= stall => Verdict::new(
+            Code::Stalled,
+            format!("transition stalled, {left} (klp why)"),
+        ),
+        _ => Verdict::new(Code::InTransition, format!("in transition, {left}")),
+    })
+}
+
+fn not_in_force(system: &System) -> Option<Verdict> {
+    let patch = system
+        .patches
+        .iter()
+        .find(|patch| patch.enabled && !patch.in_force())?;
+    let object = patch
+        .objects
+        .iter()
+        .find(|object| object.loaded && object.patched == Some(false));
+    let what = object.map_or_else(String::new, |object| {
+        format!(": {} is not patched", object.name)
+    });
+    Some(Verdict::new(
+        Code::NotInForce,
+        format!("{} is not in force{what}", patch.name),
+    ))
+}
+
+fn forced_or_disabled(system: &System) -> Option<Verdict> {
+    let find = |is: fn(&&Patch) -> bool| system.patches.iter().find(is);
+    if let Some(patch) = find(|patch| patch.forced == Some(true)) {
+        return Some(Verdict::new(
+            Code::ForcedOrDisabled,
+            format!("{} was forced", patch.name),
+        ));
+    }
+    let patch = find(|patch| !patch.enabled)?;
+    Some(Verdict::new(
+        Code::ForcedOrDisabled,
+        format!("{} is disabled", patch.name),
+    ))
+}
+
+fn drift(system: &System) -> Option<Verdict> {
+    if let Some(installed) = system.installed_here().find(|installed| !installed.loaded) {
+        return Some(Verdict::new(
+            Code::Drift,
+            format!("{} is installed, but not loaded", installed.name),
+        ));
+    }
+    let patch = system
+        .patches
+        .iter()
+        .find(|patch| patch.module.file_matches == Some(false))?;
+    Some(Verdict::new(
+        Code::Drift,
+        format!("{} is not what is installed", patch.name),
+    ))
+}
+
+fn well(system: &System) -> String {
+    match system.patches.as_slice() {
+        [] => "no livepatch".to_owned(),
+        [patch] => format!("{} is in force", patch.name),
+        patches => format!("{} livepatches are in force", patches.len()),
+    }
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is shown of a system, and what programs get.
+
+mod common;
+
+use common::{klp, module, Task, Tree, ASLEEP, RELEASE};
+use snapbox::{assert_data_eq, str};
+
+fn shown(tree: &Tree, args: &[&str]) -> String {
+    let (code, out, err) = klp(tree, args);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    out
+}
+
+fn json(tree: &Tree, args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&shown(tree, &[args, &["--json"]].concat())).unwrap()
+}
+
+fn verdict(tree: &Tree, args: &[&str]) -> (i32, String) {
+    let (code, out, _) = klp(tree, &[&["status", "--exit-code"], args].concat());
+    let verdict = out.lines().find_map(|line| line.strip_prefix("VERDICT  "));
+    (code, verdict.unwrap_or_default().to_owned())
+}
+
+#[test]
+fn status_of_a_system_in_transition() {
+    let tree = Tree::in_transition();
+    assert_data_eq!(
+        shown(&tree, &["status"]),
+        str![[r#"
+Kernel 7.3.4-test, livepatch core: Rust
+VERDICT  in transition, 3 tasks left
+
+PATCH           STATE     FOR   OBJECTS  FUNCS  FIXES
+livepatch_base  enabled   89 s  1/1      1      -
+livepatch_cve   enabling  18 s  1/2      2      -
+
+"#]]
+    );
+}
+
+#[test]
+fn why_names_who_and_where() {
+    let tree = Tree::in_transition();
+    assert_data_eq!(
+        shown(&tree, &["why"]),
+        str![[r#"
+livepatch_cve is being enabled for 18 s, 3 of 4 tasks left
+
+TASK  WHO            WHY (guess)
+57    [kworker/3:1]  runs on CPU 3, or waits for it
+70    bad) R??[2J    sleeps in do_epoll_wait+0x10/0x20, nothing patched on its stack
+1235  epoll-srv      sleeps in tcp_recvmsg+0x7a/0x150 (old)
+
+What helps: wait; restart bad) R??[2J; restart epoll-srv; klp reverse livepatch_cve; klp force (the patch can never be removed then)
+
+"#]]
+    );
+}
+
+#[test]
+fn why_has_stacks() {
+    let tree = Tree::in_transition();
+    let out = shown(&tree, &["why", "--stacks"]);
+    assert!(out.contains("1235 epoll-srv\n    wait_woken+0x1/0x2\n    tcp_recvmsg+0x7a/0x150\n"));
+}
+
+#[test]
+fn why_says_when_nobody_can_be_seen() {
+    let tree = Tree::new();
+    tree.patch("a", false, true, 1, &[]).task(&Task {
+        patch_state: "0",
+        ..ASLEEP
+    });
+    assert_data_eq!(
+        shown(&tree, &["why"]),
+        str![[r#"
+a is being disabled for ?, 0 of 1 tasks left
+No task that can be seen is left: an idle CPU or an exiting task, this kernel does not tell which.
+
+What helps: wait; klp reverse a; klp force (the patch can never be removed then)
+
+"#]]
+    );
+}
+
+#[test]
+fn why_without_a_transition() {
+    assert_eq!(shown(&Tree::new(), &["why"]), "no transition\n");
+}
+
+#[test]
+fn json_has_all_blockers() {
+    let why = json(&Tree::in_transition(), &["why"]);
+    assert_eq!(why["schema"], "klp/why/1");
+    let transition = &why["transition"];
+    assert_eq!(transition["patch"], "livepatch_cve");
+    assert_eq!(
+        (&transition["target"], &transition["age_ms"]),
+        (&"patched".into(), &18500.into())
+    );
+    assert_eq!(
+        (&transition["tasks"], &transition["left"]),
+        (&4.into(), &3.into())
+    );
+    let [kworker, bad, server] = transition["blockers"].as_array().unwrap().as_slice() else {
+        panic!("{why}");
+    };
+    assert_eq!(
+        (&kworker["reason"], &kworker["cpu"]),
+        (&"running".into(), &3.into())
+    );
+    assert_eq!(
+        (&bad["comm"], &bad["reason"]),
+        (&"bad) R\n\u{1b}[2J".into(), &"asleep".into())
+    );
+    assert_eq!(
+        (&server["tid"], &server["tgid"]),
+        (&1235.into(), &1234.into())
+    );
+    assert_eq!(server["reason"], "on_old");
+    assert_eq!(server["function"], "tcp_recvmsg+0x7a/0x150");
+    assert_eq!(server["guess"], true);
+}
+
+#[test]
+fn json_says_which_version_is_in_use() {
+    let status = json(&Tree::in_transition(), &["status"]);
+    assert_eq!(status["schema"], "klp/status/1");
+    assert_eq!(status["kernel"]["core"], "rust");
+    let patches = status["patches"].as_array().unwrap();
+    let functions =
+        |patch: usize, object: usize| &patches[patch]["objects"][object]["functions"][0];
+    assert_eq!(patches[0]["name"], "livepatch_base");
+    assert_eq!(functions(0, 0)["effective"], false, "a later one has it");
+    assert_eq!(functions(1, 1)["effective"], true);
+    let ext4 = &patches[1]["objects"][0];
+    assert_eq!(
+        (&ext4["name"], &ext4["loaded"]),
+        (&"ext4".into(), &false.into())
+    );
+    assert_eq!(
+        patches[0]["module"]["file_matches"],
+        serde_json::Value::Null
+    );
+}
+
+#[test]
+fn the_verdict_is_the_worst_of_all() {
+    let stalled = Tree::in_transition();
+    assert_eq!(
+        verdict(&stalled, &["--stall", "1m"]),
+        (10, "in transition, 3 tasks left".into())
+    );
+    assert_eq!(
+        verdict(&stalled, &["--stall", "10s"]),
+        (11, "transition stalled, 3 tasks left (klp why)".into())
+    );
+
+    let tree = Tree::new();
+    assert_eq!(verdict(&tree, &[]), (0, "no livepatch".into()));
+    tree.patch("a", true, false, 1, &[("ext4", false, &["f,1"])]);
+    assert_eq!(
+        verdict(&tree, &[]),
+        (0, "a is in force".into()),
+        "the module is not there"
+    );
+    tree.bytes(&format!("var/lib/kpatch/{RELEASE}/b.ko"), b"");
+    assert_eq!(
+        verdict(&tree, &[]),
+        (12, "b is installed, but not loaded".into())
+    );
+    tree.patch("b", false, false, 2, &[]);
+    assert_eq!(verdict(&tree, &[]), (13, "b is disabled".into()));
+    tree.module("ext4", "", 0);
+    assert_eq!(
+        verdict(&tree, &[]),
+        (14, "a is not in force: ext4 is not patched".into())
+    );
+}
+
+#[test]
+fn force_is_not_forgotten() {
+    let tree = Tree::new();
+    tree.patch("a", true, false, 1, &[]).log(&[
+        (1, "'a': starting patching transition"),
+        (2, "forcing remaining tasks to the patched state"),
+        (2, "'a': patching complete"),
+    ]);
+    assert_eq!(verdict(&tree, &[]), (13, "a was forced".into()));
+}
+
+#[test]
+fn a_kernel_that_cannot_livepatch() {
+    let tree = Tree::without_livepatch();
+    assert_eq!(
+        verdict(&tree, &[]),
+        (9, "this kernel cannot livepatch".into())
+    );
+    std::fs::create_dir(tree.path("run")).unwrap();
+    let (code, _, err) = klp(&tree, &["load", "x.ko"]);
+    assert_eq!(code, 9);
+    assert!(
+        err.starts_with("klp: this kernel cannot livepatch\n"),
+        "{err}"
+    );
+}
+
+#[test]
+fn what_is_left_over_is_named() {
+    let tree = Tree::new();
+    tree.module("livepatch_old", "OK", 0)
+        .module("ext4", "", 3)
+        .module("other", "O", 0);
+    assert!(shown(&tree, &["status"]).contains("loaded, patch nothing (klp gc): livepatch_old\n"));
+    assert_eq!(shown(&tree, &["list"]), "livepatch_old\tleftover\n");
+}
+
+#[test]
+fn history_has_each_direction() {
+    let tree = Tree::new();
+    tree.log(&[
+        (1, "'a': starting patching transition"),
+        (16, "signaling remaining tasks"),
+        (20, "'a': reversing transition from patching to unpatching"),
+        (20, "'a': starting unpatching transition"),
+        (21, "'a': unpatching complete"),
+    ]);
+    assert_data_eq!(
+        shown(&tree, &["history"]),
+        str![[r#"
+AT      PATCH  TO         TOOK   END       SIGNALS
+1.000   a      patched    19 s   reversed  1
+20.000  a      unpatched  1.0 s  complete  0
+
+"#]]
+    );
+    let history = json(&tree, &["history"]);
+    assert_eq!(history["operations"][0]["end"], "reversed");
+    assert_eq!(history["operations"][1]["took_ms"], 1000);
+}
+
+#[test]
+fn info_of_a_file_and_of_what_is_loaded() {
+    let tree = Tree::in_transition();
+    tree.bytes(
+        "tmp/livepatch-cve.ko",
+        &module(&[
+            "livepatch=Y",
+            "vermagic=7.3.4-test SMP",
+            "klp_fixes=CVE-2026-1,CVE-2026-2",
+        ]),
+    );
+    let file = tree.path("tmp/livepatch-cve.ko");
+    let out = shown(&tree, &["info", file.to_str().unwrap()]);
+    assert!(
+        out.contains("fixes       CVE-2026-1, CVE-2026-2\n"),
+        "{out}"
+    );
+    assert_data_eq!(
+        shown(&tree, &["info", "livepatch_cve"]),
+        str![[r#"
+name                 livepatch_cve
+state                enabling
+for                  18 s
+replaces all others  no
+place in the stack   2
+in force             no
+fixes                ?
+module's users       1
+build id             ?
+installed file       none
+
+OBJECT   FUNCTION      VERSION IN USE
+ext4     ext4_readdir  waits for the module
+vmlinux  tcp_recvmsg   this one
+
+"#]]
+    );
+
+    let (code, _, err) = klp(&tree, &["info", "unknown"]);
+    assert_eq!(code, 3);
+    assert!(
+        err.starts_with("klp: there is no livepatch unknown\n"),
+        "{err}"
+    );
+    tree.bytes("tmp/script.ko", b"#!/bin/sh\n");
+    let (code, _, err) = klp(
+        &tree,
+        &["info", tree.path("tmp/script.ko").to_str().unwrap()],
+    );
+    assert_eq!(code, 4);
+    assert!(err.contains("is no kernel module"), "{err}");
+}
+
+#[test]
+fn fixes_are_those_of_the_installed_file() {
+    let tree = Tree::new();
+    tree.patch("a", true, false, 1, &[]).bytes(
+        &format!("var/lib/kpatch/{RELEASE}/a.ko"),
+        &module(&["livepatch=Y", "klp_fixes=CVE-2026-1"]),
+    );
+    assert_data_eq!(
+        shown(&tree, &["fixes"]),
+        str![[r#"
+FIX         PATCH  STATE
+CVE-2026-1  a      in force
+
+"#]]
+    );
+}
+
+#[test]
+fn metrics_are_such_that_prometheus_reads_them() {
+    let tree = Tree::in_transition();
+    let out = shown(&tree, &["prom"]);
+    for line in out.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(name.starts_with("klp_"), "{line}");
+        let name = name.split('{').next().unwrap();
+        assert!(out.contains(&format!("# TYPE {name} gauge\n")), "{line}");
+    }
+    assert!(out.contains("klp_transition{patch=\"livepatch_cve\",target=\"patched\"} 1\n"));
+    assert!(out.contains("klp_transition_blockers{reason=\"on_old\"} 1\n"));
+    assert!(out.contains("klp_transition_age_seconds 18.5\n"));
+    assert!(out.contains("klp_patch_in_force{patch=\"livepatch_base\"} 1\n"));
+
+    let file = tree.path("klp.prom");
+    assert_eq!(shown(&tree, &["prom", "--out", file.to_str().unwrap()]), "");
+    assert!(std::fs::read_to_string(file)
+        .unwrap()
+        .starts_with("# HELP klp_info "));
+}
+
+#[test]
+fn many_threads_are_shown_on_one_screen() {
+    let tree = Tree::new();
+    tree.patch("a", true, true, 1, &[]);
+    for tid in 1..=2_000 {
+        tree.task(&Task {
+            tid,
+            tgid: 1,
+            comm: "worker",
+            patch_state: "0",
+            ..ASLEEP
+        });
+    }
+    let out = shown(&tree, &["why"]);
+    assert!(out.contains("2000 of 2000 tasks left\n"), "{out}");
+    assert!(
+        out.contains("... and 1960 more (klp why --json has all)\n"),
+        "{out}"
+    );
+    assert_eq!(shown(&tree, &["status"]).lines().count(), 5);
+}

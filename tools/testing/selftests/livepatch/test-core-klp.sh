@@ -1,0 +1,225 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The tool "klp" on the kernel that runs: what it does, and that what it says is
+# so.
+#
+# The program is a crate, tools/livepatch/klp in the project's repository, and
+# uses other crates: a kernel tree cannot build it. So series/groups leaves this
+# script out of the series, and the Makefile here does not list it.
+
+. $(dirname $0)/functions.sh
+. $(dirname $0)/core-functions.sh
+
+KLP=$(dirname $(realpath $0))/test_klp-tool
+BUSY=test_klp_core_busy
+REPLACE=test_klp_core_replace
+UPSTREAM=test_klp_livepatch
+
+if [[ ! -x "$KLP" ]]; then
+	echo "TAP version 13"
+	echo "1..0 # SKIP no $KLP: built from tools/livepatch/klp"
+	exit 4
+fi
+
+# klp_ends(code, arguments) - run it, expect this exit code. Sets SAID.
+function klp_ends() {
+	local code="$1" found; shift
+
+	log "% klp $*"
+	SAID=$("$KLP" "$@" 2>&1)
+	found=$?
+	echo "$SAID"
+	expect "exit code of klp $1" "$code" "$found"
+}
+
+# says(text) - that is in what it has said
+function says() {
+	[[ "$SAID" == *"$1"* ]] || fail "klp did not say '$1'"
+}
+
+function module() {
+	echo "test_modules/$1.ko"
+}
+
+function load_and_unload() {
+	klp_ends 0 status --exit-code
+	says "VERDICT  no livepatch"
+	klp_ends 0 load "$(module $UPSTREAM)"
+	says "$UPSTREAM is patched after "
+	expect "enabled" 1 "$(klp $UPSTREAM enabled)"
+	expect "transition" 0 "$(klp $UPSTREAM transition)"
+	klp_ends 0 status --exit-code
+	says "VERDICT  $UPSTREAM is in force"
+	if core_is_rust; then
+		says "livepatch core: Rust"
+	else
+		says "livepatch core: C"
+	fi
+	klp_ends 0 info $UPSTREAM
+	says "cmdline_proc_show"
+	klp_ends 0 history
+	says "complete"
+	klp_ends 0 list
+	expect "klp list" "$UPSTREAM	enabled" "$SAID"
+	# Again: it is what is wanted already.
+	klp_ends 0 load "$(module $UPSTREAM)"
+	says "$UPSTREAM is loaded already"
+	klp_ends 0 enable $UPSTREAM
+	klp_ends 0 unload $UPSTREAM
+	expect_no_trace $UPSTREAM
+}
+
+function disabled_and_collected() {
+	klp_ends 0 load "$(module $UPSTREAM)"
+	klp_ends 0 disable $UPSTREAM
+	says "$UPSTREAM is unpatched after "
+	expect_gone $UPSTREAM
+	expect_soon "its module is not held" '[[ $(cat /sys/module/$UPSTREAM/refcnt) -eq 0 ]]'
+	klp_ends 0 status
+	says "loaded, patch nothing (klp gc): $UPSTREAM"
+	klp_ends 0 gc --dry-run
+	says "$UPSTREAM would be removed"
+	klp_ends 0 gc
+	expect_no_trace $UPSTREAM
+}
+
+# stall(arguments) - load a livepatch that has to wait for a task
+function stall() {
+	load_mod $TARGET
+	start_sleeper
+	klp_ends "$@"
+}
+
+function stalls_and_is_kept() {
+	stall 6 load "$(module $BUSY)" --timeout 2s --on-stall keep
+	expect_blocked $BUSY 1
+	only_waits_for $SLEEPER 0
+	klp_ends 11 status --exit-code --stall 1s
+	says "VERDICT  transition stalled, 1 task left"
+	klp_ends 10 status --exit-code --stall 1h
+	klp_ends 0 why
+	says "1 of "
+	says "$SLEEPER"
+	says "sleeps in core_target_busy+"
+	says "(old)"
+	klp_ends 0 why --json
+	says '"reason": "on_old"'
+	# Another one waits for its end, but not for ever.
+	klp_ends 7 load "$(module $UPSTREAM)" --timeout 1s
+	expect_no_trace $UPSTREAM
+	klp_ends 0 reverse
+	says "$BUSY is unpatched"
+	expect_gone $BUSY
+	klp_ends 0 unload $BUSY
+	release_sleepers
+	expect_end $SLEEPER
+	unload_mod $TARGET
+}
+
+function stalls_and_is_reversed() {
+	stall 5 load "$(module $BUSY)" --timeout 2s --on-stall reverse
+	says "was reversed"
+	expect_no_trace $BUSY
+	expect "answer" 0 "$(target version)"
+	release_sleepers
+	expect_end $SLEEPER
+	unload_mod $TARGET
+}
+
+# Without a terminal there is nobody to ask.
+function stalls_and_nobody_answers() {
+	stall 6 load "$(module $BUSY)" --timeout 1s --on-stall ask
+	release_sleepers
+	end_transition $BUSY
+	expect_end $SLEEPER
+	klp_ends 0 unload $BUSY
+	unload_mod $TARGET
+}
+
+function one_at_a_time() {
+	local first
+
+	load_mod $TARGET
+	start_sleeper
+	"$KLP" load "$(module $BUSY)" &
+	first=$!
+	expect_soon "transition" '[[ -e "$SYSFS_KLP_DIR/$BUSY/enabled" ]]'
+	klp_ends 7 unload $BUSY
+	says "another klp is at work"
+	# To look is always possible.
+	klp_ends 0 status
+	release_sleepers
+	expect_end $first || fail "the first one failed"
+	expect_end $SLEEPER
+	klp_ends 0 unload $BUSY
+	unload_mod $TARGET
+}
+
+function what_is_replaced_goes() {
+	load_mod $TARGET
+	klp_ends 0 load "$(module ${REPLACE}1)"
+	klp_ends 0 load "$(module ${REPLACE}2)"
+	says "removed module ${REPLACE}1"
+	expect_no_trace ${REPLACE}1
+	klp_ends 0 load "$(module ${REPLACE}1)" --keep-replaced
+	expect_gone ${REPLACE}2
+	[[ -d /sys/module/${REPLACE}2 ]] || fail "the replaced module is gone"
+	expect_soon "its module is not held" '[[ $(cat /sys/module/${REPLACE}2/refcnt) -eq 0 ]]'
+	klp_ends 0 unload ${REPLACE}2
+	klp_ends 0 unload ${REPLACE}1
+	unload_mod $TARGET
+}
+
+function what_is_refused() {
+	klp_ends 4 load "$(module $TARGET)"
+	says "it is a module, but no livepatch"
+	expect_no_trace $TARGET
+	echo "no module" > "$CORE_TMP/text.ko"
+	klp_ends 4 load "$CORE_TMP/text.ko"
+	says "is no kernel module"
+	klp_ends 3 load "$CORE_TMP/nothing.ko"
+	klp_ends 3 unload nothing
+	klp_ends 3 disable nothing
+	klp_ends 1 reverse
+	says "no transition runs"
+	klp_ends 2 force nothing
+	# What the kernel itself refuses, with its own words.
+	klp_ends 1 load "$(module test_klp_bad)"
+	says "kernel: test_klp_bad: "
+	expect_no_trace test_klp_bad
+}
+
+function called_as_kpatch() {
+	local kpatch="$CORE_TMP/kpatch"
+
+	ln -s "$KLP" "$kpatch"
+	KLP=$kpatch
+	klp_ends 0 load "$(module $UPSTREAM)"
+	says "loading patch module: $(module $UPSTREAM)"
+	klp_ends 0 list
+	says "Loaded patch modules:
+$UPSTREAM [enabled]
+
+Installed patch modules:"
+	klp_ends 0 load "$(module $UPSTREAM)"
+	says "module named $UPSTREAM already loaded and enabled"
+	klp_ends 0 unload $UPSTREAM
+	says "disabling patch module: $UPSTREAM"
+	says "unloading patch module: $UPSTREAM"
+	expect_no_trace $UPSTREAM
+	klp_ends 1 unload $UPSTREAM
+	says "kpatch: failed to disable module $UPSTREAM"
+}
+
+core_setup 9
+core_case "load, look, load again, unload" load_and_unload
+core_case "a module without its livepatch is collected" disabled_and_collected
+core_case "a stall that is kept: why, reverse" stalls_and_is_kept
+core_case "a stall that is reversed leaves nothing" stalls_and_is_reversed
+core_case "a stall, and nobody to ask" stalls_and_nobody_answers
+core_case "one at a time" one_at_a_time
+core_case "the module of what is replaced goes" what_is_replaced_goes
+core_case "what is refused" what_is_refused
+core_case "called as kpatch" called_as_kpatch
+core_finish
