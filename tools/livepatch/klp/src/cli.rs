@@ -15,8 +15,11 @@ use klp::history::{End, History};
 use klp::module::ModuleFile;
 use klp::render;
 use klp::root::Root;
+use klp::source::ftrace::Attached;
 use klp::source::{kmsg, store};
 use klp::system::System;
+use klp::verdict::Code;
+use klp::verify::{self, Answer, Verified};
 use serde::Serialize;
 
 const EXIT_CODES: &str = "\
@@ -77,6 +80,13 @@ enum Verb {
         /// File, or name
         #[arg(value_name = "FILE|NAME")]
         what: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Is a livepatch in force now? Ends with 14 if not, or if that cannot be told
+    Verify {
+        /// This one; all if none is given
+        name: Option<String>,
         #[command(flatten)]
         json: Json,
     },
@@ -279,6 +289,7 @@ fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
             print(json, &system, || render::list(&system, installed))?;
         }
         Verb::Info { what, json } => info(root, &what, json)?,
+        Verb::Verify { name, json } => return verify(root, name.as_deref(), json),
         Verb::Fixes { json } => {
             let system = read(root)?;
             print(json, &system, || render::fixes(&system))?;
@@ -402,6 +413,29 @@ fn info(root: &Root, what: &str, json: Json) -> Result<(), Failure> {
     )
 }
 
+fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failure> {
+    let system = read(root)?;
+    let attached = Attached::read(root)?;
+    let verified: Vec<Verified> = system
+        .patches
+        .iter()
+        .filter(|patch| name.is_none_or(|name| patch.name == name))
+        .map(|patch| verify::verify(patch, &system, attached.as_ref()))
+        .collect();
+    if let (Some(name), []) = (name, verified.as_slice()) {
+        return Err(Failure::no_such_patch(name));
+    }
+    let all = verified.iter().all(|patch| patch.in_force == Answer::Yes);
+    let body = Patches { patches: &verified };
+    let document = Document {
+        schema: "klp/verify/1",
+        body,
+    };
+    print(json, &document, || render::verify(&verified))?;
+    let code = if all { Code::Well } else { Code::NotInForce };
+    Ok((code as u8).into())
+}
+
 fn prom(root: &Root, out: Option<&Path>) -> Result<(), Failure> {
     let system = System::read(root, Duration::from_secs(30))?;
     let history = kmsg::records(root)?
@@ -435,6 +469,11 @@ struct Document<T> {
 #[derive(Serialize)]
 struct Why<'a> {
     transition: &'a Option<klp::system::Transition>,
+}
+
+#[derive(Serialize)]
+struct Patches<'a> {
+    patches: &'a [Verified],
 }
 
 #[derive(Serialize)]

@@ -48,14 +48,20 @@ impl History {
     fn add(&mut self, at: Duration, event: Event) {
         let last = self.operations.last_mut();
         match event {
-            Event::Start { patch, target } => self.operations.push(Operation {
-                patch,
-                target,
-                started: at,
-                end: End::No,
-                signals: 0,
-                forced: false,
-            }),
+            Event::Start { patch, target } => {
+                // Kernels say so only when they are asked to be verbose.
+                if let Some(last) = last.filter(|it| it.patch == patch && it.end == End::No) {
+                    last.end = End::Reversed(at);
+                }
+                self.operations.push(Operation {
+                    patch,
+                    target,
+                    started: at,
+                    end: End::No,
+                    signals: 0,
+                    forced: false,
+                });
+            }
             Event::Complete { patch, target } => {
                 if let Some(last) = last.filter(|last| last.patch == patch && last.target == target)
                 {
@@ -155,6 +161,22 @@ mod tests {
         assert_eq!(there.signals, 1);
         assert_eq!((back.target, back.signals), (Target::Unpatched, 0));
         assert_eq!(back.end, End::Complete(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn a_kernel_need_not_say_that_it_reverses() {
+        let silent = history(&[
+            "'a': starting patching transition",
+            "'a': starting unpatching transition",
+            "'a': starting patching transition",
+        ]);
+        let ends: Vec<_> = silent
+            .operations
+            .iter()
+            .map(|operation| operation.end)
+            .collect();
+        let reversed = |second| End::Reversed(Duration::from_secs(second));
+        assert_eq!(ends, [reversed(1), reversed(2), End::No]);
     }
 
     #[test]

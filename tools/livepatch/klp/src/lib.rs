@@ -17,3 +17,4 @@ pub mod root;
 pub mod source;
 pub mod system;
 pub mod verdict;
+pub mod verify;

@@ -16,6 +16,7 @@ use crate::module::ModuleFile;
 use crate::source::kernel::{Core, Kernel};
 use crate::source::kmsg::Target;
 use crate::system::{Patch, System, Transition};
+use crate::verify::{Answer, Verified};
 
 /// How many tasks `klp why` names; the others are counted.
 const MOST_TASKS: usize = 40;
@@ -195,7 +196,10 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
             }
         }
     }
-    let _ = writeln!(text, "\nWhat helps: {}", what_helps(transition));
+    text.push_str("\nWhat helps:\n");
+    for what in what_helps(transition) {
+        let _ = writeln!(text, "  {what}");
+    }
     text
 }
 
@@ -209,21 +213,26 @@ fn blocker_row(blocker: &Blocker) -> Vec<String> {
     vec![blocker.tid.to_string(), who, blocker.reason.text()]
 }
 
-fn what_helps(transition: &Transition) -> String {
+fn what_helps(transition: &Transition) -> Vec<String> {
+    let sleeps_there =
+        |reason: &Reason| matches!(reason, Reason::OnOld { .. } | Reason::OnPatch { .. });
     let mut programs: Vec<String> = transition
         .blockers
         .iter()
-        .filter(|blocker| !blocker.kthread && !matches!(blocker.reason, Reason::Exiting))
-        .map(|blocker| printable(&blocker.comm))
+        .filter(|blocker| !blocker.kthread && sleeps_there(&blocker.reason))
+        .map(|blocker| format!("restart {}", printable(&blocker.comm)))
         .collect();
     programs.sort();
     programs.dedup();
     programs.truncate(3);
+    let name = &transition.patch;
     let mut helps = vec!["wait".to_owned()];
-    helps.extend(programs.iter().map(|program| format!("restart {program}")));
-    helps.push(format!("klp reverse {}", transition.patch));
-    helps.push("klp force (the patch can never be removed then)".to_owned());
-    helps.join("; ")
+    helps.append(&mut programs);
+    helps.push(format!("klp reverse {name}"));
+    helps.push(format!(
+        "klp force {name} --i-accept-no-unload (it can never be removed then)"
+    ));
+    helps
 }
 
 /// `klp list`: what is loaded, and what is installed.
@@ -361,6 +370,37 @@ fn end(operation: &Operation) -> (String, String) {
         End::Complete(at) => (took(at), "complete".to_owned()),
         End::Reversed(at) => (took(at), "reversed".to_owned()),
     }
+}
+
+/// `klp verify`: each question about each livepatch.
+pub fn verify(verified: &[Verified]) -> String {
+    if verified.is_empty() {
+        return "no livepatch\n".to_owned();
+    }
+    let word = |answer| match answer {
+        Answer::Yes => "ok",
+        Answer::Unknown => "??",
+        Answer::No => "FAIL",
+    };
+    let mut text = String::new();
+    for patch in verified {
+        let verdict = match patch.in_force {
+            Answer::Yes => "is in force",
+            Answer::Unknown => "may be in force",
+            Answer::No => "is NOT in force",
+        };
+        let _ = writeln!(text, "{} {verdict}", patch.patch);
+        for check in &patch.checks {
+            let _ = writeln!(
+                text,
+                "  {:4}  {:8}  {}",
+                word(check.answer),
+                check.about,
+                check.text
+            );
+        }
+    }
+    text
 }
 
 /// `klp fixes`: what the livepatches that are loaded say they fix.

@@ -53,7 +53,11 @@ TASK  WHO            WHY (guess)
 70    bad) R??[2J    sleeps in do_epoll_wait+0x10/0x20, nothing patched on its stack
 1235  epoll-srv      sleeps in tcp_recvmsg+0x7a/0x150 (old)
 
-What helps: wait; restart bad) R??[2J; restart epoll-srv; klp reverse livepatch_cve; klp force (the patch can never be removed then)
+What helps:
+  wait
+  restart epoll-srv
+  klp reverse livepatch_cve
+  klp force livepatch_cve --i-accept-no-unload (it can never be removed then)
 
 "#]]
     );
@@ -79,7 +83,10 @@ fn why_says_when_nobody_can_be_seen() {
 a is being disabled for ?, 0 of 1 tasks left
 No task that can be seen is left: an idle CPU or an exiting task, this kernel does not tell which.
 
-What helps: wait; klp reverse a; klp force (the patch can never be removed then)
+What helps:
+  wait
+  klp reverse a
+  klp force a --i-accept-no-unload (it can never be removed then)
 
 "#]]
     );
@@ -354,4 +361,70 @@ fn many_threads_are_shown_on_one_screen() {
         "{out}"
     );
     assert_eq!(shown(&tree, &["status"]).lines().count(), 5);
+}
+
+#[test]
+fn verify_asks_each_question() {
+    let tree = Tree::in_transition();
+    tree.file(
+        "sys/kernel/tracing/enabled_functions",
+        "tcp_recvmsg (2) R I D   M \ttramp: x",
+    );
+    let (code, out, err) = klp(&tree, &["verify"]);
+    assert_eq!((code, err.as_str()), (14, ""));
+    assert_data_eq!(out, str![[r#"
+livepatch_base may be in force
+  ok    tasks     enabled, all tasks have been moved
+  ok    force     no task was moved by force
+  ok    objects   all patched
+  ??    versions  a later livepatch (livepatch_cve is the last) has tcp_recvmsg: has it this fix, too?
+  ok    ftrace    calls of all its functions are redirected
+  ??    programs  a BPF program is at tcp_recvmsg: of type modify_return, it can suppress the fix
+  ??    file      it is not installed: it will not be loaded at boot
+livepatch_cve is NOT in force
+  FAIL  tasks     being enabled: there are tasks that run the old functions
+  ok    force     no task was moved by force
+  ok    objects   1 patched, 1 not loaded
+  ok    versions  no later livepatch has one of its functions
+  ok    ftrace    calls of all its functions are redirected
+  ??    programs  a BPF program is at tcp_recvmsg: of type modify_return, it can suppress the fix
+  ??    file      it is not installed: it will not be loaded at boot
+
+"#]]);
+    let (code, _, _) = klp(&tree, &["verify", "nothing"]);
+    assert_eq!(code, 3);
+}
+
+#[test]
+fn verify_is_content_with_what_is_in_force() {
+    let tree = Tree::new();
+    let note = [
+        &[4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0][..],
+        b"GNU\0",
+        &[7; 20],
+    ]
+    .concat();
+    tree.patch("a", true, false, 1, &[("vmlinux", true, &["f,1"])])
+        .log(&[
+            (1, "'a': starting patching transition"),
+            (2, "'a': patching complete"),
+        ])
+        .file(
+            "sys/kernel/tracing/enabled_functions",
+            "f (1) R I    \ttramp: x",
+        )
+        .bytes("sys/module/a/notes/.note.gnu.build-id", &note)
+        .bytes(
+            &format!("var/lib/kpatch/{RELEASE}/a.ko"),
+            &common::module_with_note(&["livepatch=Y"], &note),
+        );
+    let out = shown(&tree, &["verify", "a"]);
+    assert!(out.starts_with("a is in force\n"), "{out}");
+    tree.file("sys/kernel/livepatch/a/vmlinux/patched", "0");
+    let (code, out, _) = klp(&tree, &["verify", "a"]);
+    assert!(
+        out.contains("FAIL  objects   not patched: vmlinux\n"),
+        "{out}"
+    );
+    assert_eq!(code, 14);
 }

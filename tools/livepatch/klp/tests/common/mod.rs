@@ -211,6 +211,11 @@ impl Tree {
 
 /// A module file.
 pub fn module(modinfo: &[&str]) -> Vec<u8> {
+    module_with_note(modinfo, &[])
+}
+
+/// A module file with a note, its build ID.
+pub fn module_with_note(modinfo: &[&str], note: &[u8]) -> Vec<u8> {
     use object::write::Object;
     use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 
@@ -218,6 +223,8 @@ pub fn module(modinfo: &[&str]) -> Vec<u8> {
     let section = elf.add_section(vec![], b".modinfo".to_vec(), SectionKind::ReadOnlyData);
     let fields: String = modinfo.iter().map(|field| format!("{field}\0")).collect();
     elf.append_section_data(section, fields.as_bytes(), 1);
+    let section = elf.add_section(vec![], b".note.gnu.build-id".to_vec(), SectionKind::Note);
+    elf.append_section_data(section, note, 4);
     elf.write().unwrap()
 }
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `enabled_functions` of tracefs: which functions call somebody.
+
+use std::collections::HashMap;
+use std::io;
+
+use crate::root::Root;
+
+const FILES: [&str; 2] = [
+    "/sys/kernel/tracing/enabled_functions",
+    "/sys/kernel/debug/tracing/enabled_functions",
+];
+
+/// The functions that call somebody, by the object they are in and their names. Of several with one
+/// name the flags of all are put together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    functions: HashMap<(String, String), Flags>,
+}
+
+/// What ftrace says of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// Somebody may redirect calls of it: a livepatch, or who says that it is one.
+    pub redirects: bool,
+    /// A program is called in its place, which may call it, or not.
+    pub direct: bool,
+}
+
+impl Attached {
+    /// [`None`]: it may not be read, or tracefs is not mounted.
+    pub fn read(root: &Root) -> io::Result<Option<Self>> {
+        for file in FILES {
+            if let Some(text) = root.text(file)? {
+                return Ok(Some(Self::parse(&text)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut attached = Self::default();
+        for (object, function, flags) in text.lines().filter_map(line) {
+            let found = attached.functions.entry((object, function)).or_default();
+            found.redirects |= flags.redirects;
+            found.direct |= flags.direct;
+        }
+        attached
+    }
+
+    /// [`None`]: nobody is called.
+    pub fn flags(&self, object: &str, function: &str) -> Option<Flags> {
+        self.functions
+            .get(&(object.to_owned(), function.to_owned()))
+            .copied()
+    }
+}
+
+/// `function [module] (count) R I D ...`; what follows a tabulator is about whom it calls, and so
+/// are lines that begin with one.
+fn line(line: &str) -> Option<(String, String, Flags)> {
+    if line.starts_with(char::is_whitespace) {
+        return None;
+    }
+    let (place, rest) = line.split_once(" (")?;
+    let (_, flags) = rest.split('\t').next()?.split_once(')')?;
+    let (function, object) = match place.split_once(" [") {
+        Some((function, rest)) => (
+            function,
+            rest.trim_end_matches(']').split(' ').next().unwrap_or(rest),
+        ),
+        None => (place, "vmlinux"),
+    };
+    let has = |flag| flags.split_whitespace().any(|it| it == flag);
+    let flags = Flags {
+        redirects: has("I"),
+        direct: has("D"),
+    };
+    Some((object.to_owned(), function.trim().to_owned(), flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_function_has_flags() {
+        let attached = Attached::parse(
+            "cmdline_proc_show (1) R I       \ttramp: 0xffffffffc0203000 (klp_ftrace_handler+0x0/0x1)\n\
+             f [ext4] (2) R I D   M \ttramp: x\n\
+             \tdirect(jmp)-->bpf_trampoline_1+0x0/0x1\n\
+             g (1)             \ttramp: (I) (D)\n",
+        );
+        let flags = |redirects, direct| Some(Flags { redirects, direct });
+        assert_eq!(
+            attached.flags("vmlinux", "cmdline_proc_show"),
+            flags(true, false)
+        );
+        assert_eq!(attached.flags("ext4", "f"), flags(true, true));
+        assert_eq!(attached.flags("vmlinux", "f"), None);
+        assert_eq!(attached.flags("vmlinux", "g"), flags(false, false));
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_be_in_the_file(text: String) {
+            Attached::parse(&text);
+        }
+    }
+}
