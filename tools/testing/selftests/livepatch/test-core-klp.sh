@@ -58,6 +58,8 @@ function load_and_unload() {
 	fi
 	klp_ends 0 info $UPSTREAM
 	says "cmdline_proc_show"
+	klp_ends 0 verify $UPSTREAM
+	says "$UPSTREAM is in force"
 	klp_ends 0 history
 	says "complete"
 	klp_ends 0 list
@@ -105,6 +107,8 @@ function stalls_and_is_kept() {
 	says "(old)"
 	klp_ends 0 why --json
 	says '"reason": "on_old"'
+	klp_ends 14 verify $BUSY
+	says "$BUSY is NOT in force"
 	# Another one waits for its end, but not for ever.
 	klp_ends 7 load "$(module $UPSTREAM)" --timeout 1s
 	expect_no_trace $UPSTREAM
