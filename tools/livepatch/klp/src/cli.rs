@@ -266,7 +266,7 @@ fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
             exit_code,
             stall,
         } => {
-            let system = System::read(root, stall)?;
+            let system = System::read(root, stall, false)?;
             print(json, &system, || render::status(&system))?;
             return Ok(if exit_code {
                 system.verdict.code.into()
@@ -275,7 +275,7 @@ fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
             });
         }
         Verb::Why { json, stacks } => {
-            let transition = read(root)?.transition;
+            let transition = System::read(root, Duration::MAX, true)?.transition;
             let document = Document {
                 schema: "klp/why/1",
                 body: Why {
@@ -359,7 +359,7 @@ fn change(root: &Root, verb: Verb) -> Result<String, Failure> {
 }
 
 fn read(root: &Root) -> Result<System, Failure> {
-    Ok(System::read(root, Duration::MAX)?)
+    Ok(System::read(root, Duration::MAX, false)?)
 }
 
 fn history(root: &Root) -> Result<History, Failure> {
@@ -437,7 +437,7 @@ fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failu
 }
 
 fn prom(root: &Root, out: Option<&Path>) -> Result<(), Failure> {
-    let system = System::read(root, Duration::from_secs(30))?;
+    let system = System::read(root, Duration::from_secs(30), true)?;
     let history = kmsg::records(root)?
         .map(|records| History::of(&records))
         .unwrap_or_default();

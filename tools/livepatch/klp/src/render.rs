@@ -178,18 +178,19 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
              not tell which.\n",
         );
     }
-    if !transition.blockers.is_empty() {
+    let blockers = transition.blockers.as_deref().unwrap_or_default();
+    if !blockers.is_empty() {
         text.push('\n');
         text += &table(
             &["TASK", "WHO", "WHY (guess)"],
-            transition.blockers.iter().take(MOST_TASKS).map(blocker_row),
+            blockers.iter().take(MOST_TASKS).map(blocker_row),
         );
-        if let Some(more @ 1..) = transition.blockers.len().checked_sub(MOST_TASKS) {
+        if let Some(more @ 1..) = blockers.len().checked_sub(MOST_TASKS) {
             let _ = writeln!(text, "... and {more} more (klp why --json has all)");
         }
     }
     if stacks {
-        for blocker in transition.blockers.iter().take(MOST_TASKS) {
+        for blocker in blockers.iter().take(MOST_TASKS) {
             let _ = writeln!(text, "\n{} {}", blocker.tid, printable(&blocker.comm));
             for frame in blocker.stack.iter().flatten() {
                 let _ = writeln!(text, "    {frame}");
@@ -219,6 +220,7 @@ fn what_helps(transition: &Transition) -> Vec<String> {
     let mut programs: Vec<String> = transition
         .blockers
         .iter()
+        .flatten()
         .filter(|blocker| !blocker.kthread && sleeps_there(&blocker.reason))
         .map(|blocker| format!("restart {}", printable(&blocker.comm)))
         .collect();

@@ -45,7 +45,8 @@ pub struct Transition {
     pub left: usize,
     /// There are tasks whose state may not be read.
     pub hidden: bool,
-    pub blockers: Vec<Blocker>,
+    /// [`None`]: nobody has asked for them.
+    pub blockers: Option<Vec<Blocker>>,
 }
 
 fn target<S: serde::Serializer>(target: &Target, to: S) -> Result<S::Ok, S::Error> {
@@ -111,8 +112,9 @@ pub struct InstalledPatch {
 }
 
 impl System {
-    /// Looks at everything. A transition of `stall` or more counts as stalled.
-    pub fn read(root: &Root, stall: Duration) -> io::Result<Self> {
+    /// Looks at everything, and at what holds a transition up if `with_blockers`. One that takes
+    /// `stall` or more counts as stalled.
+    pub fn read(root: &Root, stall: Duration, with_blockers: bool) -> io::Result<Self> {
         let kernel = Kernel::read(root)?;
         let found = sysfs::patches(root)?;
         let records = kmsg::records(root)?;
@@ -134,7 +136,7 @@ impl System {
         let mut system = Self {
             schema: "klp/status/1",
             verdict: Verdict::unknown(),
-            transition: Transition::read(root, sysfs, &clock)?,
+            transition: Transition::read(root, sysfs, &clock, with_blockers)?,
             installed: installed
                 .into_iter()
                 .map(|it| InstalledPatch::new(it, sysfs))
@@ -169,7 +171,12 @@ impl Clock<'_> {
 }
 
 impl Transition {
-    fn read(root: &Root, patches: &[sysfs::Patch], clock: &Clock<'_>) -> io::Result<Option<Self>> {
+    fn read(
+        root: &Root,
+        patches: &[sysfs::Patch],
+        clock: &Clock<'_>,
+        with_blockers: bool,
+    ) -> io::Result<Option<Self>> {
         let Some(patch) = patches.iter().find(|patch| patch.transition) else {
             return Ok(None);
         };
@@ -179,6 +186,10 @@ impl Transition {
             Target::Unpatched
         };
         let tasks = tasks::left(root, target)?;
+        let mut looked_at = Vec::new();
+        for left in tasks.left.iter().filter(|_| with_blockers) {
+            looked_at.extend(left.look(root)?);
+        }
         Ok(Some(Self {
             patch: patch.name.clone(),
             target,
@@ -186,7 +197,7 @@ impl Transition {
             tasks: tasks.count,
             left: tasks.left.len(),
             hidden: tasks.hidden,
-            blockers: blockers(patch, target, patches, &tasks.left),
+            blockers: with_blockers.then(|| blockers(patch, target, patches, &looked_at)),
         }))
     }
 }

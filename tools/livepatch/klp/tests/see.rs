@@ -380,7 +380,7 @@ livepatch_base may be in force
   ??    versions  a later livepatch (livepatch_cve is the last) has tcp_recvmsg: has it this fix, too?
   ok    ftrace    calls of all its functions are redirected
   ??    programs  a BPF program is at tcp_recvmsg: of type modify_return, it can suppress the fix
-  ??    file      it is not installed: it will not be loaded at boot
+  ok    file      none is installed, so there is none to compare
 livepatch_cve is NOT in force
   FAIL  tasks     being enabled: there are tasks that run the old functions
   ok    force     no task was moved by force
@@ -388,7 +388,7 @@ livepatch_cve is NOT in force
   ok    versions  no later livepatch has one of its functions
   ok    ftrace    calls of all its functions are redirected
   ??    programs  a BPF program is at tcp_recvmsg: of type modify_return, it can suppress the fix
-  ??    file      it is not installed: it will not be loaded at boot
+  ok    file      none is installed, so there is none to compare
 
 "#]]);
     let (code, _, _) = klp(&tree, &["verify", "nothing"]);

@@ -158,7 +158,10 @@ impl Bar {
         self.bar.set_length(tasks.count as u64);
         self.bar
             .set_position((tasks.count - tasks.left.len()) as u64);
-        let one = tasks.left.first().cloned();
+        let one = match tasks.left.first() {
+            Some(left) => left.look(root)?,
+            None => None,
+        };
         let names = blockers(patch, target, std::slice::from_ref(patch), one.as_slice());
         self.bar
             .set_message(names.first().map_or_else(String::new, |blocker| {

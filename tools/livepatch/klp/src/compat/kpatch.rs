@@ -191,14 +191,15 @@ impl Kpatch<'_> {
             Target::Unpatched
         };
         writeln!(self.out, "\nStalled processes:")?;
-        for task in tasks::left(self.root, target)?.left {
-            writeln!(self.out, "{} {}\nstack:", task.tid, task.comm)?;
-            let dir = PathBuf::from(format!("/proc/{}/task/{}", task.tgid, task.tid));
-            writeln!(
-                self.out,
-                "{}",
-                self.root.text(dir.join("stack"))?.unwrap_or_default()
-            )?;
+        for tasks::Left { tid, tgid } in tasks::left(self.root, target)?.left {
+            let dir = PathBuf::from(format!("/proc/{tgid}/task/{tid}"));
+            let text = |file| {
+                self.root
+                    .text(dir.join(file))
+                    .map(Option::unwrap_or_default)
+            };
+            let (comm, stack) = (text("comm")?, text("stack")?);
+            writeln!(self.out, "{tid} {comm}\nstack:\n{stack}")?;
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ fn transition(to: &mut Metrics, system: &System) {
         to.value("klp_transition_age_seconds", &[], age as f64 / 1000.0);
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for blocker in &transition.blockers {
+    for blocker in transition.blockers.iter().flatten() {
         *reasons.entry(blocker.reason.key()).or_default() += 1;
     }
     to.head(

@@ -3,7 +3,7 @@
 //! `/proc`: tasks, and which of them a transition waits for.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use procfs::process::{Stat, StatFlags};
 use procfs::FromRead;
@@ -41,9 +41,16 @@ pub struct Frame {
 pub struct Tasks {
     /// How many there are.
     pub count: usize,
-    pub left: Vec<Task>,
+    pub left: Vec<Left>,
     /// There are tasks whose state may not be read.
     pub hidden: bool,
+}
+
+/// A task of which only this is known: to look closer takes longer than to find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Left {
+    pub tid: i32,
+    pub tgid: i32,
 }
 
 /// Looks at all tasks for those that are not yet `target`.
@@ -67,38 +74,42 @@ pub fn left(root: &Root, target: Target) -> io::Result<Tasks> {
                 // -1: no transition, or it is a new one.
                 Some("-1") => {}
                 Some(state) if state == wanted => {}
-                Some(_) => tasks.left.extend(task(root, &dir, tid, tgid)?),
+                Some(_) => tasks.left.push(Left { tid, tgid }),
                 // The task has gone, or others may not see its state.
                 None => tasks.hidden |= root.exists(dir.join("patch_state")),
             }
         }
     }
-    tasks.left.sort_by_key(|task| task.tid);
+    tasks.left.sort();
     Ok(tasks)
 }
 
-/// [`None`]: it has gone.
-fn task(root: &Root, dir: &Path, tid: i32, tgid: i32) -> io::Result<Option<Task>> {
-    let Some(stat) = root.bytes(dir.join("stat"))? else {
-        return Ok(None);
-    };
-    // Whatever it looks like, it is left.
-    let stat = Stat::from_read(stat.as_slice()).ok();
-    let flag = |flag| {
-        (stat.as_ref()).is_some_and(|it| StatFlags::from_bits_truncate(it.flags).contains(flag))
-    };
-    Ok(Some(Task {
-        tid,
-        tgid,
-        comm: root.text(dir.join("comm"))?.unwrap_or_default(),
-        kthread: flag(StatFlags::PF_KTHREAD),
-        exiting: flag(StatFlags::PF_EXITING),
-        running_on: stat
-            .as_ref()
-            .filter(|it| it.state == 'R')
-            .and_then(|it| it.processor),
-        stack: root.text(dir.join("stack"))?.map(|text| frames(&text)),
-    }))
+impl Left {
+    /// Looks closer. [`None`]: it has gone.
+    pub fn look(self, root: &Root) -> io::Result<Option<Task>> {
+        let Self { tid, tgid } = self;
+        let dir = PathBuf::from(format!("/proc/{tgid}/task/{tid}"));
+        let Some(stat) = root.bytes(dir.join("stat"))? else {
+            return Ok(None);
+        };
+        // Whatever it looks like, it is left.
+        let stat = Stat::from_read(stat.as_slice()).ok();
+        let flag = |flag| {
+            (stat.as_ref()).is_some_and(|it| StatFlags::from_bits_truncate(it.flags).contains(flag))
+        };
+        Ok(Some(Task {
+            tid,
+            tgid,
+            comm: root.text(dir.join("comm"))?.unwrap_or_default(),
+            kthread: flag(StatFlags::PF_KTHREAD),
+            exiting: flag(StatFlags::PF_EXITING),
+            running_on: stat
+                .as_ref()
+                .filter(|it| it.state == 'R')
+                .and_then(|it| it.processor),
+            stack: root.text(dir.join("stack"))?.map(|text| frames(&text)),
+        }))
+    }
 }
 
 fn frames(text: &str) -> Vec<Frame> {
