@@ -59,6 +59,7 @@ impl Waiting {
         }
         let begin = Instant::now();
         if self.ends(root, name)? {
+            is_at(root, name, target)?;
             return Ok(Some(begin.elapsed()));
         }
         let after = span(self.timeout);
@@ -71,7 +72,11 @@ impl Waiting {
             )
             .with_remedy("klp why shows whom it waits for; klp reverse goes back"));
         }
-        write_enabled(root, name, target == Target::Unpatched)?;
+        let back = match target {
+            Target::Patched => Target::Unpatched,
+            Target::Unpatched => Target::Patched,
+        };
+        write_enabled(root, name, back == Target::Patched)?;
         if !self.ends(root, name)? {
             return Err(Failure::new(
                 Exit::StalledLeft,
@@ -79,6 +84,7 @@ impl Waiting {
             )
             .with_remedy("klp why shows whom it waits for"));
         }
+        is_at(root, name, back)?;
         Err(Failure::new(
             Exit::StalledReversed,
             format!(
@@ -110,6 +116,19 @@ impl Waiting {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// A transition has ended: where it was to lead? Others may have reversed it meanwhile.
+fn is_at(root: &Root, name: &str, target: Target) -> Result<(), Failure> {
+    let enabled = sysfs::patch(root, name)?.is_some_and(|patch| patch.enabled);
+    if enabled == (target == Target::Patched) {
+        return Ok(());
+    }
+    let now = if enabled { "enabled" } else { "disabled" };
+    Err(Failure::new(
+        Exit::Failed,
+        format!("somebody else has {now} {name} meanwhile"),
+    ))
 }
 
 /// Asks whether to go back. Without a terminal there is nobody to ask.

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The verbs that change something.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use klp::act::{self, Load, Lock, OnStall, Waiting};
+use klp::failure::Failure;
+use klp::root::Root;
+
+use super::duration;
+
+/// The verbs that change something.
+#[derive(Subcommand)]
+pub(super) enum Change {
+    /// Load a livepatch, and wait until all tasks run it
+    Load {
+        /// File, or name of an installed one
+        #[arg(value_name = "FILE|NAME", required_unless_present = "all")]
+        what: Option<String>,
+        /// All that is installed for this kernel
+        #[arg(long, conflicts_with = "what")]
+        all: bool,
+        /// Only look whether it could be loaded
+        #[arg(long)]
+        dry_run: bool,
+        /// Leave the modules of livepatches that this one replaces
+        #[arg(long)]
+        keep_replaced: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Disable a livepatch, and remove its module
+    Unload {
+        name: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Enable a livepatch that is registered, or is being disabled
+    Enable {
+        name: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Disable a livepatch
+    Disable {
+        name: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Turn the transition that runs around
+    Reverse {
+        /// Only if it is this one's
+        name: Option<String>,
+        /// Give up waiting after this time
+        #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Move all tasks that are left, wherever they are: they may crash
+    Force {
+        name: String,
+        /// The livepatch can never be removed then
+        #[arg(long, required = true)]
+        i_accept_no_unload: bool,
+    },
+    /// Remove the modules of livepatches that are gone
+    Gc {
+        /// Only name them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Have a livepatch loaded at boot
+    Install {
+        file: PathBuf,
+        /// The kernel that it must have been built for
+        #[arg(short = 'k', long, value_name = "RELEASE")]
+        kernel_version: Option<String>,
+    },
+    /// Do not load a livepatch at boot any more
+    Uninstall {
+        name: String,
+        /// Of this kernel, not of the running one
+        #[arg(short = 'k', long, value_name = "RELEASE")]
+        kernel_version: Option<String>,
+    },
+}
+
+impl Change {
+    /// Answers what was done.
+    pub(super) fn run(self, root: &Root) -> Result<String, Failure> {
+        let _lock = Lock::take(root)?;
+        match self {
+            Self::Load {
+                what,
+                dry_run,
+                keep_replaced,
+                wait,
+                ..
+            } => {
+                let how = Load {
+                    waiting: wait.into(),
+                    dry_run,
+                    keep_replaced,
+                };
+                match what {
+                    Some(what) => act::load(root, &what, &how),
+                    None => act::load_all(root, &how),
+                }
+            }
+            Self::Unload { name, wait } => act::unload(root, &name, &wait.into()),
+            Self::Enable { name, wait } => act::enable(root, &name, &wait.into()),
+            Self::Disable { name, wait } => act::disable(root, &name, &wait.into()),
+            Self::Reverse { name, timeout } => {
+                let waiting = Waiting {
+                    timeout,
+                    on_stall: OnStall::Keep,
+                    no_wait: false,
+                    progress: true,
+                };
+                act::reverse(root, name.as_deref(), &waiting)
+            }
+            Self::Force { name, .. } => act::force(root, &name),
+            Self::Gc { dry_run } => act::gc(root, dry_run),
+            Self::Install {
+                file,
+                kernel_version,
+            } => act::install(root, &file, kernel_version.as_deref()),
+            Self::Uninstall {
+                name,
+                kernel_version,
+            } => act::uninstall(root, &name, kernel_version.as_deref()),
+        }
+    }
+}
+
+#[derive(Args, Clone, Copy)]
+pub(super) struct Wait {
+    /// How long a transition may take
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    timeout: Duration,
+    /// What becomes of one that takes longer
+    #[arg(long, value_enum, default_value = "keep")]
+    on_stall: OnStall,
+    /// Do not wait
+    #[arg(long)]
+    no_wait: bool,
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
+}
+
+impl From<Wait> for Waiting {
+    fn from(wait: Wait) -> Self {
+        Self {
+            timeout: wait.timeout,
+            on_stall: wait.on_stall,
+            no_wait: wait.no_wait,
+            progress: !wait.no_progress,
+        }
+    }
+}

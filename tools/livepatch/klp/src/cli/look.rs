@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The verbs that look.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Subcommand;
+use klp::failure::{Exit, Failure};
+use klp::history::History;
+use klp::module::ModuleFile;
+use klp::render;
+use klp::root::Root;
+use klp::source::ftrace::Attached;
+use klp::source::{kmsg, store};
+use klp::system::System;
+use klp::verdict::Code;
+use klp::verify::{self, Answer, Verified};
+
+use super::duration;
+use super::output::{say, Document, File, Json, Operations, Patches, Why};
+
+/// The verbs that look.
+#[derive(Subcommand)]
+pub(super) enum Look {
+    /// How things stand: the kernel, each livepatch, and a verdict
+    Status {
+        #[command(flatten)]
+        json: Json,
+        /// End with a code that says how things stand, see below
+        #[arg(long)]
+        exit_code: bool,
+        /// A transition that takes that long counts as stalled
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+        stall: Duration,
+    },
+    /// Whom the transition waits for, and why
+    Why {
+        #[command(flatten)]
+        json: Json,
+        /// Print the stack of each task
+        #[arg(long)]
+        stacks: bool,
+    },
+    /// The livepatches that are loaded, and those that are installed
+    List {
+        #[command(flatten)]
+        json: Json,
+        /// Only those that are installed
+        #[arg(long)]
+        installed: bool,
+    },
+    /// All about one livepatch: a file, or one that is loaded
+    Info {
+        /// File, or name
+        #[arg(value_name = "FILE|NAME")]
+        what: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Is a livepatch in force now? Ends with 14 if not, or if that cannot be told
+    Verify {
+        /// This one; all if none is given
+        name: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// What the livepatches that are loaded say they fix
+    Fixes {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// The transitions that the kernel's log knows
+    History {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Metrics for Prometheus' node exporter
+    Prom {
+        /// Write them to a file, whole or not at all
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+impl Look {
+    pub(super) fn run(self, root: &Root) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Status {
+                json,
+                exit_code,
+                stall,
+            } => {
+                let system = System::read(root, stall, false)?;
+                json.print(&system, || render::status(&system))?;
+                return Ok(if exit_code {
+                    system.verdict.code.into()
+                } else {
+                    ExitCode::SUCCESS
+                });
+            }
+            Self::Why { json, stacks } => {
+                let transition = System::read(root, Duration::MAX, true)?.transition;
+                let body = Why {
+                    transition: transition.as_ref(),
+                };
+                let document = Document::new("klp/why/1", body);
+                json.print(&document, || render::why(transition.as_ref(), stacks))?;
+            }
+            Self::List { json, installed } => {
+                let system = read(root)?;
+                json.print(&system, || render::list(&system, installed))?;
+            }
+            Self::Info { what, json } => info(root, &what, json)?,
+            Self::Verify { name, json } => return verify(root, name.as_deref(), json),
+            Self::Fixes { json } => {
+                let system = read(root)?;
+                json.print(&system, || render::fixes(&system))?;
+            }
+            Self::History { json } => {
+                let history = history(root)?;
+                let document = Document::new("klp/history/1", Operations::from(&history));
+                json.print(&document, || render::history(&history))?;
+            }
+            Self::Prom { out } => prom(root, out.as_deref())?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn read(root: &Root) -> Result<System, Failure> {
+    Ok(System::read(root, Duration::MAX, false)?)
+}
+
+fn history(root: &Root) -> Result<History, Failure> {
+    match kmsg::records(root)? {
+        Some(records) => Ok(History::of(&records)),
+        None => Err(Failure::new(
+            Exit::NotPermitted,
+            "the kernel's log may only be read by root",
+        )),
+    }
+}
+
+fn info(root: &Root, what: &str, json: Json) -> Result<(), Failure> {
+    let system = read(root)?;
+    let name = store::module_name(what);
+    if let Some(patch) = system.patches.iter().find(|patch| patch.name == name) {
+        if !what.contains('/') {
+            let document = Document::new("klp/info/1", patch);
+            return json.print(&document, || render::info_loaded(patch));
+        }
+    }
+    let installed = store::installed(root)?;
+    let path = match installed
+        .iter()
+        .find(|it| it.name == name && !Path::new(what).exists())
+    {
+        Some(installed) => root.path(&installed.file),
+        None if !Path::new(what).exists() => return Err(Failure::no_such_patch(what)),
+        None => PathBuf::from(what),
+    };
+    let file = ModuleFile::read(path)?;
+    let document = Document::new("klp/file/1", File::from(&file));
+    json.print(&document, || render::info_file(&file))
+}
+
+fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failure> {
+    let system = read(root)?;
+    let attached = Attached::read(root)?;
+    let verified: Vec<Verified> = system
+        .patches
+        .iter()
+        .filter(|patch| name.is_none_or(|name| patch.name == name))
+        .map(|patch| verify::verify(patch, &system, attached.as_ref()))
+        .collect();
+    if let (Some(name), []) = (name, verified.as_slice()) {
+        return Err(Failure::no_such_patch(name));
+    }
+    let all = verified.iter().all(|patch| patch.in_force == Answer::Yes);
+    let body = Patches { patches: &verified };
+    let document = Document::new("klp/verify/1", body);
+    json.print(&document, || render::verify(&verified))?;
+    let code = if all { Code::Well } else { Code::NotInForce };
+    Ok((code as u8).into())
+}
+
+fn prom(root: &Root, out: Option<&Path>) -> Result<(), Failure> {
+    let system = System::read(root, Duration::from_secs(30), true)?;
+    let history = kmsg::records(root)?
+        .map(|records| History::of(&records))
+        .unwrap_or_default();
+    let metrics = render::prom::metrics(&system, &history, SystemTime::now());
+    let Some(out) = out else {
+        return say(metrics.trim_end());
+    };
+    // Who reads the folder must never see half of it.
+    let new = out.with_extension("prom.new");
+    std::fs::write(&new, metrics)
+        .and_then(|()| std::fs::rename(&new, out))
+        .map_err(|error| {
+            let _ = std::fs::remove_file(&new);
+            Failure::new(
+                Exit::Failed,
+                format!("cannot write {}: {error}", out.display()),
+            )
+        })
+}
