@@ -28,7 +28,7 @@ def check_maintainers(place):
     edits = set(place.edits())
     uncovered, idle = maintainers.check(
         ours,
-        [path for path in place.files() if path not in edits],
+        [path for path in place.series_files() if path not in edits],
         lambda value: os.path.isdir(os.path.join(place.tree, value)),
     )
     for value in idle:
