@@ -114,12 +114,24 @@ fn fields(section: &[u8]) -> Vec<(String, String)> {
 
 /// The module in a file, unpacked.
 pub fn unpacked(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path)
+    read_file(path)
         .and_then(unpack)
         .map_err(|source| Error::Unreadable {
             path: path.to_owned(),
             source,
         })
+}
+
+/// A device or a pipe may have no end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.len() > MOST {
+        return Err(io::Error::other("it is bigger than a module can be"));
+    }
+    fs::read(path)
 }
 
 /// What is in a file that may be packed.

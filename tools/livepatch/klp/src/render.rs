@@ -28,7 +28,11 @@ fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String 
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(heads);
-    table.add_rows(rows);
+    // Some of it comes from files and tasks that anybody may have made.
+    table.add_rows(
+        rows.into_iter()
+            .map(|row| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>()),
+    );
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -167,16 +171,16 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
         "{} is being {doing} for {}, {} of {} tasks left\n",
         transition.patch,
         span_ms(transition.age_ms),
-        transition.left,
+        or_unknown(transition.left),
         transition.tasks
     );
-    if transition.hidden {
-        text.push_str("There are tasks whose state only root may read.\n");
-    } else if transition.left == 0 {
-        text.push_str(
+    match transition.left {
+        None => text.push_str("There are tasks whose state only root may read.\n"),
+        Some(0) => text.push_str(
             "No task that can be seen is left: an idle CPU or an exiting task, this kernel does \
              not tell which.\n",
-        );
+        ),
+        Some(_) => {}
     }
     let blockers = transition.blockers.as_deref().unwrap_or_default();
     if !blockers.is_empty() {
@@ -339,7 +343,7 @@ pub fn info_file(file: &ModuleFile) -> String {
 fn key_values(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     rows.iter()
-        .map(|(key, value)| format!("{key:width$}  {value}\n"))
+        .map(|(key, value)| format!("{key:width$}  {}\n", printable(value)))
         .collect()
 }
 

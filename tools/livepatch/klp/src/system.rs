@@ -41,10 +41,9 @@ pub struct Transition {
     pub age_ms: Option<u64>,
     /// How many tasks there are.
     pub tasks: usize,
-    /// Those that have not been moved, as far as they can be seen.
-    pub left: usize,
-    /// There are tasks whose state may not be read.
-    pub hidden: bool,
+    /// Those that have not been moved, as far as `/proc` shows them; [`None`]: there are tasks whose
+    /// state may not be read.
+    pub left: Option<usize>,
     /// [`None`]: nobody has asked for them.
     pub blockers: Option<Vec<Blocker>>,
 }
@@ -195,8 +194,7 @@ impl Transition {
             target,
             age_ms: clock.ms_since(clock.history.running_since(&patch.name)),
             tasks: tasks.count,
-            left: tasks.left.len(),
-            hidden: tasks.hidden,
+            left: (!tasks.hidden).then_some(tasks.left.len()),
             blockers: with_blockers.then(|| blockers(patch, target, patches, &looked_at)),
         }))
     }

@@ -58,9 +58,10 @@ fn transition(system: &System, stall: Duration) -> Option<Verdict> {
     let transition = system.transition.as_ref()?;
     let age = transition.age_ms.map(Duration::from_millis);
     let left = match transition.left {
-        0 => "none of the tasks that can be seen left".to_owned(),
-        1 => "1 task left".to_owned(),
-        left => format!("{left} tasks left"),
+        None => "only root may see whom it waits for".to_owned(),
+        Some(0) => "none of the tasks that can be seen left".to_owned(),
+        Some(1) => "1 task left".to_owned(),
+        Some(left) => format!("{left} tasks left"),
     };
     Some(match age {
         Some(age) if age >= stall => Verdict::new(

@@ -372,7 +372,9 @@ fn verify_asks_each_question() {
     );
     let (code, out, err) = klp(&tree, &["verify"]);
     assert_eq!((code, err.as_str()), (14, ""));
-    assert_data_eq!(out, str![[r#"
+    assert_data_eq!(
+        out,
+        str![[r#"
 livepatch_base may be in force
   ok    tasks     enabled, all tasks have been moved
   ok    force     no task was moved by force
@@ -390,7 +392,8 @@ livepatch_cve is NOT in force
   ??    programs  a BPF program is at tcp_recvmsg: of type modify_return, it can suppress the fix
   ok    file      none is installed, so there is none to compare
 
-"#]]);
+"#]]
+    );
     let (code, _, _) = klp(&tree, &["verify", "nothing"]);
     assert_eq!(code, 3);
 }
@@ -427,4 +430,23 @@ fn verify_is_content_with_what_is_in_force() {
         "{out}"
     );
     assert_eq!(code, 14);
+}
+
+#[test]
+fn a_device_is_no_module() {
+    let (code, _, err) = klp(&Tree::new(), &["info", "/dev/zero"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("it is no regular file"), "{err}");
+}
+
+#[test]
+fn what_a_file_says_cannot_change_the_screen() {
+    let tree = Tree::new();
+    tree.bytes(
+        "tmp/a.ko",
+        &module(&["livepatch=Y", "klp_fixes=\x1b[2J", "description=\x07\n"]),
+    );
+    let out = shown(&tree, &["info", tree.path("tmp/a.ko").to_str().unwrap()]);
+    assert!(out.contains("?[2J"), "{out}");
+    assert!(!out.contains(['\x1b', '\x07']), "{out}");
 }

@@ -53,8 +53,14 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     if how.dry_run {
         return Ok(format!("{} would be loaded", file.name));
     }
-    // What is left of an earlier time has this name.
-    if modules::module(root, &file.name)?.is_some() {
+    if let Some(module) = modules::module(root, &file.name)? {
+        if !module.is_livepatch() {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("a module {} is loaded, and is no livepatch", file.name),
+            ));
+        }
+        // It is left over from an earlier time.
         remove(root, &file.name)?;
     }
     wait_for_others(root, &how.waiting)?;

@@ -117,15 +117,11 @@ pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
                 )?;
             }
         }
-        None if modules::module(root, name)?.is_some_and(is_livepatch) => {}
+        None if modules::module(root, name)?.is_some_and(|module| module.is_livepatch()) => {}
         None => return Err(Failure::no_such_patch(name)),
     }
     remove(root, name)?;
     Ok(format!("{name} is unloaded"))
-}
-
-fn is_livepatch(module: modules::Module) -> bool {
-    module.taint.is_some_and(|taint| taint.contains('K'))
 }
 
 /// Removes the modules of livepatches that are gone. `dry_run`: only names them.

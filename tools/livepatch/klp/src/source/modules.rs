@@ -19,6 +19,13 @@ pub struct Module {
     pub build_id: Option<String>,
 }
 
+impl Module {
+    /// Has the kernel given it the letter of a livepatch?
+    pub fn is_livepatch(&self) -> bool {
+        self.taint.as_ref().is_some_and(|taint| taint.contains('K'))
+    }
+}
+
 /// The loaded module `name`; [`None`] if there is none.
 pub fn module(root: &Root, name: &str) -> io::Result<Option<Module>> {
     let dir = PathBuf::from(DIR).join(name);
