@@ -16,8 +16,10 @@ pub use store::{install, uninstall};
 pub use switch::{disable, enable, force, gc, reverse, unload};
 pub use wait::{OnStall, Waiting};
 
+use std::ffi::CString;
 use std::io;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure};
@@ -53,9 +55,15 @@ fn write_enabled(root: &Root, name: &str, enabled: bool) -> Result<(), Failure> 
             Failure::new(Exit::Busy, format!("{what}: a transition or a later livepatch is in the way"))
                 .with_remedy("klp status shows which; livepatches that were registered are disabled in reverse order"),
         ),
-        Some(errno) => log.add(Failure::of(&what, errno)),
-        None => Failure::from(error),
+        _ => log.add(Failure::of_io(&what, error)),
     })
+}
+
+/// Removes a module, if nobody uses it: it is not waited for.
+pub(crate) fn delete_module(name: &str) -> rustix::io::Result<()> {
+    // The kernel would not find such a name either.
+    let name = CString::new(name).map_err(|_| Errno::NOENT)?;
+    rustix::system::delete_module(&name, OFlags::NONBLOCK.bits() as i32)
 }
 
 /// What the kernel says from some moment on.
@@ -80,7 +88,7 @@ impl<'a> Log<'a> {
     fn add(&self, mut failure: Failure) -> Failure {
         for line in self.lines().unwrap_or_default() {
             failure.text.push_str("\n  kernel: ");
-            failure.text.push_str(&crate::render::printable(&line));
+            failure.text.push_str(&crate::text::printable(&line));
         }
         failure
     }

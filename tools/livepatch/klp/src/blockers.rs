@@ -10,8 +10,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use crate::source::kmsg::Target;
-use crate::source::sysfs::Patch;
+use crate::source::sysfs::{Patch, Target};
 use crate::source::tasks::{Frame, Task};
 
 /// Why a task has not been moved.

@@ -61,12 +61,19 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
+impl Failure {
+    /// As [`Self::of`], for an error that may not be the kernel's.
+    pub fn of_io(what: &str, error: io::Error) -> Self {
         match Errno::from_io_error(&error) {
-            Some(errno) => Self::of("cannot go on", errno),
+            Some(errno) => Self::of(what, errno),
             None => Self::new(Exit::Failed, error.to_string()),
         }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::of_io("cannot go on", error)
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use crate::source::kmsg::{Event, Record, Target};
+use crate::source::kmsg::{Event, Record};
+use crate::source::sysfs::Target;
 
 /// One transition, in one direction. One that was reversed is followed by another one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use flate2::read::GzDecoder;
 use object::{Object as _, ObjectSection as _};
 use ruzstd::decoding::StreamingDecoder;
 
+use crate::source::modules::hex;
 use crate::source::store::module_name;
 
 /// What the kernel looks for at the end of a signed module.
@@ -41,10 +42,12 @@ impl ModuleFile {
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let bytes = unpacked(&path)?;
-        match Self::parse(&path, &bytes) {
-            Ok(module) => Ok(module),
-            Err(why) => Err(Error::NoModule { path, why }),
-        }
+        Self::of(path, &bytes)
+    }
+
+    /// What is in `bytes`, the unpacked contents of the file `path`.
+    pub fn of(path: PathBuf, bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse(&path, bytes).map_err(|why| Error::NoModule { path, why })
     }
 
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, String> {
@@ -58,7 +61,7 @@ impl ModuleFile {
             name: (modinfo.iter().find(|(field, _)| field == "name"))
                 .map_or_else(|| module_name(path), |(_, name)| name.clone()),
             path: path.to_owned(),
-            build_id: build_id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
+            build_id: build_id.map(hex),
             modinfo,
             signed: bytes.ends_with(SIGNED),
         })

@@ -14,8 +14,9 @@ use crate::blockers::{Blocker, Reason};
 use crate::history::{End, History, Operation};
 use crate::module::ModuleFile;
 use crate::source::kernel::{Core, Kernel};
-use crate::source::kmsg::Target;
-use crate::system::{Patch, System, Transition};
+use crate::source::sysfs::Target;
+use crate::system::{Patch, Status, System, Transition};
+use crate::text::{printable, span};
 use crate::verify::{Answer, Verified};
 
 /// How many tasks `klp why` names; the others are counted.
@@ -47,36 +48,15 @@ fn or_unknown<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())
 }
 
-/// A time span, in its two biggest units at most.
-pub fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        0 => format!("{} ms", span.as_millis()),
-        1..=9 => format!("{:.1} s", span.as_secs_f64()),
-        10..=99 => format!("{seconds} s"),
-        _ if minutes < 100 => format!("{minutes} min"),
-        _ if hours < 48 => format!("{hours} h"),
-        _ => format!("{days} d"),
-    }
-}
-
 fn span_ms(ms: Option<u64>) -> String {
     or_unknown(ms.map(|ms| span(Duration::from_millis(ms))))
 }
 
-/// A name that its owner may have chosen to confuse a reader: each character that does not print
-/// is replaced.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
-}
-
 /// `klp status`: one screen.
-pub fn status(system: &System) -> String {
+pub fn status(status: &Status<'_>) -> String {
+    let system = status.system;
     let mut text = kernel_line(&system.kernel);
-    let _ = writeln!(text, "VERDICT  {}", system.verdict.text);
+    let _ = writeln!(text, "VERDICT  {}", status.verdict.text);
     if !system.patches.is_empty() {
         text.push('\n');
         text += &table(
@@ -209,11 +189,10 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
 }
 
 fn blocker_row(blocker: &Blocker) -> Vec<String> {
-    let comm = printable(&blocker.comm);
     let who = if blocker.kthread {
-        format!("[{comm}]")
+        format!("[{}]", blocker.comm)
     } else {
-        comm
+        blocker.comm.clone()
     };
     vec![blocker.tid.to_string(), who, blocker.reason.text()]
 }
@@ -334,7 +313,7 @@ pub fn info_file(file: &ModuleFile) -> String {
     }
     for field in ["description", "author", "version", "srcversion", "depends"] {
         if let Some(value) = file.field(field).filter(|value| !value.is_empty()) {
-            rows.push((field, printable(value)));
+            rows.push((field, value.to_owned()));
         }
     }
     key_values(&rows)
@@ -430,25 +409,4 @@ pub fn fixes(system: &System) -> String {
         return "no livepatch that is loaded says what it fixes\n".to_owned();
     }
     table(&["FIX", "PATCH", "STATE"], rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_has_a_unit_that_fits() {
-        let of_ms = |ms| span(Duration::from_millis(ms));
-        assert_eq!(of_ms(7), "7 ms");
-        assert_eq!(of_ms(1500), "1.5 s");
-        assert_eq!(of_ms(18_000), "18 s");
-        assert_eq!(of_ms(100_000), "1 min");
-        assert_eq!(of_ms(7_200_000), "2 h");
-        assert_eq!(of_ms(41 * 86_400_000), "41 d");
-    }
-
-    #[test]
-    fn what_does_not_print_is_not_printed() {
-        assert_eq!(printable("a b\nc\x1b[2J"), "a b?c?[2J");
-    }
 }

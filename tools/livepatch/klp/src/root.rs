@@ -7,7 +7,7 @@
 //! root, is not known either, and answered in the same way; only what fails in another way is an
 //! error.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -68,21 +68,33 @@ impl Root {
 
     /// The names in a folder, in order. A folder that is not there has none.
     pub fn names(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
-        let Some(entries) = known(fs::read_dir(self.path(path)))? else {
-            return Ok(Vec::new());
-        };
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        Ok(names)
+        self.names_if(path, |_| true)
     }
 
     /// The names of the folders in a folder, in order.
     pub fn folders(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
-        let path = path.as_ref();
-        let mut names = self.names(path)?;
-        names.retain(|name| self.path(path).join(name).is_dir());
+        // Most entries say what they are: a livepatch may have thousands.
+        self.names_if(path, |entry| match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
+            Ok(kind) => kind.is_dir(),
+            Err(_) => false,
+        })
+    }
+
+    fn names_if(
+        &self,
+        path: impl AsRef<Path>,
+        wanted: impl Fn(&DirEntry) -> bool,
+    ) -> io::Result<Vec<String>> {
+        let Some(entries) = known(fs::read_dir(self.path(path)))? else {
+            return Ok(Vec::new());
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(Result::ok)
+            .filter(wanted)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
         Ok(names)
     }
 

@@ -12,24 +12,49 @@ use crate::history::History;
 use crate::module::ModuleFile;
 use crate::root::Root;
 use crate::source::kernel::Kernel;
-use crate::source::kmsg::{self, Target};
+use crate::source::kmsg;
 use crate::source::store::{self, Installed};
+use crate::source::sysfs::Target;
 use crate::source::{modules, sysfs, tasks};
 use crate::verdict::Verdict;
 
-/// The system. Fields are only ever added under one number of the schema; what is not known is
-/// `null`.
+/// The system.
 #[derive(Clone, Debug, Serialize)]
 pub struct System {
-    pub schema: &'static str,
     pub kernel: Kernel,
-    pub verdict: Verdict,
     pub transition: Option<Transition>,
     /// The oldest first.
     pub patches: Vec<Patch>,
     /// Livepatch modules that are loaded and patch nothing any more.
     pub leftover: Vec<String>,
     pub installed: Vec<InstalledPatch>,
+    /// Does the kernel have livepatching?
+    #[serde(skip)]
+    pub can_livepatch: bool,
+    /// What the kernel's log tells; empty if it may not be read.
+    #[serde(skip)]
+    pub history: History,
+}
+
+/// The system, and what is to be said of it. Fields are only ever added under one number of the
+/// schema; what is not known is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status<'a> {
+    schema: &'static str,
+    pub verdict: Verdict,
+    #[serde(flatten)]
+    pub system: &'a System,
+}
+
+impl<'a> Status<'a> {
+    /// A transition that takes `stall` or more counts as stalled.
+    pub fn of(system: &'a System, stall: Duration) -> Self {
+        Self {
+            schema: "klp/status/1",
+            verdict: Verdict::of(system, stall),
+            system,
+        }
+    }
 }
 
 /// The transition that runs: there is one at a time.
@@ -111,9 +136,8 @@ pub struct InstalledPatch {
 }
 
 impl System {
-    /// Looks at everything, and at what holds a transition up if `with_blockers`. One that takes
-    /// `stall` or more counts as stalled.
-    pub fn read(root: &Root, stall: Duration, with_blockers: bool) -> io::Result<Self> {
+    /// Looks at everything, and at what holds a transition up if `with_blockers`.
+    pub fn read(root: &Root, with_blockers: bool) -> io::Result<Self> {
         let kernel = Kernel::read(root)?;
         let found = sysfs::patches(root)?;
         let records = kmsg::records(root)?;
@@ -129,23 +153,18 @@ impl System {
         for patch in sysfs {
             patches.push(Patch::new(root, patch, sysfs, &clock, &kernel, &installed)?);
         }
-        let mut leftover = modules::livepatch_modules(root)?;
-        leftover.retain(|name| sysfs.iter().all(|patch| patch.name != *name));
-
-        let mut system = Self {
-            schema: "klp/status/1",
-            verdict: Verdict::unknown(),
+        Ok(Self {
             transition: Transition::read(root, sysfs, &clock, with_blockers)?,
             installed: installed
                 .into_iter()
                 .map(|it| InstalledPatch::new(it, sysfs))
                 .collect(),
+            leftover: modules::leftover(root)?,
+            can_livepatch: found.is_some(),
             kernel,
             patches,
-            leftover,
-        };
-        system.verdict = Verdict::of(&system, found.is_some(), stall);
-        Ok(system)
+            history,
+        })
     }
 
     /// The livepatches that are installed for the kernel that runs.
@@ -179,11 +198,7 @@ impl Transition {
         let Some(patch) = patches.iter().find(|patch| patch.transition) else {
             return Ok(None);
         };
-        let target = if patch.enabled {
-            Target::Patched
-        } else {
-            Target::Unpatched
-        };
+        let target = patch.target();
         let tasks = tasks::left(root, target)?;
         let mut looked_at = Vec::new();
         for left in tasks.left.iter().filter(|_| with_blockers) {
@@ -210,9 +225,9 @@ impl Patch {
         installed: &[Installed],
     ) -> io::Result<Self> {
         let module = modules::module(root, &patch.name)?.unwrap_or_default();
-        let file = installed
-            .iter()
-            .find(|it| it.name == patch.name && Some(&it.release) == kernel.release.as_ref());
+        let release = kernel.release.as_deref();
+        let file =
+            release.and_then(|release| installed.iter().find(|it| it.is(release, &patch.name)));
         let contents = file.and_then(|it| ModuleFile::read(root.path(&it.file)).ok());
         let since = if patch.transition {
             clock.history.running_since(&patch.name)

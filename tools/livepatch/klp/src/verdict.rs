@@ -35,15 +35,10 @@ impl Verdict {
         }
     }
 
-    /// Nothing has been looked at yet.
-    pub(crate) fn unknown() -> Self {
-        Self::new(Code::Well, "")
-    }
-
     /// The worst thing that is to be said: what is going on now comes first, then what is not as
     /// the administrator wants it, then what may become so.
-    pub(crate) fn of(system: &System, can_livepatch: bool, stall: Duration) -> Self {
-        if !can_livepatch {
+    pub(crate) fn of(system: &System, stall: Duration) -> Self {
+        if !system.can_livepatch {
             return Self::new(Code::CannotLivepatch, "this kernel cannot livepatch");
         }
         transition(system, stall)

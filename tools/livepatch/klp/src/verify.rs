@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::source::ftrace::Attached;
-use crate::system::{Patch, System};
+use crate::system::{Function, Patch, System};
 
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,6 +94,8 @@ fn forced(patch: &Patch) -> Check {
     }
 }
 
+const NO_TRACEFS: &str = "tracefs may only be read by root";
+
 /// Names at most this many.
 const MOST: usize = 3;
 
@@ -148,7 +150,7 @@ fn objects(patch: &Patch) -> Check {
     }
 }
 
-fn functions(patch: &Patch) -> impl Iterator<Item = (&str, &crate::system::Function)> {
+fn functions(patch: &Patch) -> impl Iterator<Item = (&str, &Function)> {
     patch
         .objects
         .iter()
@@ -161,11 +163,16 @@ fn functions(patch: &Patch) -> impl Iterator<Item = (&str, &crate::system::Funct
         })
 }
 
-fn versions(patch: &Patch, system: &System) -> Check {
-    let covered: Vec<_> = functions(patch)
-        .filter(|(_, function)| function.effective == Some(false))
+/// Those of its functions of which that is so.
+fn named(patch: &Patch, is: impl Fn(&str, &Function) -> bool) -> Vec<String> {
+    functions(patch)
+        .filter(|(object, function)| is(object, function))
         .map(|(_, function)| function.name.clone())
-        .collect();
+        .collect()
+}
+
+fn versions(patch: &Patch, system: &System) -> Check {
+    let covered = named(patch, |_, function| function.effective == Some(false));
     if functions(patch).any(|(_, function)| function.effective.is_none()) {
         return check(
             "versions",
@@ -196,20 +203,14 @@ fn versions(patch: &Patch, system: &System) -> Check {
 
 fn ftrace(patch: &Patch, attached: Option<&Attached>) -> Check {
     let Some(attached) = attached else {
-        return check(
-            "ftrace",
-            Answer::Unknown,
-            "tracefs may only be read by root",
-        );
+        return check("ftrace", Answer::Unknown, NO_TRACEFS);
     };
-    let missing: Vec<_> = functions(patch)
-        .filter(|(object, function)| {
-            !attached
-                .flags(object, &function.name)
-                .is_some_and(|flags| flags.redirects)
-        })
-        .map(|(_, function)| function.name.clone())
-        .collect();
+    let redirects = |object: &str, function: &Function| {
+        attached
+            .flags(object, &function.name)
+            .is_some_and(|flags| flags.redirects)
+    };
+    let missing = named(patch, |object, function| !redirects(object, function));
     if missing.is_empty() {
         check(
             "ftrace",
@@ -227,20 +228,13 @@ fn ftrace(patch: &Patch, attached: Option<&Attached>) -> Check {
 
 fn others(patch: &Patch, attached: Option<&Attached>) -> Check {
     let Some(attached) = attached else {
-        return check(
-            "programs",
-            Answer::Unknown,
-            "tracefs may only be read by root",
-        );
+        return check("programs", Answer::Unknown, NO_TRACEFS);
     };
-    let direct: Vec<_> = functions(patch)
-        .filter(|(object, function)| {
-            attached
-                .flags(object, &function.name)
-                .is_some_and(|flags| flags.direct)
-        })
-        .map(|(_, function)| function.name.clone())
-        .collect();
+    let direct = named(patch, |object, function| {
+        attached
+            .flags(object, &function.name)
+            .is_some_and(|flags| flags.direct)
+    });
     if direct.is_empty() {
         check(
             "programs",

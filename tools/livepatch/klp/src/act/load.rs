@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::switch::{remove, Done, MODULE_WAIT};
+use super::switch::{remove, settle, Done, MODULE_WAIT};
 use super::{cannot_livepatch, enable, Log, Waiting};
 use crate::failure::{Exit, Failure};
 use crate::module::ModuleFile;
-use crate::render::span;
 use crate::root::Root;
-use crate::source::kmsg::Target;
-use crate::source::{modules, store, sysfs};
+use crate::source::sysfs::{self, Target};
+use crate::source::{kernel, modules, store};
 
 /// `MODULE_INIT_COMPRESSED_FILE`
 const COMPRESSED: i32 = 4;
@@ -44,7 +43,9 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     if let Some(patch) = sysfs::patch(root, &file.name)? {
         is_the_same(root, &file)?;
         return match (patch.enabled, how.dry_run) {
-            (true, false) if patch.transition => settle(root, &file.name, &how.waiting),
+            (true, false) if patch.transition => {
+                settle(root, &file.name, Target::Patched, &how.waiting)
+            }
             (true, _) => Ok(format!("{} is loaded already", file.name)),
             (false, true) => Ok(format!("{} would be enabled again", file.name)),
             (false, false) => enable(root, &file.name, &how.waiting),
@@ -67,7 +68,7 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
 
     let before = sysfs::patches(root)?.unwrap_or_default();
     insert(root, &file)?;
-    let done = match settle(root, &file.name, &how.waiting) {
+    let done = match settle(root, &file.name, Target::Patched, &how.waiting) {
         Ok(done) => done,
         Err(failure) => {
             if failure.exit == Exit::StalledReversed {
@@ -89,7 +90,7 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
 /// Loads all that is installed for this kernel, in the order of their names. Goes on after one that
 /// fails, and then fails with it.
 pub fn load_all(root: &Root, how: &Load) -> Done {
-    let release = root.text("/proc/sys/kernel/osrelease")?.unwrap_or_default();
+    let release = kernel::release(root)?.unwrap_or_default();
     let mut lines = Vec::new();
     let mut failed: Option<Failure> = None;
     for installed in store::installed(root)?
@@ -123,12 +124,10 @@ fn find(root: &Root, what: &str) -> Result<PathBuf, Failure> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    let release = root.text("/proc/sys/kernel/osrelease")?.unwrap_or_default();
+    let release = kernel::release(root)?.unwrap_or_default();
     let name = store::module_name(what);
     let installed = store::installed(root)?;
-    let found = installed
-        .iter()
-        .find(|it| it.release == release && it.name == name);
+    let found = installed.iter().find(|it| it.is(&release, &name));
     found.map(|it| root.path(&it.file)).ok_or_else(|| {
         Failure::new(
             Exit::NoSuchPatch,
@@ -144,7 +143,7 @@ fn check(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
     if !file.is_livepatch() {
         return Err(refuse("it is a module, but no livepatch".to_owned()));
     }
-    let running = root.text("/proc/sys/kernel/osrelease")?;
+    let running = kernel::release(root)?;
     if let (Some(running), Some(wanted)) = (running, file.release()) {
         if running != wanted {
             return Err(refuse(format!(
@@ -187,13 +186,6 @@ fn wait_for_others(root: &Root, waiting: &Waiting) -> Result<(), Failure> {
         );
     }
     Ok(())
-}
-
-fn settle(root: &Root, name: &str, waiting: &Waiting) -> Done {
-    Ok(match waiting.until(root, name, Target::Patched)? {
-        Some(took) => format!("{name} is patched after {}", span(took)),
-        None => format!("{name} is being patched"),
-    })
 }
 
 fn insert(root: &Root, file: &ModuleFile) -> Result<(), Failure> {

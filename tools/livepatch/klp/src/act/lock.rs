@@ -25,10 +25,8 @@ impl Lock {
             .create(true)
             .truncate(false)
             .open(&path);
-        let file = open.map_err(|error| match Errno::from_io_error(&error) {
-            Some(errno) => Failure::of(&format!("cannot open {}", path.display()), errno),
-            None => Failure::from(error),
-        })?;
+        let file = open
+            .map_err(|error| Failure::of_io(&format!("cannot open {}", path.display()), error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file }),
             Err(Errno::WOULDBLOCK) => Err(Failure::new(Exit::Busy, "another klp is at work")

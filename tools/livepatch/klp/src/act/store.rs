@@ -2,22 +2,23 @@
 
 //! Livepatches that are loaded at boot: into the folder, and out of it.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-
-use rustix::io::Errno;
 
 use super::switch::Done;
 use crate::failure::{Exit, Failure};
+use crate::files::write_whole;
 use crate::module::{self, ModuleFile};
 use crate::root::Root;
+use crate::source::kernel;
 use crate::source::store::{self, Installed};
 
 /// Installs the livepatch in `file` for the kernel `release`, or for the one that it was built for.
 /// To install the same file once more changes nothing.
 pub fn install(root: &Root, file: &Path, release: Option<&str>) -> Done {
-    let module = ModuleFile::read(file)?;
+    let bytes = module::unpacked(file)?;
+    let module = ModuleFile::of(file.to_owned(), &bytes)?;
     let refuse = |why: String| Failure::new(Exit::Refused, format!("{}: {why}", file.display()));
     if !module.is_livepatch() {
         return Err(refuse("it is a module, but no livepatch".to_owned()));
@@ -29,7 +30,6 @@ pub fn install(root: &Root, file: &Path, release: Option<&str>) -> Done {
         return Err(refuse(format!("it was built for {built_for}")));
     }
     let dir = folder(root, built_for).map_err(|()| refuse(format!("{built_for} is no release")))?;
-    let bytes = module::unpacked(file)?;
     let name = &module.name;
     // Tools that read this folder take plain modules only, and find them by their names.
     let to = match installed(root, built_for, name)? {
@@ -41,19 +41,13 @@ pub fn install(root: &Root, file: &Path, release: Option<&str>) -> Done {
     };
     fs::create_dir_all(&dir)
         .and_then(|()| write_whole(&to, &bytes))
-        .map_err(|error| {
-            let what = format!("cannot write {}", to.display());
-            match Errno::from_io_error(&error) {
-                Some(errno) => Failure::of(&what, errno),
-                None => Failure::from(error),
-            }
-        })?;
+        .map_err(|error| Failure::of_io(&format!("cannot write {}", to.display()), error))?;
     Ok(format!("{name} is installed for {built_for}"))
 }
 
 /// Takes a livepatch out of the folder. What is loaded stays as it is.
 pub fn uninstall(root: &Root, name: &str, release: Option<&str>) -> Done {
-    let running = root.text("/proc/sys/kernel/osrelease")?.unwrap_or_default();
+    let running = kernel::release(root)?.unwrap_or_default();
     let release = release.unwrap_or(&running);
     let name = store::module_name(name);
     let Some(found) = installed(root, release, &name)? else {
@@ -74,9 +68,7 @@ pub fn uninstall(root: &Root, name: &str, release: Option<&str>) -> Done {
 
 fn installed(root: &Root, release: &str, name: &str) -> io::Result<Option<Installed>> {
     let all = store::installed(root)?;
-    Ok(all
-        .into_iter()
-        .find(|it| it.release == release && it.name == name))
+    Ok(all.into_iter().find(|it| it.is(release, name)))
 }
 
 /// The folder for a release, which is a name and no path.
@@ -85,20 +77,4 @@ fn folder(root: &Root, release: &str) -> Result<PathBuf, ()> {
         return Err(());
     }
     Ok(root.path(Path::new(store::DIR).join(release)))
-}
-
-/// Writes a file that is there whole or not at all, whatever happens meanwhile.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("ko.new");
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        path.parent()
-            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
 }

@@ -2,21 +2,17 @@
 
 //! Livepatches that are there: enable, disable, reverse, force, unload.
 
-use std::ffi::CString;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{patch, write_enabled, Log, Waiting};
+use super::{delete_module, patch, write_enabled, Log, Waiting};
 use crate::failure::{Exit, Failure};
 use crate::root::Root;
-use crate::source::kmsg::Target;
 use crate::source::modules;
-use crate::source::sysfs::{self, Patch};
+use crate::source::sysfs::{self, Patch, Target};
+use crate::text::span;
 
-/// A module that is in use is not waited for.
-const NO_WAIT: i32 = OFlags::NONBLOCK.bits() as i32;
 /// A module may be held for a moment by whoever ends its livepatch.
 pub(super) const MODULE_WAIT: Duration = Duration::from_secs(15);
 
@@ -41,25 +37,22 @@ fn switch(root: &Root, name: &str, target: Target, waiting: &Waiting) -> Done {
     } else if !patch.transition {
         return Ok(format!("{name} is {} already", target.name()));
     }
+    settle(root, name, target, waiting)
+}
+
+/// Waits until it is there, and says so.
+pub(super) fn settle(root: &Root, name: &str, target: Target, waiting: &Waiting) -> Done {
+    let target_name = target.name();
     Ok(match waiting.until(root, name, target)? {
-        Some(took) => format!(
-            "{name} is {} after {}",
-            target.name(),
-            crate::render::span(took)
-        ),
-        None => format!("{name} is being {}", target.name()),
+        Some(took) => format!("{name} is {target_name} after {}", span(took)),
+        None => format!("{name} is being {target_name}"),
     })
 }
 
 /// Turns the transition that runs around, and waits for its end.
 pub fn reverse(root: &Root, name: Option<&str>, waiting: &Waiting) -> Done {
     let patch = in_transition(root, name)?;
-    let target = if patch.enabled {
-        Target::Unpatched
-    } else {
-        Target::Patched
-    };
-    switch(root, &patch.name, target, waiting)
+    switch(root, &patch.name, patch.target().opposite(), waiting)
 }
 
 /// Moves all tasks that are left, wherever they are.
@@ -67,13 +60,8 @@ pub fn force(root: &Root, name: &str) -> Done {
     let patch = in_transition(root, Some(name))?;
     let log = Log::from_here(root);
     let file = root.path(Patch::file(&patch.name, "force"));
-    std::fs::write(file, "1").map_err(|error| {
-        let what = format!("cannot force {name}");
-        match Errno::from_io_error(&error) {
-            Some(errno) => log.add(Failure::of(&what, errno)),
-            None => Failure::from(error),
-        }
-    })?;
+    std::fs::write(file, "1")
+        .map_err(|error| log.add(Failure::of_io(&format!("cannot force {name}"), error)))?;
     Ok(format!(
         "{name} was forced: its module can never be removed"
     ))
@@ -127,11 +115,8 @@ pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
 /// Removes the modules of livepatches that are gone. `dry_run`: only names them.
 pub fn gc(root: &Root, dry_run: bool) -> Done {
     let mut lines = Vec::new();
-    for name in modules::livepatch_modules(root)? {
+    for name in modules::leftover(root)? {
         let module = modules::module(root, &name)?;
-        if root.exists(Patch::file(&name, "enabled")) {
-            continue;
-        }
         let used = module.is_some_and(|module| module.refcnt.is_some_and(|users| users > 0));
         lines.push(if used {
             format!("{name} is in use, or was forced: it stays")
@@ -159,12 +144,9 @@ pub(super) fn remove(root: &Root, name: &str) -> Result<(), Failure> {
         ));
     }
     let what = format!("cannot remove the module {name}");
-    let Ok(module) = CString::new(name) else {
-        return Err(Failure::no_such_patch(name));
-    };
     let deadline = std::time::Instant::now() + MODULE_WAIT;
     loop {
-        match rustix::system::delete_module(&module, NO_WAIT) {
+        match delete_module(name) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::WOULDBLOCK | Errno::BUSY) if std::time::Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(50));

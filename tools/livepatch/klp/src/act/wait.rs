@@ -11,11 +11,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::write_enabled;
 use crate::blockers::blockers;
 use crate::failure::{Exit, Failure};
-use crate::render::{printable, span};
 use crate::root::Root;
-use crate::source::kmsg::Target;
-use crate::source::sysfs::{self, Patch};
+use crate::source::sysfs::{self, Patch, Target};
 use crate::source::tasks;
+use crate::text::{printable, span};
 
 /// The kernel tells nobody that a transition has ended: it is asked often at first, when it
 /// probably ends soon.
@@ -72,10 +71,7 @@ impl Waiting {
             )
             .with_remedy("klp why shows whom it waits for; klp reverse goes back"));
         }
-        let back = match target {
-            Target::Patched => Target::Unpatched,
-            Target::Unpatched => Target::Patched,
-        };
+        let back = target.opposite();
         write_enabled(root, name, back == Target::Patched)?;
         if !self.ends(root, name)? {
             return Err(Failure::new(
@@ -103,11 +99,11 @@ impl Waiting {
         let mut pause = SHORTEST_PAUSE;
         let mut bar = Bar::new(self.progress);
         loop {
-            match sysfs::patch(root, name)? {
-                Some(patch) if patch.transition => bar.look(root, &patch)?,
-                // It has ended, or the livepatch has gone with its end.
-                _ => return Ok(true),
+            // It has ended, or the livepatch has gone with its end.
+            if root.flag(Patch::file(name, "transition"))? != Some(true) {
+                return Ok(true);
             }
+            bar.look(root, name)?;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
@@ -120,7 +116,7 @@ impl Waiting {
 
 /// A transition has ended: where it was to lead? Others may have reversed it meanwhile.
 fn is_at(root: &Root, name: &str, target: Target) -> Result<(), Failure> {
-    let enabled = sysfs::patch(root, name)?.is_some_and(|patch| patch.enabled);
+    let enabled = root.flag(Patch::file(name, "enabled"))? == Some(true);
     if enabled == (target == Target::Patched) {
         return Ok(());
     }
@@ -163,16 +159,15 @@ impl Bar {
         }
     }
 
-    fn look(&mut self, root: &Root, patch: &Patch) -> io::Result<()> {
+    fn look(&mut self, root: &Root, name: &str) -> io::Result<()> {
         if self.bar.is_hidden() || self.looked.is_some_and(|at| at.elapsed() < LOOK_AT_TASKS) {
             return Ok(());
         }
         self.looked = Some(Instant::now());
-        let target = if patch.enabled {
-            Target::Patched
-        } else {
-            Target::Unpatched
+        let Some(patch) = sysfs::patch(root, name)? else {
+            return Ok(());
         };
+        let target = patch.target();
         let tasks = tasks::left(root, target)?;
         self.bar.set_length(tasks.count as u64);
         self.bar
@@ -181,7 +176,7 @@ impl Bar {
             Some(left) => left.look(root)?,
             None => None,
         };
-        let names = blockers(patch, target, std::slice::from_ref(patch), one.as_slice());
+        let names = blockers(&patch, target, std::slice::from_ref(&patch), one.as_slice());
         self.bar
             .set_message(names.first().map_or_else(String::new, |blocker| {
                 format!("{}: {}", printable(&blocker.comm), blocker.reason.text())

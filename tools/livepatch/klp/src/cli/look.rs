@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use klp::failure::{Exit, Failure};
+use klp::files::write_whole;
 use klp::history::History;
 use klp::module::ModuleFile;
 use klp::render;
 use klp::root::Root;
 use klp::source::ftrace::Attached;
 use klp::source::{kmsg, store};
-use klp::system::System;
+use klp::system::{Status, System};
 use klp::verdict::Code;
 use klp::verify::{self, Answer, Verified};
 
@@ -92,16 +93,17 @@ impl Look {
                 exit_code,
                 stall,
             } => {
-                let system = System::read(root, stall, false)?;
-                json.print(&system, || render::status(&system))?;
+                let system = read(root)?;
+                let status = Status::of(&system, stall);
+                json.print(&status, || render::status(&status))?;
                 return Ok(if exit_code {
-                    system.verdict.code.into()
+                    status.verdict.code.into()
                 } else {
                     ExitCode::SUCCESS
                 });
             }
             Self::Why { json, stacks } => {
-                let transition = System::read(root, Duration::MAX, true)?.transition;
+                let transition = System::read(root, true)?.transition;
                 let body = Why {
                     transition: transition.as_ref(),
                 };
@@ -110,13 +112,17 @@ impl Look {
             }
             Self::List { json, installed } => {
                 let system = read(root)?;
-                json.print(&system, || render::list(&system, installed))?;
+                json.print(&Status::of(&system, Duration::MAX), || {
+                    render::list(&system, installed)
+                })?;
             }
             Self::Info { what, json } => info(root, &what, json)?,
             Self::Verify { name, json } => return verify(root, name.as_deref(), json),
             Self::Fixes { json } => {
                 let system = read(root)?;
-                json.print(&system, || render::fixes(&system))?;
+                json.print(&Status::of(&system, Duration::MAX), || {
+                    render::fixes(&system)
+                })?;
             }
             Self::History { json } => {
                 let history = history(root)?;
@@ -130,7 +136,7 @@ impl Look {
 }
 
 fn read(root: &Root) -> Result<System, Failure> {
-    Ok(System::read(root, Duration::MAX, false)?)
+    Ok(System::read(root, false)?)
 }
 
 fn history(root: &Root) -> Result<History, Failure> {
@@ -187,23 +193,16 @@ fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failu
 }
 
 fn prom(root: &Root, out: Option<&Path>) -> Result<(), Failure> {
-    let system = System::read(root, Duration::from_secs(30), true)?;
-    let history = kmsg::records(root)?
-        .map(|records| History::of(&records))
-        .unwrap_or_default();
-    let metrics = render::prom::metrics(&system, &history, SystemTime::now());
+    let system = System::read(root, true)?;
+    let status = Status::of(&system, Duration::from_secs(30));
+    let metrics = render::prom::metrics(&status, SystemTime::now());
     let Some(out) = out else {
         return say(metrics.trim_end());
     };
-    // Who reads the folder must never see half of it.
-    let new = out.with_extension("prom.new");
-    std::fs::write(&new, metrics)
-        .and_then(|()| std::fs::rename(&new, out))
-        .map_err(|error| {
-            let _ = std::fs::remove_file(&new);
-            Failure::new(
-                Exit::Failed,
-                format!("cannot write {}: {error}", out.display()),
-            )
-        })
+    write_whole(out, metrics.as_bytes()).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("cannot write {}: {error}", out.display()),
+        )
+    })
 }

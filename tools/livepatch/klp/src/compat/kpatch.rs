@@ -15,15 +15,13 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::act::delete_module;
 use crate::module::ModuleFile;
 use crate::root::Root;
-use crate::source::kmsg::Target;
-use crate::source::store;
 use crate::source::sysfs::{self, Patch};
-use crate::source::{modules, tasks};
+use crate::source::{kernel, modules, store, tasks};
 
 const VERSION: &str = "0.9.11";
 /// Seconds, all of them.
@@ -148,10 +146,7 @@ impl Kpatch<'_> {
     }
 
     fn release(&self) -> io::Result<String> {
-        Ok(self
-            .root
-            .text("/proc/sys/kernel/osrelease")?
-            .unwrap_or_default())
+        Ok(kernel::release(self.root)?.unwrap_or_default())
     }
 
     fn warn(&mut self, text: &str) -> io::Result<()> {
@@ -185,11 +180,7 @@ impl Kpatch<'_> {
         let Some(patch) = patches.iter().find(|patch| patch.transition) else {
             return Ok(());
         };
-        let target = if patch.enabled {
-            Target::Patched
-        } else {
-            Target::Unpatched
-        };
+        let target = patch.target();
         writeln!(self.out, "\nStalled processes:")?;
         for tasks::Left { tid, tgid } in tasks::left(self.root, target)?.left {
             let dir = PathBuf::from(format!("/proc/{tgid}/task/{tid}"));
@@ -231,16 +222,15 @@ impl Kpatch<'_> {
 
     /// A file, or what is installed for this kernel under this name.
     fn find(&self, module: &str) -> Result<Option<PathBuf>> {
-        let dir = self.root.path(Path::new(store::DIR).join(self.release()?));
+        let dir = Path::new(store::DIR).join(self.release()?);
+        let installed = |file: &str| self.root.path(dir.join(file));
         if module.contains(".ko") {
-            let files = [PathBuf::from(module), dir.join(module)];
+            let files = [PathBuf::from(module), installed(module)];
             return Ok(files.into_iter().find(|file| file.is_file()));
         }
-        let names = self
-            .root
-            .names(Path::new(store::DIR).join(self.release()?))?;
+        let names = self.root.names(&dir)?;
         let found = names.iter().find(|file| store::module_name(file) == module);
-        Ok(found.map(|file| dir.join(file)))
+        Ok(found.map(|file| installed(file)))
     }
 
     // Loading.
@@ -270,7 +260,7 @@ impl Kpatch<'_> {
             None => {
                 // It may be there without its livepatch.
                 self.wait_for_module(&name)?;
-                let _ = remove(&name);
+                let _ = delete_module(&name);
                 writeln!(self.out, "loading patch module: {shown}")?;
                 self.insert(file)?;
             }
@@ -406,7 +396,7 @@ impl Kpatch<'_> {
         self.wait_for_module(name)?;
         writeln!(self.out, "unloading patch module: {name}")?;
         // One that was forced cannot go, and that is no error.
-        let _ = remove(name);
+        let _ = delete_module(name);
         Ok(())
     }
 
@@ -597,14 +587,6 @@ fn base(path: &str) -> String {
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
-
-fn remove(name: &str) -> io::Result<()> {
-    let name = std::ffi::CString::new(name).map_err(io::Error::other)?;
-    Ok(rustix::system::delete_module(
-        &name,
-        OFlags::NONBLOCK.bits() as i32,
-    )?)
 }
 
 fn seconds(number: u32) {

@@ -8,10 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::history::{End, History};
 use crate::source::kernel::Core;
-use crate::system::System;
+use crate::system::{Status, System};
 
 /// All metrics.
-pub fn metrics(system: &System, history: &History, at: SystemTime) -> String {
+pub fn metrics(status: &Status<'_>, at: SystemTime) -> String {
+    let system = status.system;
     let mut to = Metrics::default();
     let kernel = &system.kernel;
     let core = match kernel.core {
@@ -31,11 +32,11 @@ pub fn metrics(system: &System, history: &History, at: SystemTime) -> String {
         "klp_verdict",
         "What klp status --exit-code says: 0 is well.",
     );
-    to.value("klp_verdict", &[], system.verdict.code);
+    to.value("klp_verdict", &[], status.verdict.code);
 
     patches(&mut to, system);
     transition(&mut to, system);
-    last_transitions(&mut to, history);
+    last_transitions(&mut to, &system.history);
 
     to.head(
         "klp_installed_not_loaded",

@@ -44,9 +44,14 @@ pub struct Kernel {
     pub config: BTreeMap<String, String>,
 }
 
+/// The release of the kernel that runs.
+pub fn release(root: &Root) -> io::Result<Option<String>> {
+    root.text("/proc/sys/kernel/osrelease")
+}
+
 impl Kernel {
     pub fn read(root: &Root) -> io::Result<Self> {
-        let release = root.text("/proc/sys/kernel/osrelease")?;
+        let release = release(root)?;
         let config = config(root, release.as_deref())?;
         Ok(Self {
             core: core(&config),

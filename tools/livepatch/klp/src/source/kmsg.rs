@@ -12,26 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::time::ClockId;
 
+use super::sysfs::Target;
 use crate::root::{known, Root};
 
 const FILE: &str = "/dev/kmsg";
-
-/// Where a transition leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    Patched,
-    Unpatched,
-}
-
-impl Target {
-    /// The word for it that the kernel uses, too.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Patched => "patched",
-            Self::Unpatched => "unpatched",
-        }
-    }
-}
 
 /// Something that the livepatch core has said.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use super::sysfs;
 use crate::root::Root;
 
 const DIR: &str = "/sys/module";
@@ -22,7 +23,7 @@ pub struct Module {
 impl Module {
     /// Has the kernel given it the letter of a livepatch?
     pub fn is_livepatch(&self) -> bool {
-        self.taint.as_ref().is_some_and(|taint| taint.contains('K'))
+        is_livepatch(self.taint.as_deref())
     }
 }
 
@@ -49,16 +50,29 @@ pub fn is_live(root: &Root, name: &str) -> io::Result<bool> {
     Ok(state.as_deref() == Some("live"))
 }
 
-/// The livepatch modules that are loaded, by the letter which the kernel gives to them.
-pub fn livepatch_modules(root: &Root) -> io::Result<Vec<String>> {
+/// The livepatch modules that are loaded and patch nothing any more.
+pub fn leftover(root: &Root) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for name in root.names(DIR)? {
         let taint = root.text(PathBuf::from(DIR).join(&name).join("taint"))?;
-        if taint.is_some_and(|taint| taint.contains('K')) {
+        if is_livepatch(taint.as_deref()) && !sysfs::is_there(root, &name) {
             found.push(name);
         }
     }
     Ok(found)
+}
+
+/// The kernel gives a letter to each module that has been a livepatch.
+fn is_livepatch(taint: Option<&str>) -> bool {
+    taint.is_some_and(|taint| taint.contains('K'))
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The hexadecimal digits of an ELF note of type `NT_GNU_BUILD_ID`.
@@ -74,10 +88,7 @@ pub fn build_id(note: &[u8]) -> Option<String> {
         return None;
     }
     let id = note.get(16..16usize.checked_add(word(4)?)?)?;
-    Some(id.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Some(hex(id))
 }
 
 #[cfg(test)]

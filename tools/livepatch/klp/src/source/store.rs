@@ -20,6 +20,13 @@ pub struct Installed {
     pub file: PathBuf,
 }
 
+impl Installed {
+    /// Is it this one?
+    pub fn is(&self, release: &str, name: &str) -> bool {
+        self.release == release && self.name == name
+    }
+}
+
 /// All of them, by release and file name.
 pub fn installed(root: &Root) -> io::Result<Vec<Installed>> {
     let mut installed = Vec::new();

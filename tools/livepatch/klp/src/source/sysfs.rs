@@ -10,6 +10,31 @@ use crate::root::Root;
 /// The folder that a kernel with `CONFIG_LIVEPATCH` has.
 pub const DIR: &str = "/sys/kernel/livepatch";
 
+/// Where a transition leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Patched,
+    Unpatched,
+}
+
+impl Target {
+    /// Where its reversal leads.
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Patched => Self::Unpatched,
+            Self::Unpatched => Self::Patched,
+        }
+    }
+
+    /// The word for it that the kernel uses, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Patched => "patched",
+            Self::Unpatched => "unpatched",
+        }
+    }
+}
+
 /// What the kernel says of one livepatch. [`None`] is what it does not say: older kernels have no
 /// `replace` and no `stack_order`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,21 +70,19 @@ impl Patch {
         PathBuf::from(DIR).join(name).join(file)
     }
 
-    /// How many functions it replaces.
-    pub fn functions(&self) -> usize {
-        self.objects
-            .iter()
-            .map(|object| object.functions.len())
-            .sum()
+    /// Where it is, or is being moved to.
+    pub fn target(&self) -> Target {
+        if self.enabled {
+            Target::Patched
+        } else {
+            Target::Unpatched
+        }
     }
+}
 
-    /// How many of its objects are patched now.
-    pub fn patched_objects(&self) -> usize {
-        self.objects
-            .iter()
-            .filter(|object| object.patched == Some(true))
-            .count()
-    }
+/// Is there a livepatch of this name?
+pub fn is_there(root: &Root, name: &str) -> bool {
+    root.exists(Patch::file(name, "enabled"))
 }
 
 /// All livepatches, the oldest first. [`None`]: this kernel cannot livepatch.

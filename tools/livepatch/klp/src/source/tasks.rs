@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use procfs::process::{Stat, StatFlags};
 use procfs::FromRead;
 
-use super::kmsg::Target;
+use super::sysfs::Target;
 use crate::root::Root;
 
 /// A task that a transition waits for.
