@@ -21,23 +21,27 @@ use std::io;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::system::{finit_module, init_module};
 
 use crate::failure::{Exit, Failure};
+use crate::module::Opened;
 use crate::root::Root;
 use crate::source::kmsg;
-use crate::source::sysfs::{self, Patch};
+use crate::source::modules::is_name;
+use crate::source::sysfs::{self, Patch, Target};
 
 /// The livepatch `name`, which has to be there.
 fn patch(root: &Root, name: &str) -> Result<Patch, Failure> {
-    if !root.exists(sysfs::DIR) {
-        return Err(cannot_livepatch());
+    if !sysfs::can_livepatch(root)? {
+        return Err(Failure::cannot_livepatch());
     }
-    sysfs::patch(root, name)?.ok_or_else(|| Failure::no_such_patch(name))
-}
-
-fn cannot_livepatch() -> Failure {
-    Failure::new(Exit::CannotLivepatch, "this kernel cannot livepatch")
-        .with_remedy("a kernel with CONFIG_LIVEPATCH=y is needed")
+    // What is no name is no path either.
+    let patch = if is_name(name) {
+        sysfs::patch(root, name)?
+    } else {
+        None
+    };
+    patch.ok_or_else(|| Failure::no_such_patch(name))
 }
 
 /// Asks for the other state of a livepatch.
@@ -55,8 +59,43 @@ fn write_enabled(root: &Root, name: &str, enabled: bool) -> Result<(), Failure> 
             Failure::new(Exit::Busy, format!("{what}: a transition or a later livepatch is in the way"))
                 .with_remedy("klp status shows which; livepatches that were registered are disabled in reverse order"),
         ),
+        Some(Errno::INVAL) => log.add(
+            Failure::new(Exit::Failed, format!("{what}: it is so already, or is just going"))
+                .with_remedy("klp status shows how it is now; one that has gone can be loaded again"),
+        ),
         _ => log.add(Failure::of_io(&what, error)),
     })
+}
+
+/// Turns the transition of `name` around, if it still leads `from` there. One that is over stays as
+/// it is: to write the same then would be to disable a livepatch, or to enable it.
+///
+/// The kernel knows no write that says what it expects, so it is read just before.
+fn turn_around(root: &Root, name: &str, from: Target) -> Result<bool, Failure> {
+    let flag = |file| root.flag(Patch::file(name, file));
+    let leads_there = flag("enabled")? == Some(from == Target::Patched);
+    if !(leads_there && flag("transition")? == Some(true)) {
+        return Ok(false);
+    }
+    write_enabled(root, name, from == Target::Unpatched)?;
+    Ok(true)
+}
+
+/// Loads a module. Its file is what the kernel gets wherever it can take it, as security modules
+/// want it.
+pub(crate) fn insert_module(root: &Root, opened: &Opened) -> io::Result<()> {
+    /// `MODULE_INIT_COMPRESSED_FILE`
+    const COMPRESSED: i32 = 4;
+
+    let kernel_unpacks = root.text("/sys/module/compression")?;
+    match opened.packing {
+        None => finit_module(&opened.file, c"", 0)?,
+        Some(packing) if kernel_unpacks.as_deref() == Some(packing.name()) => {
+            finit_module(&opened.file, c"", COMPRESSED)?;
+        }
+        Some(_) => init_module(&opened.bytes, c"")?,
+    }
+    Ok(())
 }
 
 /// Removes a module, if nobody uses it: it is not waited for.

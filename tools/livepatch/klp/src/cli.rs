@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 use klp::compat::kpatch;
 use klp::failure::Failure;
 use klp::root::Root;
+use klp::text::printable_lines;
 use look::Look;
 
 const EXIT_CODES: &str = "\
@@ -87,9 +88,10 @@ pub fn main() -> ExitCode {
     match run(&root, cli.verb) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("klp: {failure}");
+            // It may name files, and say what is in them.
+            eprintln!("klp: {}", printable_lines(&failure.text));
             if let Some(remedy) = &failure.remedy {
-                eprintln!("     {remedy}");
+                eprintln!("     {}", printable_lines(remedy));
             }
             (failure.exit as u8).into()
         }

@@ -48,6 +48,16 @@ impl Failure {
             .with_remedy("klp list shows what is there")
     }
 
+    pub fn cannot_livepatch() -> Self {
+        Self::new(Exit::CannotLivepatch, "this kernel cannot livepatch")
+            .with_remedy("a kernel with CONFIG_LIVEPATCH=y is needed")
+    }
+
+    pub fn store_hidden() -> Self {
+        let text = format!("{} may not be read", crate::source::store::DIR);
+        Self::new(Exit::NotPermitted, text).with_remedy("only root may do that")
+    }
+
     /// An error of the kernel's that means the same wherever it comes from.
     pub fn of(what: &str, errno: Errno) -> Self {
         let error = io::Error::from(errno);

@@ -33,11 +33,16 @@ pub enum End {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub operations: Vec<Operation>,
+    /// The time of the oldest message that is there, whoever's it is. [`None`]: none may be read.
+    pub oldest: Option<Duration>,
 }
 
 impl History {
     pub fn of(records: &[Record]) -> Self {
-        let mut history = Self::default();
+        let mut history = Self {
+            oldest: records.first().map(|record| record.at),
+            ..Self::default()
+        };
         for record in records {
             if let Some(event) = record.event() {
                 history.add(record.at, event);
@@ -64,8 +69,10 @@ impl History {
                 });
             }
             Event::Complete { patch, target } => {
-                if let Some(last) = last.filter(|last| last.patch == patch && last.target == target)
-                {
+                let runs = |last: &&mut Operation| {
+                    last.patch == patch && last.target == target && last.end == End::No
+                };
+                if let Some(last) = last.filter(runs) {
                     last.end = End::Complete(at);
                 }
             }
@@ -102,15 +109,24 @@ impl History {
         }
     }
 
-    /// Was `patch` ever forced? Its module cannot go then, so whatever has been forced under this
-    /// name is what has it now. [`None`]: the log tells nothing of it.
+    /// Were tasks moved to `patch` by force, since it was last not in use at all? Such a task may
+    /// still be in an old function. [`None`]: the log does not reach back that far.
     pub fn forced(&self, patch: &str) -> Option<bool> {
-        self.last(patch)?;
-        Some(
-            self.operations
-                .iter()
-                .any(|operation| operation.patch == patch && operation.forced),
-        )
+        let mut forced = None;
+        let mut over = true;
+        for operation in self.operations.iter().filter(|it| it.patch == patch) {
+            if operation.target == Target::Patched {
+                // One that is reversed back goes on with what there was.
+                if over {
+                    forced = Some(false);
+                }
+                if operation.forced {
+                    forced = Some(true);
+                }
+            }
+            over = matches!(operation.end, End::Complete(_));
+        }
+        forced
     }
 }
 
@@ -192,6 +208,56 @@ mod tests {
         assert_eq!(forced.forced("a"), Some(true));
         assert_eq!(forced.forced("b"), Some(false));
         assert_eq!(forced.forced("c"), None);
+    }
+
+    #[test]
+    fn force_is_forgotten_when_the_livepatch_was_out_of_use() {
+        let again = history(&[
+            "'a': starting patching transition",
+            "forcing remaining tasks to the patched state",
+            "'a': patching complete",
+            "'a': starting unpatching transition",
+            "'a': unpatching complete",
+            "'a': starting patching transition",
+            "'a': patching complete",
+        ]);
+        assert_eq!(again.forced("a"), Some(false));
+    }
+
+    #[test]
+    fn force_is_not_forgotten_when_disabling_is_taken_back() {
+        let back = history(&[
+            "'a': starting patching transition",
+            "forcing remaining tasks to the patched state",
+            "'a': patching complete",
+            "'a': starting unpatching transition",
+            "'a': starting patching transition",
+            "'a': patching complete",
+        ]);
+        assert_eq!(back.forced("a"), Some(true));
+    }
+
+    #[test]
+    fn force_that_moved_tasks_back_is_none() {
+        let undone = history(&[
+            "'a': starting unpatching transition",
+            "forcing remaining tasks to the patched state",
+            "'a': unpatching complete",
+        ]);
+        assert_eq!(undone.forced("a"), None);
+    }
+
+    #[test]
+    fn a_transition_is_complete_once() {
+        let reversed = history(&[
+            "'a': starting patching transition",
+            "'a': reversing transition from patching to unpatching",
+            "'a': patching complete",
+        ]);
+        assert_eq!(
+            reversed.operations[0].end,
+            End::Reversed(Duration::from_secs(1))
+        );
     }
 
     #[test]

@@ -2,31 +2,77 @@
 
 //! Module files: `.ko`, and what is packed with gzip, xz or zstd.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
+use liblzma::read::XzDecoder;
+use liblzma::stream::{Stream, CONCATENATED};
 use object::{Object as _, ObjectSection as _};
+use rustix::fs::OFlags;
 use ruzstd::decoding::StreamingDecoder;
 
-use crate::source::modules::hex;
-use crate::source::store::module_name;
+use crate::source::modules::{hex, is_name};
+use crate::source::store::{is_release, module_name};
+use crate::text::printable;
 
 /// What the kernel looks for at the end of a signed module.
 const SIGNED: &[u8] = b"~Module signature appended~\n";
-/// No module is that big. What unpacks to more is not unpacked to its end.
+/// No module is that big: what is, or unpacks to more, is none.
 const MOST: u64 = 512 << 20;
+/// What xz may need beside what it unpacks, 64 MiB for the highest of its levels.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+impl Packing {
+    /// What a packed file begins with, whatever its name is.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// As `/sys/module/compression` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+}
 
 /// What a module's file says of it.
 #[derive(Clone, Debug)]
 pub struct ModuleFile {
     pub path: PathBuf,
+    /// A name that a module can have: [`is_name`].
     pub name: String,
     /// The fields of `.modinfo`, in order; a name may be there several times.
     pub modinfo: Vec<(String, String)>,
     pub build_id: Option<String>,
     pub signed: bool,
+}
+
+/// A module's file that is open: whatever becomes of its name, this is what was read.
+pub struct Opened {
+    pub module: ModuleFile,
+    pub file: File,
+    pub packing: Option<Packing>,
+    /// The module, unpacked.
+    pub bytes: Vec<u8>,
 }
 
 /// Why a file is no module.
@@ -38,16 +84,30 @@ pub enum Error {
     NoModule { path: PathBuf, why: String },
 }
 
+impl Opened {
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let read = open(&path).and_then(|(file, bytes)| {
+            let packing = Packing::of(&bytes);
+            Ok((file, packing, unpack(bytes, packing)?))
+        });
+        let (file, packing, bytes) = match read {
+            Ok(read) => read,
+            Err(source) => return Err(Error::Unreadable { path, source }),
+        };
+        let module = ModuleFile::parse(&path, &bytes);
+        Ok(Self {
+            module: module.map_err(|why| Error::NoModule { path, why })?,
+            file,
+            packing,
+            bytes,
+        })
+    }
+}
+
 impl ModuleFile {
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let path = path.into();
-        let bytes = unpacked(&path)?;
-        Self::of(path, &bytes)
-    }
-
-    /// What is in `bytes`, the unpacked contents of the file `path`.
-    pub fn of(path: PathBuf, bytes: &[u8]) -> Result<Self, Error> {
-        Self::parse(&path, bytes).map_err(|why| Error::NoModule { path, why })
+        Ok(Opened::open(path)?.module)
     }
 
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, String> {
@@ -57,9 +117,14 @@ impl ModuleFile {
             .ok_or("it has no section .modinfo")?;
         let modinfo = fields(section.data().map_err(|error| error.to_string())?);
         let build_id = file.build_id().ok().flatten();
+        let name = (modinfo.iter().find(|(field, _)| field == "name"))
+            .map_or_else(|| module_name(path), |(_, name)| name.clone());
+        // Folders and files are named after it.
+        if !is_name(&name) {
+            return Err(format!("no module can be called \"{}\"", printable(&name)));
+        }
         Ok(Self {
-            name: (modinfo.iter().find(|(field, _)| field == "name"))
-                .map_or_else(|| module_name(path), |(_, name)| name.clone()),
+            name,
             path: path.to_owned(),
             build_id: build_id.map(hex),
             modinfo,
@@ -88,18 +153,25 @@ impl ModuleFile {
         self.field("livepatch").is_some_and(|value| value == "Y")
     }
 
-    /// The release of the kernel that it was built for.
+    /// The release of the kernel that it was built for, if it says one.
     pub fn release(&self) -> Option<&str> {
-        self.field("vermagic")?.split(' ').next()
+        let release = self.field("vermagic")?.split(' ').next()?;
+        is_release(release).then_some(release)
     }
 
-    /// What it fixes, as `klp_fixes=` says: names that are separated by commas or spaces.
+    /// What it fixes, as `klp_fixes=` says: names that are separated by commas or spaces. Each is
+    /// there once.
     pub fn fixes(&self) -> Vec<String> {
-        self.fields("klp_fixes")
-            .flat_map(|field| field.split([',', ' ']))
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect()
+        let mut fixes: Vec<String> = Vec::new();
+        let names = self
+            .fields("klp_fixes")
+            .flat_map(|field| field.split([',', ' ']));
+        for name in names.filter(|name| !name.is_empty()) {
+            if !fixes.iter().any(|fix| fix == name) {
+                fixes.push(name.to_owned());
+            }
+        }
+        fixes
     }
 }
 
@@ -115,66 +187,46 @@ fn fields(section: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The module in a file, unpacked.
-pub fn unpacked(path: &Path) -> Result<Vec<u8>, Error> {
-    read_file(path)
-        .and_then(unpack)
-        .map_err(|source| Error::Unreadable {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-/// A device or a pipe may have no end.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
+/// Opens a file and reads it. A device or a pipe may have no end, and may not even be opened
+/// without waiting.
+fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    if metadata.len() > MOST {
+    let bytes = to_end(&file)?;
+    Ok((file, bytes))
+}
+
+fn unpack(bytes: Vec<u8>, packing: Option<Packing>) -> io::Result<Vec<u8>> {
+    let packed = bytes.as_slice();
+    match packing {
+        None => Ok(bytes),
+        Some(Packing::Gzip) => to_end(MultiGzDecoder::new(packed)),
+        Some(Packing::Xz) => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+            to_end(XzDecoder::new_stream(packed, stream))
+        }
+        Some(Packing::Zstd) => to_end(StreamingDecoder::new(packed).map_err(io::Error::other)?),
+    }
+}
+
+/// All that there is to read.
+fn to_end(from: impl Read) -> io::Result<Vec<u8>> {
+    at_most(from, MOST)
+}
+
+fn at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
         return Err(io::Error::other("it is bigger than a module can be"));
     }
-    fs::read(path)
-}
-
-/// What is in a file that may be packed.
-fn unpack(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    let mut packed = bytes.as_slice();
-    match packed {
-        [0x1f, 0x8b, ..] => {
-            GzDecoder::new(packed)
-                .take(MOST)
-                .read_to_end(&mut unpacked)?;
-        }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = StreamingDecoder::new(packed).map_err(io::Error::other)?;
-            decoder.take(MOST).read_to_end(&mut unpacked)?;
-        }
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-            lzma_rs::xz_decompress(&mut packed, &mut Limited(&mut unpacked))
-                .map_err(io::Error::other)?;
-        }
-        _ => return Ok(bytes),
-    }
-    Ok(unpacked)
-}
-
-/// Takes no more than [`MOST`].
-struct Limited<'a>(&'a mut Vec<u8>);
-
-impl io::Write for Limited<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if (self.0.len() + bytes.len()) as u64 > MOST {
-            return Err(io::Error::other("it unpacks to more than a module can be"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -215,22 +267,81 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_a_path_is_no_name() {
+        for name in ["../../etc/cron.d/x", "..", "", "a b"] {
+            let bytes = module(format!("livepatch=Y\0name={name}\0").as_bytes());
+            assert!(parse(&bytes).is_err(), "{name}");
+        }
+        let bytes = module(b"vermagic=../../etc SMP\0");
+        assert_eq!(parse(&bytes).unwrap().release(), None);
+        // Without a name it has that of its file.
+        assert!(ModuleFile::parse(Path::new("/x/a b.ko"), &module(b"")).is_err());
+    }
+
+    #[test]
+    fn a_fix_counts_once() {
+        let bytes = module(b"klp_fixes=CVE-1 CVE-2\0klp_fixes=CVE-1\0");
+        assert_eq!(parse(&bytes).unwrap().fixes(), ["CVE-1", "CVE-2"]);
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        xz.write_all(bytes).unwrap();
+        xz.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        ruzstd::encoding::compress_to_vec(bytes, level)
+    }
+
+    fn unpack(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let packing = Packing::of(&bytes);
+        super::unpack(bytes, packing)
+    }
+
+    #[test]
     fn what_is_packed_is_unpacked() {
         let bytes = module(b"livepatch=Y\0");
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(&bytes).unwrap();
-        assert_eq!(unpack(gzip.finish().unwrap()).unwrap(), bytes);
+        for packed in [gzip(&bytes), xz(&bytes), zstd(&bytes), bytes.clone()] {
+            assert_eq!(unpack(packed).unwrap(), bytes);
+        }
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        assert_eq!(unpack([gzip(half), gzip(rest)].concat()).unwrap(), bytes);
+    }
 
-        let mut xz = Vec::new();
-        lzma_rs::xz_compress(&mut bytes.as_slice(), &mut xz).unwrap();
-        assert_eq!(unpack(xz).unwrap(), bytes);
+    #[test]
+    fn what_is_too_big_is_not_cut_off() {
+        assert_eq!(at_most(&[1; 9][..], 9).unwrap().len(), 9);
+        assert!(at_most(&[1; 10][..], 9).is_err());
+        assert!(at_most(io::repeat(1), 9).is_err());
+    }
 
-        let zstd = ruzstd::encoding::compress_to_vec(
-            bytes.as_slice(),
-            ruzstd::encoding::CompressionLevel::Fastest,
-        );
-        assert_eq!(unpack(zstd).unwrap(), bytes);
-        assert_eq!(unpack(bytes.clone()).unwrap(), bytes);
+    /// What says that it needs gigabytes to unpack, and has few.
+    #[test]
+    fn a_bomb_is_not_unpacked() {
+        let mut bomb = xz(&[0; 1 << 20]);
+        // Stream header, block header, and there the size of the dictionary: 4 GiB.
+        let (at, size) = (17, 40);
+        assert_eq!(&bomb[13..15], [0x00, 0x21], "no filter where it should be");
+        bomb[at - 1] = size;
+        let header = 12..12 + 8;
+        let checksum = crc32(&bomb[header.clone()]);
+        bomb[header.end..header.end + 4].copy_from_slice(&checksum.to_le_bytes());
+        let error = unpack(bomb).unwrap_err().to_string();
+        assert!(error.to_lowercase().contains("memory"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
     }
 
     #[test]

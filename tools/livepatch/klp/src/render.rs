@@ -65,8 +65,7 @@ pub fn status(status: &Status<'_>) -> String {
         );
     }
     let missing: Vec<&str> = system
-        .installed_here()
-        .filter(|installed| !installed.loaded)
+        .missing()
         .map(|installed| installed.name.as_str())
         .collect();
     if !missing.is_empty() {
@@ -107,21 +106,23 @@ fn kernel_line(kernel: &Kernel) -> String {
 }
 
 fn patch_row(patch: &Patch) -> Vec<String> {
-    let patched = patch
-        .objects
-        .iter()
-        .filter(|object| object.patched == Some(true))
-        .count();
-    let fixes = match patch.fixes.as_slice() {
-        [] => "-".to_owned(),
-        [fix] => fix.clone(),
-        fixes => format!("{} fixes", fixes.len()),
+    let count = |patched| {
+        let objects = patch.objects.iter();
+        objects.filter(|object| object.patched == patched).count()
+    };
+    // Kernels before 6.1 do not tell.
+    let patched = (count(None) == 0).then(|| count(Some(true)));
+    let fixes = match patch.fixes.as_deref() {
+        None => "?".to_owned(),
+        Some([]) => "-".to_owned(),
+        Some([fix]) => fix.clone(),
+        Some(fixes) => format!("{} fixes", fixes.len()),
     };
     vec![
         patch.name.clone(),
         state(patch).to_owned(),
         span_ms(patch.since_ms),
-        format!("{patched}/{}", patch.objects.len()),
+        format!("{}/{}", or_unknown(patched), patch.objects.len()),
         patch.functions().to_string(),
         fixes,
     ]
@@ -150,15 +151,20 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
     let mut text = format!(
         "{} is being {doing} for {}, {} of {} tasks left\n",
         transition.patch,
-        span_ms(transition.age_ms),
+        match (transition.age_ms, transition.age_min_ms) {
+            (None, Some(least)) => format!("at least {}", span_ms(Some(least))),
+            (age, _) => span_ms(age),
+        },
         or_unknown(transition.left),
         transition.tasks
     );
     match transition.left {
-        None => text.push_str("There are tasks whose state only root may read.\n"),
+        None => text.push_str(
+            "Not all tasks can be seen from here: klp has to be root, outside of any container.\n",
+        ),
         Some(0) => text.push_str(
-            "No task that can be seen is left: an idle CPU or an exiting task, this kernel does \
-             not tell which.\n",
+            "No task that can be seen is left. It may be an idle CPU or an exiting task, or the \
+             kernel has not looked again yet: it does not tell.\n",
         ),
         Some(_) => {}
     }
@@ -214,9 +220,11 @@ fn what_helps(transition: &Transition) -> Vec<String> {
     let mut helps = vec!["wait".to_owned()];
     helps.append(&mut programs);
     helps.push(format!("klp reverse {name}"));
-    helps.push(format!(
-        "klp force {name} --i-accept-no-unload (it can never be removed then)"
-    ));
+    let stays = match transition.target {
+        Target::Unpatched => "it can never be removed then",
+        Target::Patched => "what it replaces can never be removed then",
+    };
+    helps.push(format!("klp force {name} --i-accept-no-unload ({stays})"));
     helps
 }
 
@@ -231,15 +239,18 @@ pub fn list(system: &System, installed_only: bool) -> String {
             let _ = writeln!(text, "{name}\tleftover");
         }
     }
-    for installed in &system.installed {
-        let here = Some(&installed.release) == system.kernel.release.as_ref();
-        if installed_only || !(here && installed.loaded) {
+    for installed in system.installed.iter().flatten() {
+        if installed_only || !installed.loaded {
             let _ = writeln!(
                 text,
                 "{}\tinstalled for {}",
-                installed.name, installed.release
+                printable(&installed.name),
+                printable(&installed.release)
             );
         }
+    }
+    if system.installed.is_none() {
+        text.push_str("?\tonly root may see what is installed\n");
     }
     text
 }
@@ -256,10 +267,10 @@ pub fn info_loaded(patch: &Patch) -> String {
         ("in force", yes_no(Some(patch.in_force()))),
         (
             "fixes",
-            if patch.fixes.is_empty() {
-                "?".to_owned()
-            } else {
-                patch.fixes.join(", ")
+            match patch.fixes.as_deref() {
+                None => "?".to_owned(),
+                Some([]) => "-".to_owned(),
+                Some(fixes) => fixes.join(", "),
             },
         ),
         ("module's users", or_unknown(patch.module.refcnt)),
@@ -399,14 +410,22 @@ pub fn fixes(system: &System) -> String {
             } else {
                 "not in force"
             };
-            patch
-                .fixes
-                .iter()
-                .map(move |fix| vec![fix.clone(), patch.name.clone(), now.to_owned()])
+            let fixes = patch.fixes.iter().flatten();
+            fixes.map(move |fix| vec![fix.clone(), patch.name.clone(), now.to_owned()])
         })
         .collect();
-    if rows.is_empty() {
-        return "no livepatch that is loaded says what it fixes\n".to_owned();
+    let mut text = if rows.is_empty() {
+        "no livepatch that is loaded says what it fixes\n".to_owned()
+    } else {
+        table(&["FIX", "PATCH", "STATE"], rows)
+    };
+    for patch in system.patches.iter().filter(|it| it.fixes.is_none()) {
+        let why = match (&patch.module.file, patch.module.file_matches) {
+            (None, _) => "no file of this name is installed, or may be seen",
+            (_, Some(_)) => "the installed file is not what is loaded",
+            (_, None) => "nobody knows whether the installed file is what is loaded",
+        };
+        let _ = writeln!(text, "{}: unknown, {why}", patch.name);
     }
-    table(&["FIX", "PATCH", "STATE"], rows)
+    text
 }

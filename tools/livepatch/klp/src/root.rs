@@ -66,13 +66,14 @@ impl Root {
         })
     }
 
-    /// The names in a folder, in order. A folder that is not there has none.
-    pub fn names(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
+    /// The names in a folder, in order. A folder that is not there has none. [`None`]: there is
+    /// one, and it may not be read.
+    pub fn names(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<String>>> {
         self.names_if(path, |_| true)
     }
 
-    /// The names of the folders in a folder, in order.
-    pub fn folders(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
+    /// As [`Self::names`], of folders only.
+    pub fn folders(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<String>>> {
         // Most entries say what they are: a livepatch may have thousands.
         self.names_if(path, |entry| match entry.file_type() {
             Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
@@ -85,9 +86,13 @@ impl Root {
         &self,
         path: impl AsRef<Path>,
         wanted: impl Fn(&DirEntry) -> bool,
-    ) -> io::Result<Vec<String>> {
-        let Some(entries) = known(fs::read_dir(self.path(path)))? else {
-            return Ok(Vec::new());
+    ) -> io::Result<Option<Vec<String>>> {
+        let entries = match fs::read_dir(self.path(path)) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
+            entries => match known(entries)? {
+                Some(entries) => entries,
+                None => return Ok(Some(Vec::new())),
+            },
         };
         let mut names: Vec<String> = entries
             .filter_map(Result::ok)
@@ -95,7 +100,7 @@ impl Root {
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort();
-        Ok(names)
+        Ok(Some(names))
     }
 
     /// Is there anything of this name?

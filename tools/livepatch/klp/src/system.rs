@@ -27,7 +27,8 @@ pub struct System {
     pub patches: Vec<Patch>,
     /// Livepatch modules that are loaded and patch nothing any more.
     pub leftover: Vec<String>,
-    pub installed: Vec<InstalledPatch>,
+    /// [`None`]: they may not be seen.
+    pub installed: Option<Vec<InstalledPatch>>,
     /// Does the kernel have livepatching?
     #[serde(skip)]
     pub can_livepatch: bool,
@@ -63,7 +64,10 @@ pub struct Transition {
     pub patch: String,
     #[serde(serialize_with = "target")]
     pub target: Target,
+    /// For how long it has been running.
     pub age_ms: Option<u64>,
+    /// For how long at least, if its start is no longer in the kernel's log.
+    pub age_min_ms: Option<u64>,
     /// How many tasks there are.
     pub tasks: usize,
     /// Those that have not been moved, as far as `/proc` shows them; [`None`]: there are tasks whose
@@ -85,12 +89,15 @@ pub struct Patch {
     pub transition: bool,
     pub replace: Option<bool>,
     pub stack_order: Option<u32>,
+    /// Were tasks moved to it by force?
     pub forced: Option<bool>,
     /// For how long it has been as it is.
     pub since_ms: Option<u64>,
     pub objects: Vec<Object>,
     pub module: Module,
-    pub fixes: Vec<String>,
+    /// What the installed file says that it fixes. [`None`]: there is none, or it may not be what
+    /// is loaded.
+    pub fixes: Option<Vec<String>>,
 }
 
 /// What a livepatch replaces functions of.
@@ -133,6 +140,8 @@ pub struct InstalledPatch {
     pub release: String,
     pub file: String,
     pub loaded: bool,
+    /// One that is loaded after it replaces all others.
+    pub replaced: bool,
 }
 
 impl System {
@@ -151,14 +160,17 @@ impl System {
 
         let mut patches = Vec::new();
         for patch in sysfs {
-            patches.push(Patch::new(root, patch, sysfs, &clock, &kernel, &installed)?);
+            let file = installed.iter().flatten().find(|it| {
+                let release = kernel.release.as_deref();
+                release.is_some_and(|release| it.is(release, &patch.name))
+            });
+            patches.push(Patch::new(root, patch, sysfs, &clock, file)?);
         }
         Ok(Self {
             transition: Transition::read(root, sysfs, &clock, with_blockers)?,
             installed: installed
-                .into_iter()
-                .map(|it| InstalledPatch::new(it, sysfs))
-                .collect(),
+                .as_deref()
+                .map(|installed| installed_patches(installed, kernel.release.as_deref(), sysfs)),
             leftover: modules::leftover(root)?,
             can_livepatch: found.is_some(),
             kernel,
@@ -170,9 +182,13 @@ impl System {
     /// The livepatches that are installed for the kernel that runs.
     pub fn installed_here(&self) -> impl Iterator<Item = &InstalledPatch> {
         let release = self.kernel.release.as_deref();
-        self.installed
-            .iter()
-            .filter(move |it| Some(it.release.as_str()) == release)
+        (self.installed.iter().flatten()).filter(move |it| Some(it.release.as_str()) == release)
+    }
+
+    /// Those of them that should be loaded, and are not.
+    pub fn missing(&self) -> impl Iterator<Item = &InstalledPatch> {
+        self.installed_here()
+            .filter(|installed| !installed.loaded && !installed.replaced)
     }
 }
 
@@ -184,7 +200,8 @@ struct Clock<'a> {
 
 impl Clock<'_> {
     fn ms_since(&self, then: Option<Duration>) -> Option<u64> {
-        u64::try_from(self.now?.checked_sub(then?)?.as_millis()).ok()
+        // Two clocks: what has just been may seem to lie ahead.
+        u64::try_from(self.now?.saturating_sub(then?).as_millis()).ok()
     }
 }
 
@@ -204,14 +221,26 @@ impl Transition {
         for left in tasks.left.iter().filter(|_| with_blockers) {
             looked_at.extend(left.look(root)?);
         }
+        let age_ms = clock.ms_since(clock.history.running_since(&patch.name));
         Ok(Some(Self {
             patch: patch.name.clone(),
             target,
-            age_ms: clock.ms_since(clock.history.running_since(&patch.name)),
+            age_min_ms: match age_ms {
+                None => clock.ms_since(clock.history.oldest),
+                Some(_) => None,
+            },
+            age_ms,
             tasks: tasks.count,
             left: (!tasks.hidden).then_some(tasks.left.len()),
             blockers: with_blockers.then(|| blockers(patch, target, patches, &looked_at)),
         }))
+    }
+}
+
+impl Transition {
+    /// For how long it has been running, at least. [`None`]: nobody knows.
+    pub fn age(&self) -> Option<Duration> {
+        self.age_ms.or(self.age_min_ms).map(Duration::from_millis)
     }
 }
 
@@ -221,13 +250,9 @@ impl Patch {
         patch: &sysfs::Patch,
         all: &[sysfs::Patch],
         clock: &Clock<'_>,
-        kernel: &Kernel,
-        installed: &[Installed],
+        file: Option<&Installed>,
     ) -> io::Result<Self> {
         let module = modules::module(root, &patch.name)?.unwrap_or_default();
-        let release = kernel.release.as_deref();
-        let file =
-            release.and_then(|release| installed.iter().find(|it| it.is(release, &patch.name)));
         let contents = file.and_then(|it| ModuleFile::read(root.path(&it.file)).ok());
         let since = if patch.transition {
             clock.history.running_since(&patch.name)
@@ -238,6 +263,9 @@ impl Patch {
         for object in &patch.objects {
             objects.push(Object::new(root, patch, object, all)?);
         }
+        let file_matches = contents
+            .as_ref()
+            .and_then(|file| Some(file.build_id.as_ref()? == module.build_id.as_ref()?));
         Ok(Self {
             name: patch.name.clone(),
             enabled: patch.enabled,
@@ -247,11 +275,12 @@ impl Patch {
             forced: clock.history.forced(&patch.name),
             since_ms: clock.ms_since(since),
             objects,
-            fixes: contents.as_ref().map(ModuleFile::fixes).unwrap_or_default(),
+            fixes: contents
+                .filter(|_| file_matches == Some(true))
+                .map(|file| file.fixes()),
             module: Module {
                 file: file.map(|it| it.file.display().to_string()),
-                file_matches: contents
-                    .and_then(|file| Some(file.build_id? == *module.build_id.as_ref()?)),
+                file_matches,
                 refcnt: module.refcnt,
                 taint: module.taint,
                 srcversion: module.srcversion,
@@ -326,13 +355,31 @@ fn effective(
     Some(!above.any(|other| other.stack_order > order))
 }
 
-impl InstalledPatch {
-    fn new(installed: Installed, patches: &[sysfs::Patch]) -> Self {
-        Self {
-            loaded: patches.iter().any(|patch| patch.name == installed.name),
-            file: installed.file.display().to_string(),
-            name: installed.name,
-            release: installed.release,
-        }
-    }
+/// What is installed, and what has become of it on the kernel of `release` with `patches`.
+fn installed_patches(
+    installed: &[Installed],
+    release: Option<&str>,
+    patches: &[sysfs::Patch],
+) -> Vec<InstalledPatch> {
+    let here: Vec<&Installed> = installed
+        .iter()
+        .filter(|it| Some(it.release.as_str()) == release)
+        .collect();
+    // What comes before this one is loaded before it, too, and then replaced.
+    let last = here.iter().rposition(|it| {
+        let mut loaded = patches.iter().filter(|patch| patch.name == it.name);
+        loaded.any(|patch| patch.enabled && patch.replace == Some(true))
+    });
+    let replaced = &here[..last.unwrap_or(0)];
+    installed
+        .iter()
+        .map(|it| InstalledPatch {
+            loaded: Some(it.release.as_str()) == release
+                && patches.iter().any(|patch| patch.name == it.name),
+            replaced: replaced.contains(&it),
+            name: it.name.clone(),
+            release: it.release.clone(),
+            file: it.file.display().to_string(),
+        })
+        .collect()
 }

@@ -18,12 +18,33 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// A name that its owner may have chosen to confuse a reader: each character that does not print
-/// is replaced.
+/// A name that its owner may have chosen to confuse a reader: each character that does not print,
+/// or changes how others do, is replaced.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
+        .map(|c| if misleads(c) { '?' } else { c })
         .collect()
+}
+
+/// As [`printable`], for a text that has lines.
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
+/// Control characters, and those that separate lines, have no width, or turn the direction of
+/// writing around.
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        )
 }
 
 #[cfg(test)]
@@ -44,5 +65,8 @@ mod tests {
     #[test]
     fn what_does_not_print_is_not_printed() {
         assert_eq!(printable("a b\nc\x1b[2J"), "a b?c?[2J");
+        assert_eq!(printable("a\u{202e}b\u{2066}c\u{9b}d"), "a?b?c?d");
+        assert_eq!(printable("ä 漢"), "ä 漢");
+        assert_eq!(printable_lines("a\tb\nc\n"), "a?b\nc\n");
     }
 }

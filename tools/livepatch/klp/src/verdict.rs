@@ -51,19 +51,23 @@ impl Verdict {
 
 fn transition(system: &System, stall: Duration) -> Option<Verdict> {
     let transition = system.transition.as_ref()?;
-    let age = transition.age_ms.map(Duration::from_millis);
     let left = match transition.left {
         None => "only root may see whom it waits for".to_owned(),
         Some(0) => "none of the tasks that can be seen left".to_owned(),
         Some(1) => "1 task left".to_owned(),
         Some(left) => format!("{left} tasks left"),
     };
-    Some(match age {
+    Some(match transition.age() {
         Some(age) if age >= stall => Verdict::new(
             Code::Stalled,
             format!("transition stalled, {left} (klp why)"),
         ),
-        _ => Verdict::new(Code::InTransition, format!("in transition, {left}")),
+        // It may have been for a second, or for a year, and that is worth a look.
+        None => Verdict::new(
+            Code::InTransition,
+            format!("in transition, nobody knows since when, {left}"),
+        ),
+        Some(_) => Verdict::new(Code::InTransition, format!("in transition, {left}")),
     })
 }
 
@@ -90,7 +94,7 @@ fn forced_or_disabled(system: &System) -> Option<Verdict> {
     if let Some(patch) = find(|patch| patch.forced == Some(true)) {
         return Some(Verdict::new(
             Code::ForcedOrDisabled,
-            format!("{} was forced", patch.name),
+            format!("tasks were moved to {} by force", patch.name),
         ));
     }
     let patch = find(|patch| !patch.enabled)?;
@@ -101,7 +105,7 @@ fn forced_or_disabled(system: &System) -> Option<Verdict> {
 }
 
 fn drift(system: &System) -> Option<Verdict> {
-    if let Some(installed) = system.installed_here().find(|installed| !installed.loaded) {
+    if let Some(installed) = system.missing().next() {
         return Some(Verdict::new(
             Code::Drift,
             format!("{} is installed, but not loaded", installed.name),

@@ -43,7 +43,7 @@ pub fn verify(patch: &Patch, system: &System, attached: Option<&Attached>) -> Ve
         versions(patch, system),
         ftrace(patch, attached),
         others(patch, attached),
-        file(patch),
+        file(patch, system),
     ];
     let in_force = checks
         .iter()
@@ -55,6 +55,29 @@ pub fn verify(patch: &Patch, system: &System, attached: Option<&Attached>) -> Ve
         in_force,
         checks,
     }
+}
+
+/// Each livepatch that is there, and each that should be. Only `name`, if one is given.
+pub fn verify_all(
+    system: &System,
+    attached: Option<&Attached>,
+    name: Option<&str>,
+) -> Vec<Verified> {
+    let is_meant = |patch: &str| name.is_none_or(|name| patch == name);
+    let loaded = system
+        .patches
+        .iter()
+        .filter(|patch| is_meant(&patch.name))
+        .map(|patch| verify(patch, system, attached));
+    let missing = system
+        .missing()
+        .filter(|installed| is_meant(&installed.name))
+        .map(|installed| Verified {
+            patch: installed.name.clone(),
+            in_force: Answer::No,
+            checks: vec![check("loaded", Answer::No, "installed, but not loaded")],
+        });
+    loaded.chain(missing).collect()
 }
 
 fn check(about: &'static str, answer: Answer, text: impl Into<String>) -> Check {
@@ -83,13 +106,13 @@ fn forced(patch: &Patch) -> Check {
         Some(false) => check("force", Answer::Yes, "no task was moved by force"),
         Some(true) => check(
             "force",
-            Answer::No,
-            "forced: a task may still be in an old function",
+            Answer::Unknown,
+            "tasks were moved by force: one may still be in an old function",
         ),
         None => check(
             "force",
             Answer::Unknown,
-            "the kernel's log does not reach back that far",
+            "the kernel's log does not reach back that far, or may not be read",
         ),
     }
 }
@@ -251,7 +274,7 @@ fn others(patch: &Patch, attached: Option<&Attached>) -> Check {
     }
 }
 
-fn file(patch: &Patch) -> Check {
+fn file(patch: &Patch, system: &System) -> Check {
     match (&patch.module.file, patch.module.file_matches) {
         (_, Some(true)) => check("file", Answer::Yes, "the installed file is what is loaded"),
         (_, Some(false)) => check(
@@ -260,6 +283,11 @@ fn file(patch: &Patch) -> Check {
             "the installed file is not what is loaded: load it",
         ),
         (Some(_), None) => check("file", Answer::Unknown, "file or module has no build ID"),
+        (None, None) if system.installed.is_none() => check(
+            "file",
+            Answer::Unknown,
+            "what is installed may only be seen by root",
+        ),
         (None, None) => check(
             "file",
             Answer::Yes,

@@ -203,6 +203,75 @@ fn load_of_what_is_there() {
     assert_eq!((code, err.as_str()), (1, "kpatch: can't find unknown\n"));
 }
 
+/// The environment may name a copy; what would be changed is the kernel that runs.
+#[test]
+fn a_copy_is_not_what_the_kernel_has() {
+    let tree = tree();
+    tree.bytes(
+        "tmp/kpatch-3.ko",
+        &module(&["livepatch=Y", "name=kpatch_3"]),
+    )
+    .bytes(
+        "tmp/kpatch-1-2.ko",
+        &module(&["livepatch=Y", "name=kpatch_1_2"]),
+    );
+    let path = |file| tree.path(file).to_str().unwrap().to_owned();
+    for args in [
+        &["load", &path("tmp/kpatch-3.ko")][..],
+        &["load", &path("tmp/kpatch-1-2.ko")],
+        &["unload", "kpatch_1_1"],
+        &["unload", "--all"],
+    ] {
+        let (code, _, err) = kpatch(&tree, args);
+        assert_eq!(code, 1, "{args:?}");
+        assert!(
+            err.contains("kpatch: KLP_ROOT names a copy of a system"),
+            "{args:?}: {err}"
+        );
+    }
+    let enabled = std::fs::read_to_string(tree.path("sys/kernel/livepatch/kpatch_1_1/enabled"));
+    assert_eq!(enabled.unwrap(), "1\n");
+}
+
+#[test]
+fn a_name_in_the_list_does_not_change_the_screen() {
+    let tree = Tree::in_transition();
+    let out = list(&tree);
+    assert!(out.contains("70 bad) R??[2J\n"), "{out}");
+}
+
+#[test]
+fn install_stays_in_its_folder() {
+    let tree = Tree::new();
+    tree.bytes(
+        "tmp/a.ko",
+        &module(&["livepatch=Y", "vermagic=../../../etc SMP"]),
+    );
+    let file = tree.path("tmp/a.ko");
+    let (code, _, err) = kpatch(
+        &tree,
+        &["install", "-k", "../../../etc", file.to_str().unwrap()],
+    );
+    assert_eq!((code, err.as_str()), (1, "kpatch: modinfo failed\n"));
+    assert!(!tree.path("etc").exists());
+    tree.bytes("etc/a.ko", b"");
+    assert_eq!(
+        kpatch(&tree, &["uninstall", "-k", "../../../etc", "a"]).0,
+        1
+    );
+    assert!(tree.path("etc/a.ko").exists());
+}
+
+/// Kernels before 5.1 leave it to the administrator.
+#[test]
+fn signal_uses_the_file_that_old_kernels_have() {
+    let tree = Tree::in_transition();
+    tree.file("sys/kernel/livepatch/livepatch_cve/signal", "0");
+    let (code, _, err) = kpatch(&tree, &["signal"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("KLP_ROOT"), "{err}");
+}
+
 #[test]
 fn signal_leaves_it_to_the_kernel() {
     assert_eq!(

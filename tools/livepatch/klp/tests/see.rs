@@ -4,7 +4,11 @@
 
 mod common;
 
-use common::{klp, module, Task, Tree, ASLEEP, RELEASE};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use common::{klp, module, said, Task, Tree, ASLEEP, RELEASE};
 use snapbox::{assert_data_eq, str};
 
 fn shown(tree: &Tree, args: &[&str]) -> String {
@@ -33,8 +37,8 @@ Kernel 7.3.4-test, livepatch core: Rust
 VERDICT  in transition, 3 tasks left
 
 PATCH           STATE     FOR   OBJECTS  FUNCS  FIXES
-livepatch_base  enabled   89 s  1/1      1      -
-livepatch_cve   enabling  18 s  1/2      2      -
+livepatch_base  enabled   89 s  1/1      1      ?
+livepatch_cve   enabling  18 s  1/2      2      ?
 
 "#]]
     );
@@ -57,7 +61,7 @@ What helps:
   wait
   restart epoll-srv
   klp reverse livepatch_cve
-  klp force livepatch_cve --i-accept-no-unload (it can never be removed then)
+  klp force livepatch_cve --i-accept-no-unload (what it replaces can never be removed then)
 
 "#]]
     );
@@ -81,7 +85,7 @@ fn why_says_when_nobody_can_be_seen() {
         shown(&tree, &["why"]),
         str![[r#"
 a is being disabled for ?, 0 of 1 tasks left
-No task that can be seen is left: an idle CPU or an exiting task, this kernel does not tell which.
+No task that can be seen is left. It may be an idle CPU or an exiting task, or the kernel has not looked again yet: it does not tell.
 
 What helps:
   wait
@@ -195,7 +199,10 @@ fn force_is_not_forgotten() {
         (2, "forcing remaining tasks to the patched state"),
         (2, "'a': patching complete"),
     ]);
-    assert_eq!(verdict(&tree, &[]), (13, "a was forced".into()));
+    assert_eq!(
+        verdict(&tree, &[]),
+        (13, "tasks were moved to a by force".into())
+    );
 }
 
 #[test]
@@ -205,13 +212,25 @@ fn a_kernel_that_cannot_livepatch() {
         verdict(&tree, &[]),
         (9, "this kernel cannot livepatch".into())
     );
-    std::fs::create_dir(tree.path("run")).unwrap();
-    let (code, _, err) = klp(&tree, &["load", "x.ko"]);
-    assert_eq!(code, 9);
-    assert!(
-        err.starts_with("klp: this kernel cannot livepatch\n"),
-        "{err}"
-    );
+    for args in [&["load", "--dry-run", "x.ko"][..], &["verify"]] {
+        let (code, _, err) = klp(&tree, args);
+        assert_eq!(code, 9);
+        assert!(
+            err.starts_with("klp: this kernel cannot livepatch\n"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn without_sysfs_nothing_is_known() {
+    let tree = Tree::new();
+    std::fs::remove_dir_all(tree.path("sys")).unwrap();
+    for args in [&["status", "--exit-code"][..], &["verify"], &["list"]] {
+        let (code, out, err) = klp(&tree, args);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains("sysfs is not mounted"), "{err}");
+    }
 }
 
 #[test]
@@ -302,20 +321,34 @@ vmlinux  tcp_recvmsg   this one
 }
 
 #[test]
-fn fixes_are_those_of_the_installed_file() {
+fn fixes_are_those_of_what_is_loaded() {
     let tree = Tree::new();
-    tree.patch("a", true, false, 1, &[]).bytes(
-        &format!("var/lib/kpatch/{RELEASE}/a.ko"),
-        &module(&["livepatch=Y", "klp_fixes=CVE-2026-1"]),
-    );
+    tree.patch("a", true, false, 1, &[])
+        .installed_and_loaded("a", &["klp_fixes=CVE-2026-1 CVE-2026-1"])
+        .patch("b", true, false, 2, &[])
+        .installed("b", &["klp_fixes=CVE-2026-2"])
+        .patch("c", true, false, 3, &[])
+        .installed_and_loaded("c", &["klp_fixes=CVE-2026-3"])
+        .bytes("sys/module/c/notes/.note.gnu.build-id", &common::note(8))
+        .patch("d", true, false, 4, &[]);
     assert_data_eq!(
         shown(&tree, &["fixes"]),
         str![[r#"
 FIX         PATCH  STATE
 CVE-2026-1  a      in force
+b: unknown, nobody knows whether the installed file is what is loaded
+c: unknown, the installed file is not what is loaded
+d: unknown, no file of this name is installed, or may be seen
 
 "#]]
     );
+    let fixes = json(&tree, &["fixes"]);
+    assert_eq!(fixes["schema"], "klp/fixes/1");
+    assert_eq!(fixes["patches"][0]["fixes"][0], "CVE-2026-1");
+    assert_eq!(fixes["patches"][2]["fixes"], serde_json::Value::Null);
+    let metrics = shown(&tree, &["prom"]);
+    let series = |line: &&str| line.starts_with("klp_fix{");
+    assert_eq!(metrics.lines().filter(series).count(), 1, "{metrics}");
 }
 
 #[test]
@@ -401,12 +434,6 @@ livepatch_cve is NOT in force
 #[test]
 fn verify_is_content_with_what_is_in_force() {
     let tree = Tree::new();
-    let note = [
-        &[4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0][..],
-        b"GNU\0",
-        &[7; 20],
-    ]
-    .concat();
     tree.patch("a", true, false, 1, &[("vmlinux", true, &["f,1"])])
         .log(&[
             (1, "'a': starting patching transition"),
@@ -416,11 +443,7 @@ fn verify_is_content_with_what_is_in_force() {
             "sys/kernel/tracing/enabled_functions",
             "f (1) R I    \ttramp: x",
         )
-        .bytes("sys/module/a/notes/.note.gnu.build-id", &note)
-        .bytes(
-            &format!("var/lib/kpatch/{RELEASE}/a.ko"),
-            &common::module_with_note(&["livepatch=Y"], &note),
-        );
+        .installed_and_loaded("a", &[]);
     let out = shown(&tree, &["verify", "a"]);
     assert!(out.starts_with("a is in force\n"), "{out}");
     tree.file("sys/kernel/livepatch/a/vmlinux/patched", "0");
@@ -449,4 +472,233 @@ fn what_a_file_says_cannot_change_the_screen() {
     let out = shown(&tree, &["info", tree.path("tmp/a.ko").to_str().unwrap()]);
     assert!(out.contains("?[2J"), "{out}");
     assert!(!out.contains(['\x1b', '\x07']), "{out}");
+}
+
+#[test]
+fn verify_misses_what_is_installed() {
+    let tree = Tree::new();
+    assert_eq!(klp(&tree, &["verify"]).0, 0);
+    tree.installed("a", &[]);
+    let (code, out, _) = klp(&tree, &["verify"]);
+    assert_eq!(code, 14);
+    assert_eq!(
+        out,
+        "a is NOT in force\n  FAIL  loaded    installed, but not loaded\n"
+    );
+    assert_eq!(klp(&tree, &["verify", "a"]).0, 14);
+    assert_eq!(klp(&tree, &["verify", "b"]).0, 3);
+}
+
+/// One that replaces all others has been loaded after `a_9`: what was to be is so.
+#[test]
+fn what_was_replaced_is_not_missing() {
+    let tree = Tree::new();
+    tree.installed("a_9", &[])
+        .installed("a_10", &[])
+        .patch("a_10", true, false, 1, &[]);
+    assert_eq!(
+        verdict(&tree, &[]),
+        (12, "a_9 is installed, but not loaded".into())
+    );
+    tree.file("sys/kernel/livepatch/a_10/replace", "1");
+    assert_eq!(verdict(&tree, &[]), (0, "a_10 is in force".into()));
+    assert!(shown(&tree, &["prom"]).contains("klp_installed_not_loaded 0\n"));
+    tree.installed("a_11", &[]);
+    assert_eq!(
+        verdict(&tree, &[]),
+        (12, "a_11 is installed, but not loaded".into())
+    );
+    let out = shown(&tree, &["load", "--all", "--dry-run"]);
+    assert_eq!(
+        out,
+        "a_9 has been replaced by a later one\n\
+         a_10 is loaded already\n\
+         a_11 would be loaded\n"
+    );
+}
+
+#[test]
+fn force_counts_from_the_last_time_on() {
+    let tree = Tree::new();
+    tree.patch("a", true, false, 1, &[("vmlinux", true, &["f,1"])])
+        .log(&[
+            (1, "'a': starting patching transition"),
+            (2, "forcing remaining tasks to the patched state"),
+            (2, "'a': patching complete"),
+        ]);
+    let (code, out, _) = klp(&tree, &["verify"]);
+    assert_eq!(code, 14);
+    assert!(
+        out.contains("??    force     tasks were moved by force: one may still be in an old"),
+        "{out}"
+    );
+    tree.log(&[
+        (1, "'a': starting patching transition"),
+        (2, "forcing remaining tasks to the patched state"),
+        (2, "'a': patching complete"),
+        (3, "'a': starting unpatching transition"),
+        (4, "'a': unpatching complete"),
+        (5, "'a': starting patching transition"),
+        (6, "'a': patching complete"),
+    ]);
+    let (_, out, _) = klp(&tree, &["verify"]);
+    assert!(
+        out.contains("ok    force     no task was moved by force"),
+        "{out}"
+    );
+}
+
+/// The log has lost the start: it has been running for as long as the log goes back, at least.
+#[test]
+fn a_transition_of_unknown_age_may_be_stalled() {
+    let tree = Tree::new();
+    tree.patch("a", true, true, 1, &[]).task(&Task {
+        patch_state: "0",
+        ..ASLEEP
+    });
+    assert_eq!(
+        verdict(&tree, &[]),
+        (
+            10,
+            "in transition, nobody knows since when, 1 task left".into()
+        )
+    );
+    tree.log(&[(90, "signaling remaining tasks")]);
+    assert_eq!(
+        verdict(&tree, &["--stall", "10s"]),
+        (11, "transition stalled, 1 task left (klp why)".into())
+    );
+    assert_eq!(
+        verdict(&tree, &["--stall", "11s"]),
+        (10, "in transition, 1 task left".into())
+    );
+    assert!(shown(&tree, &["why"]).starts_with("a is being enabled for at least 10 s, 1 of 1"));
+    // Two clocks: it seems to have begun later than now.
+    tree.log(&[(101, "'a': starting patching transition")]);
+    assert!(shown(&tree, &["why"]).starts_with("a is being enabled for 0 ms, 1 of 1"));
+}
+
+#[test]
+fn a_task_that_cannot_be_seen_is_not_a_task_that_is_not_there() {
+    let transition = |hide: &dyn Fn(&Tree)| {
+        let tree = Tree::new();
+        tree.patch("a", true, true, 1, &[]).task(&ASLEEP);
+        hide(&tree);
+        let out = shown(&tree, &["why"]);
+        out.contains("? of ") && out.contains("Not all tasks can be seen from here")
+    };
+    assert!(!transition(&|_| ()));
+    // hidepid=2
+    assert!(transition(&|tree| std::fs::remove_dir_all(
+        tree.path("proc/1")
+    )
+    .unwrap()));
+    let namespace = |tree: &Tree, text: &str| {
+        std::fs::create_dir_all(tree.path("proc/self/ns")).unwrap();
+        std::os::unix::fs::symlink(text, tree.path("proc/self/ns/pid")).unwrap();
+    };
+    assert!(!transition(&|tree| namespace(tree, "pid:[4026531836]")));
+    assert!(transition(&|tree| namespace(tree, "pid:[4026532196]")));
+}
+
+#[test]
+fn list_as_a_document_has_what_the_text_has() {
+    let tree = Tree::in_transition();
+    tree.installed("a", &[]);
+    let list = json(&tree, &["list"]);
+    assert_eq!(list["schema"], "klp/list/1");
+    assert_eq!(list["loaded"][1]["name"], "livepatch_cve");
+    assert_eq!(list["loaded"][1]["state"], "enabling");
+    assert_eq!(list["installed"][0]["name"], "a");
+    let installed = json(&tree, &["list", "--installed"]);
+    assert_eq!(installed["loaded"], serde_json::Value::Null);
+    assert_eq!(installed["installed"][0]["release"], RELEASE);
+}
+
+/// As kernels before 6.1 do, which have no file `patched`.
+#[test]
+fn what_an_old_kernel_does_not_tell_is_unknown() {
+    let tree = Tree::new();
+    tree.patch("a", true, false, 1, &[("vmlinux", true, &["f,1"])]);
+    std::fs::remove_file(tree.path("sys/kernel/livepatch/a/vmlinux/patched")).unwrap();
+    let out = shown(&tree, &["status"]);
+    assert!(out.contains("?/1"), "{out}");
+}
+
+#[test]
+fn info_prefers_the_kernel_that_runs() {
+    let tree = Tree::new();
+    tree.bytes(
+        "var/lib/kpatch/1.0.0/a.ko",
+        &module(&["livepatch=Y", "vermagic=1.0.0 SMP"]),
+    );
+    let kernel = |tree: &Tree| json(tree, &["info", "a"])["release"].clone();
+    assert_eq!(kernel(&tree), "1.0.0");
+    tree.installed("a", &[]);
+    assert_eq!(kernel(&tree), RELEASE);
+}
+
+/// A terminal would do what they say.
+#[test]
+fn errors_do_not_change_the_screen() {
+    let tree = Tree::new();
+    tree.bytes("tmp/a.ko", &module(&["livepatch=Y", "name=\x1b[2J"]));
+    let file = tree.path("tmp/a.ko");
+    let (code, _, err) = klp(&tree, &["info", file.to_str().unwrap()]);
+    assert_eq!(code, 4);
+    assert!(err.contains("no module can be called"), "{err}");
+    tree.bytes("tmp/\x1b[2J.ko", b"");
+    let file = tree.path("tmp/\x1b[2J.ko");
+    let (_, _, err) = klp(&tree, &["info", file.to_str().unwrap()]);
+    assert!(!err.contains('\x1b'), "{err}");
+}
+
+/// Whoever opens a pipe waits for the other end.
+#[test]
+fn a_pipe_is_no_module() {
+    let tree = Tree::new();
+    let pipe = tree.path("a.ko");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (code, _, err) = klp(&tree, &["info", pipe.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("it is no regular file"), "{err}");
+}
+
+/// Root's folder is not an empty folder.
+#[test]
+fn what_may_not_be_seen_is_not_missing() {
+    let tree = Tree::new();
+    tree.patch("a", true, false, 1, &[]).installed("a", &[]);
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    // Somebody who is not root has to reach the program.
+    let program = tree.path("klp");
+    std::fs::copy(assert_cmd::cargo::cargo_bin("klp"), &program).unwrap();
+    mode(tree.root(), 0o755);
+    let store = tree.path("var/lib/kpatch");
+    mode(&store, 0o000);
+    let run = |verb: &str| {
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = assert_cmd::Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.arg(&program);
+            command
+        } else {
+            assert_cmd::Command::new(&program)
+        };
+        command.arg("--root").arg(tree.root()).arg(verb);
+        said(&mut command)
+    };
+    let (code, out, _) = run("list");
+    assert_eq!(code, 0);
+    assert!(out.contains("only root may see what is installed"), "{out}");
+    let (code, out, _) = run("verify");
+    assert_eq!(code, 14);
+    assert!(
+        out.contains("??    file      what is installed may only be seen by root"),
+        "{out}"
+    );
+    mode(&store, 0o755);
 }

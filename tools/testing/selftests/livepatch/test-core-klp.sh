@@ -153,10 +153,103 @@ function one_at_a_time() {
 	says "another klp is at work"
 	# To look is always possible.
 	klp_ends 0 status
+	klp_ends 0 load --dry-run "$(module $UPSTREAM)"
 	release_sleepers
 	expect_end $first || fail "the first one failed"
 	expect_end $SLEEPER
 	klp_ends 0 unload $BUSY
+	unload_mod $TARGET
+}
+
+# Whoever waits is not in the way of whoever ends what it waits for.
+function somebody_else_reverses() {
+	local first
+
+	load_mod $TARGET
+	start_sleeper
+	"$KLP" load "$(module $BUSY)" &
+	first=$!
+	expect_soon "transition" '[[ $(klp $BUSY transition) == 1 ]]'
+	klp_ends 0 reverse $BUSY
+	says "$BUSY is unpatched"
+	expect_end $first && fail "the first one did not notice"
+	expect_gone $BUSY
+	klp_ends 1 reverse
+	says "no transition runs"
+	klp_ends 0 gc
+	expect_no_trace $BUSY
+	release_sleepers
+	expect_end $SLEEPER
+	unload_mod $TARGET
+}
+
+# What is forced while it is being enabled can be removed: a task may be in an
+# old function, and those stay.
+function forced_while_enabled() {
+	stall 6 load "$(module $BUSY)" --timeout 1s
+	klp_ends 0 force $BUSY --i-accept-no-unload
+	says "tasks may be in old functions until they leave them"
+	expect_soon "transition is over" '[[ $(klp $BUSY transition) == 0 ]]'
+	klp_ends 13 status --exit-code
+	says "tasks were moved to $BUSY by force"
+	klp_ends 14 verify $BUSY
+	says "one may still be in an old function"
+	release_sleepers
+	expect_end $SLEEPER
+	klp_ends 0 unload $BUSY
+	expect_no_trace $BUSY
+	# The next one is another one.
+	klp_ends 0 load "$(module $BUSY)"
+	klp_ends 0 status --exit-code
+	klp_ends 0 unload $BUSY
+	unload_mod $TARGET
+}
+
+# A livepatch that was disabled is still there for a moment.
+function again_at_once() {
+	local i
+
+	klp_ends 0 load "$(module $UPSTREAM)"
+	for i in 1 2 3; do
+		klp_ends 0 disable $UPSTREAM
+		klp_ends 0 load "$(module $UPSTREAM)"
+		expect "enabled" 1 "$(klp $UPSTREAM enabled)"
+	done
+	klp_ends 0 unload $UPSTREAM
+}
+
+# It is there, and stays, and is enabled.
+function registered() {
+	local patch=test_klp_core_param1
+
+	insmod "$(module $patch)" registered=1 || fail "insmod $patch"
+	expect "enabled" 0 "$(klp $patch enabled)"
+	klp_ends 0 load "$(module $patch)"
+	says "$patch is patched after "
+	expect "enabled" 1 "$(klp $patch enabled)"
+	klp_ends 0 unload $patch
+	expect_no_trace $patch
+}
+
+# The kernel need not be able to unpack it, and its name does not matter.
+function packed() {
+	gzip -c "$(module $UPSTREAM)" > "$CORE_TMP/packed.ko"
+	klp_ends 0 load "$CORE_TMP/packed.ko"
+	klp_ends 0 unload $UPSTREAM
+}
+
+# It does not wait for anything, and removes nothing.
+function does_not_wait() {
+	stall 0 load "$(module $BUSY)" --no-wait
+	says "$BUSY is being patched"
+	expect_blocked $BUSY 1
+	klp_ends 2 unload $BUSY --no-wait
+	klp_ends 0 disable $BUSY --no-wait
+	says "$BUSY is being unpatched"
+	expect_gone $BUSY
+	klp_ends 0 unload $BUSY
+	release_sleepers
+	expect_end $SLEEPER
 	unload_mod $TARGET
 }
 
@@ -216,14 +309,23 @@ Installed patch modules:"
 	says "kpatch: failed to disable module $UPSTREAM"
 }
 
-core_setup 9
+core_setup $((14 + $(core_is_rust && echo 1 || echo 0)))
 core_case "load, look, load again, unload" load_and_unload
 core_case "a module without its livepatch is collected" disabled_and_collected
 core_case "a stall that is kept: why, reverse" stalls_and_is_kept
 core_case "a stall that is reversed leaves nothing" stalls_and_is_reversed
 core_case "a stall, and nobody to ask" stalls_and_nobody_answers
 core_case "one at a time" one_at_a_time
+core_case "somebody else reverses" somebody_else_reverses
+core_case "forced while it was being enabled" forced_while_enabled
+core_case "again at once" again_at_once
+core_case "a file that is packed" packed
+core_case "without waiting" does_not_wait
 core_case "the module of what is replaced goes" what_is_replaced_goes
 core_case "what is refused" what_is_refused
 core_case "called as kpatch" called_as_kpatch
+# Only the Rust core has registered livepatches.
+if core_is_rust; then
+	core_case "one that is registered is enabled" registered
+fi
 core_finish

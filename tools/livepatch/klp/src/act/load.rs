@@ -2,7 +2,6 @@
 
 //! Loading a livepatch.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,15 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::switch::{remove, settle, Done, MODULE_WAIT};
-use super::{cannot_livepatch, enable, Log, Waiting};
+use super::{enable, insert_module, Log, Waiting};
 use crate::failure::{Exit, Failure};
-use crate::module::ModuleFile;
+use crate::module::{ModuleFile, Opened};
 use crate::root::Root;
-use crate::source::sysfs::{self, Target};
+use crate::source::sysfs::{self, Patch, Target};
 use crate::source::{kernel, modules, store};
-
-/// `MODULE_INIT_COMPRESSED_FILE`
-const COMPRESSED: i32 = 4;
+use crate::system::System;
 
 /// One that is disabled and has not gone after this time was registered.
 const DISABLED_WAIT: Duration = Duration::from_secs(1);
@@ -35,13 +32,14 @@ pub struct Load {
 
 /// Loads a livepatch, from a file or by the name of an installed one. One that is there is enabled.
 pub fn load(root: &Root, what: &str, how: &Load) -> Done {
-    if !root.exists(sysfs::DIR) {
-        return Err(cannot_livepatch());
+    if !sysfs::can_livepatch(root)? {
+        return Err(Failure::cannot_livepatch());
     }
-    let file = ModuleFile::read(find(root, what)?)?;
-    check(root, &file)?;
-    if let Some(patch) = sysfs::patch(root, &file.name)? {
-        is_the_same(root, &file)?;
+    let opened = Opened::open(find(root, what)?)?;
+    let file = &opened.module;
+    check(root, file)?;
+    if let Some(patch) = stays(root, &file.name)? {
+        is_the_same(root, file)?;
         return match (patch.enabled, how.dry_run) {
             (true, false) if patch.transition => {
                 settle(root, &file.name, Target::Patched, &how.waiting)
@@ -54,31 +52,24 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     if how.dry_run {
         return Ok(format!("{} would be loaded", file.name));
     }
-    if let Some(module) = modules::module(root, &file.name)? {
-        if !module.is_livepatch() {
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("a module {} is loaded, and is no livepatch", file.name),
-            ));
-        }
-        // It is left over from an earlier time.
-        remove(root, &file.name)?;
-    }
+    remove_leftover(root, &file.name)?;
     wait_for_others(root, &how.waiting)?;
 
     let before = sysfs::patches(root)?.unwrap_or_default();
-    insert(root, &file)?;
-    let done = match settle(root, &file.name, Target::Patched, &how.waiting) {
+    insert(root, &opened)?;
+    let done = match begin(root, &file.name, &how.waiting) {
         Ok(done) => done,
-        Err(failure) => {
+        Err(mut failure) => {
             if failure.exit == Exit::StalledReversed {
-                // It is as it was, without this module.
-                remove(root, &file.name)?;
+                // It is to be as it was, without this module.
+                if let Err(left) = remove(root, &file.name) {
+                    failure.text = format!("{failure}\n{left}");
+                }
             }
             return Err(failure);
         }
     };
-    if how.keep_replaced {
+    if how.keep_replaced || how.waiting.no_wait {
         return Ok(done);
     }
     let removed = remove_replaced(root, &file.name, &before)?;
@@ -87,16 +78,23 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
         .fold(done, |done, name| format!("{done}\nremoved module {name}")))
 }
 
-/// Loads all that is installed for this kernel, in the order of their names. Goes on after one that
-/// fails, and then fails with it.
+/// Loads all that is installed for this kernel, in order, but for what has been replaced already by
+/// a later one. Goes on after one that fails, and then fails with it.
 pub fn load_all(root: &Root, how: &Load) -> Done {
-    let release = kernel::release(root)?.unwrap_or_default();
+    let system = System::read(root, false)?;
+    if system.installed.is_none() {
+        return Err(Failure::store_hidden());
+    }
     let mut lines = Vec::new();
     let mut failed: Option<Failure> = None;
-    for installed in store::installed(root)?
-        .iter()
-        .filter(|it| it.release == release)
-    {
+    for installed in system.installed_here() {
+        if installed.replaced {
+            lines.push(format!(
+                "{} has been replaced by a later one",
+                installed.name
+            ));
+            continue;
+        }
         let file = root.path(&installed.file);
         match load(root, &file.to_string_lossy(), how) {
             Ok(done) => lines.push(done),
@@ -107,6 +105,7 @@ pub fn load_all(root: &Root, how: &Load) -> Done {
         }
     }
     if lines.is_empty() {
+        let release = system.kernel.release.as_deref().unwrap_or("this kernel");
         lines.push(format!("nothing is installed for {release}"));
     }
     match failed {
@@ -118,22 +117,60 @@ pub fn load_all(root: &Root, how: &Load) -> Done {
     }
 }
 
-/// The file that is meant by a path, or by the name of what is installed.
 fn find(root: &Root, what: &str) -> Result<PathBuf, Failure> {
-    let path = Path::new(what);
-    if path.is_file() {
-        return Ok(path.to_owned());
-    }
     let release = kernel::release(root)?.unwrap_or_default();
-    let name = store::module_name(what);
-    let installed = store::installed(root)?;
-    let found = installed.iter().find(|it| it.is(&release, &name));
-    found.map(|it| root.path(&it.file)).ok_or_else(|| {
-        Failure::new(
-            Exit::NoSuchPatch,
-            format!("{what} is no file, and no livepatch of this name is installed for {release}"),
-        )
+    store::find(root, &release, what)?.ok_or_else(|| {
+        let text = if what.contains('/') {
+            format!("there is no file {what}")
+        } else {
+            format!("{what} is no file, and no livepatch of this name is installed for {release}")
+        };
+        let failure = Failure::new(Exit::NoSuchPatch, text);
+        if Path::new(what).exists() {
+            failure.with_remedy(format!("./{what} is the file of this folder"))
+        } else {
+            failure
+        }
     })
+}
+
+/// The livepatch of this name, if there is one that does not go by itself: one that has just been
+/// disabled does.
+fn stays(root: &Root, name: &str) -> Result<Option<Patch>, Failure> {
+    match sysfs::patch(root, name)? {
+        Some(patch) if !patch.enabled && !patch.transition => {
+            goes(root, name, MODULE_WAIT)?;
+            Ok(sysfs::patch(root, name)?)
+        }
+        patch => Ok(patch),
+    }
+}
+
+/// Removes the module of this name that an earlier time has left.
+fn remove_leftover(root: &Root, name: &str) -> Result<(), Failure> {
+    match modules::module(root, name)? {
+        None => Ok(()),
+        Some(module) if module.is_livepatch() => remove(root, name),
+        Some(_) => Err(Failure::new(
+            Exit::Refused,
+            format!("a module {name} is loaded, and is no livepatch"),
+        )),
+    }
+}
+
+/// The module is there: waits for its livepatch, and enables one that it has only registered.
+fn begin(root: &Root, name: &str, waiting: &Waiting) -> Done {
+    match sysfs::patch(root, name)? {
+        Some(patch) if !patch.enabled && !patch.transition => enable(root, name, waiting),
+        Some(_) => settle(root, name, Target::Patched, waiting),
+        None => Err(Failure::new(
+            Exit::Failed,
+            format!("the module {name} is loaded, but there is no livepatch of this name"),
+        )
+        .with_remedy(
+            "its author has made none, or somebody else has disabled it; klp gc removes it",
+        )),
+    }
 }
 
 /// What can be told from the file.
@@ -188,7 +225,7 @@ fn wait_for_others(root: &Root, waiting: &Waiting) -> Result<(), Failure> {
     Ok(())
 }
 
-fn insert(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
+fn insert(root: &Root, opened: &Opened) -> Result<(), Failure> {
     if !root.is_live() {
         return Err(Failure::new(
             Exit::Failed,
@@ -196,22 +233,29 @@ fn insert(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
         ));
     }
     let log = Log::from_here(root);
-    let what = format!("cannot load {}", file.path.display());
-    let opened = File::open(&file.path)
-        .map_err(|error| Failure::new(Exit::Failed, format!("{what}: {error}")))?;
-    let packed = file.path.extension().is_some_and(|end| end != "ko");
-    let flags = if packed { COMPRESSED } else { 0 };
-    rustix::system::finit_module(&opened, c"", flags)
-        .map_err(|errno| log.add(why_not_loaded(&what, errno, packed)))
+    let Err(error) = insert_module(root, opened) else {
+        return Ok(());
+    };
+    let what = format!("cannot load {}", opened.module.path.display());
+    let switched_off = root.flag("/proc/sys/kernel/modules_disabled")? == Some(true);
+    Err(log.add(match Errno::from_io_error(&error) {
+        Some(errno) => why_not_loaded(&what, errno, switched_off),
+        None => Failure::of_io(&what, error),
+    }))
 }
 
 /// What the kernel means by an error number when it loads a livepatch.
-fn why_not_loaded(what: &str, errno: Errno, packed: bool) -> Failure {
+fn why_not_loaded(what: &str, errno: Errno, switched_off: bool) -> Failure {
     let (exit, why, remedy) = match errno {
         Errno::KEYREJECTED | Errno::NOKEY => (
             Exit::NotPermitted,
             "its signature is not one that this kernel trusts",
             "enrol the key that it was signed with (mokutil --import), or get it from who signs for this kernel",
+        ),
+        Errno::PERM if switched_off => (
+            Exit::NotPermitted,
+            "no module can be loaded until the next boot",
+            "kernel.modules_disabled is 1, and stays",
         ),
         Errno::PERM | Errno::ACCESS => (
             Exit::NotPermitted,
@@ -220,7 +264,8 @@ fn why_not_loaded(what: &str, errno: Errno, packed: bool) -> Failure {
         ),
         Errno::BUSY => (
             Exit::Busy,
-            "a transition runs, or another program redirects one of its functions",
+            "a transition runs, another program redirects one of its functions, or it has one \
+             function or state twice",
             "klp status shows transitions; /sys/kernel/tracing/enabled_functions who redirects what (I)",
         ),
         Errno::NOEXEC => (
@@ -230,22 +275,18 @@ fn why_not_loaded(what: &str, errno: Errno, packed: bool) -> Failure {
         ),
         Errno::NOENT => (
             Exit::Refused,
-            "it names a function or a symbol that is not there",
+            "it needs a symbol that is not there",
             "see the kernel's own words; klp info shows what it was built for",
-        ),
-        Errno::INVAL if packed => (
-            Exit::Refused,
-            "this kernel cannot unpack it, or does not take this livepatch",
-            "unpack the file first",
         ),
         Errno::INVAL => (
             Exit::Refused,
             "the kernel does not take this livepatch",
-            "see the kernel's own words: a symbol that is ambiguous, or a system state that is not compatible",
+            "see the kernel's own words: a function that is not there or ambiguous, or a system \
+             state that is not compatible",
         ),
         Errno::EXIST => (
             Exit::Refused,
-            "a module of this name is loaded, or one function or state is named twice",
+            "a module of this name is loaded",
             "klp gc removes modules that are left over",
         ),
         Errno::NOMEM => (Exit::Failed, "there is no memory for it", "try again"),
@@ -261,12 +302,15 @@ fn remove_replaced(
     new: &str,
     before: &[sysfs::Patch],
 ) -> Result<Vec<String>, Failure> {
+    let most = match root.flag(Patch::file(new, "replace"))? {
+        Some(true) => MODULE_WAIT,
+        Some(false) => return Ok(Vec::new()),
+        // Kernels before 6.11 do not tell: what is enabled now was not replaced.
+        None => Duration::ZERO,
+    };
     let mut removed = Vec::new();
-    if root.flag(sysfs::Patch::file(new, "replace"))? != Some(true) {
-        return Ok(removed);
-    }
     for patch in before {
-        if goes(root, &patch.name)?
+        if goes(root, &patch.name, most)?
             && modules::module(root, &patch.name)?.is_some()
             && remove(root, &patch.name).is_ok()
         {
@@ -276,16 +320,70 @@ fn remove_replaced(
     Ok(removed)
 }
 
-/// Waits until a livepatch that was replaced has gone, which it does some time after the
-/// transition. One that was registered stays, disabled.
-fn goes(root: &Root, name: &str) -> Result<bool, Failure> {
+/// Waits until a livepatch that was replaced or disabled has gone, which it does some time after
+/// the transition; for one that still counts as enabled as long as `most`. One that was registered
+/// stays, disabled.
+fn goes(root: &Root, name: &str, most: Duration) -> Result<bool, Failure> {
     let begin = Instant::now();
-    while let Some(enabled) = root.flag(sysfs::Patch::file(name, "enabled"))? {
-        let most = if enabled { MODULE_WAIT } else { DISABLED_WAIT };
+    while let Some(enabled) = root.flag(Patch::file(name, "enabled"))? {
+        let most = if enabled { most } else { DISABLED_WAIT };
         if begin.elapsed() >= most {
             return Ok(false);
         }
         sleep(Duration::from_millis(20));
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::OnStall;
+
+    const WAITING: Waiting = Waiting {
+        timeout: Duration::ZERO,
+        on_stall: OnStall::Keep,
+        no_wait: false,
+        progress: false,
+    };
+
+    /// A system in which a livepatch is only files: nothing is started by writing to them.
+    fn system(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        for (file, text) in files {
+            let path = root.path(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        (dir, root)
+    }
+
+    const ENABLED: &str = "sys/kernel/livepatch/a/enabled";
+    const TRANSITION: &str = "sys/kernel/livepatch/a/transition";
+
+    #[test]
+    fn one_that_is_only_registered_is_enabled() {
+        let (_dir, root) = system(&[(ENABLED, "0"), (TRANSITION, "0")]);
+        begin(&root, "a", &WAITING).unwrap();
+        assert_eq!(root.flag(ENABLED).unwrap(), Some(true));
+    }
+
+    #[test]
+    fn a_module_without_a_livepatch_is_told() {
+        let (_dir, root) = system(&[("sys/kernel/livepatch/other/enabled", "1")]);
+        let failure = begin(&root, "a", &WAITING).unwrap_err();
+        assert!(failure.text.contains("there is no livepatch"), "{failure}");
+    }
+
+    #[test]
+    fn each_error_of_the_kernel_has_its_sentence() {
+        let exit = |errno| why_not_loaded("x", errno, false).exit;
+        assert_eq!(exit(Errno::KEYREJECTED), Exit::NotPermitted);
+        assert_eq!(exit(Errno::BUSY), Exit::Busy);
+        assert_eq!(exit(Errno::INVAL), Exit::Refused);
+        assert_eq!(exit(Errno::IO), Exit::Failed);
+        let failure = why_not_loaded("x", Errno::PERM, true);
+        assert!(failure.text.contains("until the next boot"), "{failure}");
+    }
 }

@@ -3,13 +3,12 @@
 //! Livepatches that are loaded at boot: into the folder, and out of it.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::switch::Done;
 use crate::failure::{Exit, Failure};
 use crate::files::write_whole;
-use crate::module::{self, ModuleFile};
+use crate::module::Opened;
 use crate::root::Root;
 use crate::source::kernel;
 use crate::source::store::{self, Installed};
@@ -17,8 +16,7 @@ use crate::source::store::{self, Installed};
 /// Installs the livepatch in `file` for the kernel `release`, or for the one that it was built for.
 /// To install the same file once more changes nothing.
 pub fn install(root: &Root, file: &Path, release: Option<&str>) -> Done {
-    let bytes = module::unpacked(file)?;
-    let module = ModuleFile::of(file.to_owned(), &bytes)?;
+    let Opened { module, bytes, .. } = Opened::open(file)?;
     let refuse = |why: String| Failure::new(Exit::Refused, format!("{}: {why}", file.display()));
     if !module.is_livepatch() {
         return Err(refuse("it is a module, but no livepatch".to_owned()));
@@ -29,15 +27,15 @@ pub fn install(root: &Root, file: &Path, release: Option<&str>) -> Done {
     if release.is_some_and(|release| release != built_for) {
         return Err(refuse(format!("it was built for {built_for}")));
     }
-    let dir = folder(root, built_for).map_err(|()| refuse(format!("{built_for} is no release")))?;
+    let dir = root.path(Path::new(store::DIR).join(built_for));
     let name = &module.name;
     // Tools that read this folder take plain modules only, and find them by their names.
-    let to = match installed(root, built_for, name)? {
-        Some(old) if fs::read(root.path(&old.file))? == bytes => {
+    let to = match installed(root, built_for, name)?.as_slice() {
+        [old, ..] if fs::read(root.path(&old.file))? == bytes => {
             return Ok(format!("{name} is installed for {built_for} already"));
         }
-        Some(old) => root.path(old.file),
-        None => dir.join(format!("{name}.ko")),
+        [old, ..] => root.path(&old.file),
+        [] => dir.join(format!("{name}.ko")),
     };
     fs::create_dir_all(&dir)
         .and_then(|()| write_whole(&to, &bytes))
@@ -50,31 +48,28 @@ pub fn uninstall(root: &Root, name: &str, release: Option<&str>) -> Done {
     let running = kernel::release(root)?.unwrap_or_default();
     let release = release.unwrap_or(&running);
     let name = store::module_name(name);
-    let Some(found) = installed(root, release, &name)? else {
+    let found = installed(root, release, &name)?;
+    if found.is_empty() {
         return Err(Failure::new(
             Exit::NoSuchPatch,
             format!("{name} is not installed for {release}"),
         )
         .with_remedy("klp list --installed shows what is"));
-    };
-    let file = root.path(&found.file);
-    fs::remove_file(&file)?;
-    // Folders that hold nothing for anybody go, too.
-    if let Some(dir) = file.parent() {
-        let _ = fs::remove_dir(dir);
+    }
+    for file in found.iter().map(|it| root.path(&it.file)) {
+        fs::remove_file(&file)
+            .map_err(|error| Failure::of_io(&format!("cannot remove {}", file.display()), error))?;
+        // Folders that hold nothing for anybody go, too.
+        if let Some(dir) = file.parent() {
+            let _ = fs::remove_dir(dir);
+        }
     }
     Ok(format!("{name} is not installed for {release} any more"))
 }
 
-fn installed(root: &Root, release: &str, name: &str) -> io::Result<Option<Installed>> {
-    let all = store::installed(root)?;
-    Ok(all.into_iter().find(|it| it.is(release, name)))
-}
-
-/// The folder for a release, which is a name and no path.
-fn folder(root: &Root, release: &str) -> Result<PathBuf, ()> {
-    if release.is_empty() || release.starts_with('.') || release.contains('/') {
-        return Err(());
-    }
-    Ok(root.path(Path::new(store::DIR).join(release)))
+/// Its files. There is more than one if it was installed under two spellings.
+fn installed(root: &Root, release: &str, name: &str) -> Result<Vec<Installed>, Failure> {
+    let mut found = store::installed(root)?.ok_or_else(Failure::store_hidden)?;
+    found.retain(|it| it.is(release, name));
+    Ok(found)
 }

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{delete_module, patch, write_enabled, Log, Waiting};
+use super::{delete_module, patch, turn_around, write_enabled, Log, Waiting};
 use crate::failure::{Exit, Failure};
 use crate::root::Root;
-use crate::source::modules;
+use crate::source::modules::{self, is_name};
+use crate::source::store;
 use crate::source::sysfs::{self, Patch, Target};
 use crate::text::span;
 
 /// A module may be held for a moment by whoever ends its livepatch.
 pub(super) const MODULE_WAIT: Duration = Duration::from_secs(15);
+
+const STILL_OLD: &str = "tasks may be in old functions until they leave them";
 
 /// What a verb has done.
 pub type Done = Result<String, Failure>;
@@ -30,10 +33,9 @@ pub fn disable(root: &Root, name: &str, waiting: &Waiting) -> Done {
 }
 
 fn switch(root: &Root, name: &str, target: Target, waiting: &Waiting) -> Done {
-    let wanted = target == Target::Patched;
     let patch = patch(root, name)?;
-    if patch.enabled != wanted {
-        write_enabled(root, name, wanted)?;
+    if patch.target() != target {
+        write_enabled(root, name, target == Target::Patched)?;
     } else if !patch.transition {
         return Ok(format!("{name} is {} already", target.name()));
     }
@@ -52,7 +54,18 @@ pub(super) fn settle(root: &Root, name: &str, target: Target, waiting: &Waiting)
 /// Turns the transition that runs around, and waits for its end.
 pub fn reverse(root: &Root, name: Option<&str>, waiting: &Waiting) -> Done {
     let patch = in_transition(root, name)?;
-    switch(root, &patch.name, patch.target().opposite(), waiting)
+    let from = patch.target();
+    if !turn_around(root, &patch.name, from)? {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "the transition of {} is over, or somebody else has reversed it",
+                patch.name
+            ),
+        )
+        .with_remedy("klp status shows how it is now"));
+    }
+    settle(root, &patch.name, from.opposite(), waiting)
 }
 
 /// Moves all tasks that are left, wherever they are.
@@ -62,14 +75,20 @@ pub fn force(root: &Root, name: &str) -> Done {
     let file = root.path(Patch::file(&patch.name, "force"));
     std::fs::write(file, "1")
         .map_err(|error| log.add(Failure::of_io(&format!("cannot force {name}"), error)))?;
-    Ok(format!(
-        "{name} was forced: its module can never be removed"
-    ))
+    // As the kernel marks them: tasks may be in the code of what goes.
+    let stays = match (patch.target(), patch.replace) {
+        (Target::Unpatched, _) => "its module can never be removed".to_owned(),
+        (Target::Patched, Some(false)) => STILL_OLD.to_owned(),
+        (Target::Patched, _) => {
+            format!("the modules of what it replaces can never be removed; {STILL_OLD}")
+        }
+    };
+    Ok(format!("{name} was forced: {stays}"))
 }
 
 /// The livepatch whose transition runs. `name`: it has to be this one.
 fn in_transition(root: &Root, name: Option<&str>) -> Result<Patch, Failure> {
-    let patches = sysfs::patches(root)?.ok_or_else(super::cannot_livepatch)?;
+    let patches = sysfs::patches(root)?.ok_or_else(Failure::cannot_livepatch)?;
     match name {
         Some(name) => {
             let found = patches.into_iter().find(|patch| patch.name == name);
@@ -91,7 +110,10 @@ fn in_transition(root: &Root, name: Option<&str>) -> Result<Patch, Failure> {
 
 /// Disables a livepatch, and removes its module.
 pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
-    let name = &name.trim_end_matches(".ko").replace('-', "_");
+    let name = &store::module_name(name);
+    if !is_name(name) {
+        return Err(Failure::no_such_patch(name));
+    }
     match sysfs::patch(root, name)? {
         Some(patch) => {
             if patch.enabled || patch.transition {
@@ -115,6 +137,7 @@ pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
 /// Removes the modules of livepatches that are gone. `dry_run`: only names them.
 pub fn gc(root: &Root, dry_run: bool) -> Done {
     let mut lines = Vec::new();
+    let mut failed: Option<Failure> = None;
     for name in modules::leftover(root)? {
         let module = modules::module(root, &name)?;
         let used = module.is_some_and(|module| module.refcnt.is_some_and(|users| users > 0));
@@ -125,14 +148,22 @@ pub fn gc(root: &Root, dry_run: bool) -> Done {
         } else {
             match remove(root, &name) {
                 Ok(()) => format!("{name} is removed"),
-                Err(failure) => format!("{failure}: it stays"),
+                Err(failure) => {
+                    let line = format!("{failure}: it stays");
+                    failed.get_or_insert(failure);
+                    line
+                }
             }
         });
     }
     if lines.is_empty() {
         lines.push("no module is left over".to_owned());
     }
-    Ok(lines.join("\n"))
+    let text = lines.join("\n");
+    match failed {
+        None => Ok(text),
+        Some(first) => Err(Failure { text, ..first }),
+    }
 }
 
 /// Removes a module, as soon as nobody holds it any more.
@@ -153,7 +184,9 @@ pub(super) fn remove(root: &Root, name: &str) -> Result<(), Failure> {
             }
             Err(Errno::WOULDBLOCK) => {
                 return Err(Failure::new(Exit::Failed, format!("{what}: it is in use"))
-                    .with_remedy("a livepatch that was forced can never be removed"));
+                    .with_remedy(
+                    "one that was forced while it was disabled or replaced can never be removed",
+                ));
             }
             Err(errno) => return Err(Failure::of(&what, errno)),
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::write_enabled;
+use super::turn_around;
 use crate::blockers::blockers;
 use crate::failure::{Exit, Failure};
 use crate::root::Root;
@@ -71,8 +71,19 @@ impl Waiting {
             )
             .with_remedy("klp why shows whom it waits for; klp reverse goes back"));
         }
+        if !turn_around(root, name, target)? {
+            // Meanwhile it has ended, or somebody else was faster.
+            if is_over(root, name)? {
+                is_at(root, name, target)?;
+                return Ok(Some(begin.elapsed()));
+            }
+            return Err(Failure::new(
+                Exit::StalledLeft,
+                format!("{name} is still in transition after {after}, and somebody else has reversed it"),
+            )
+            .with_remedy("klp why shows whom it waits for"));
+        }
         let back = target.opposite();
-        write_enabled(root, name, back == Target::Patched)?;
         if !self.ends(root, name)? {
             return Err(Failure::new(
                 Exit::StalledLeft,
@@ -99,8 +110,7 @@ impl Waiting {
         let mut pause = SHORTEST_PAUSE;
         let mut bar = Bar::new(self.progress);
         loop {
-            // It has ended, or the livepatch has gone with its end.
-            if root.flag(Patch::file(name, "transition"))? != Some(true) {
+            if is_over(root, name)? {
                 return Ok(true);
             }
             bar.look(root, name)?;
@@ -112,6 +122,11 @@ impl Waiting {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Has its transition ended? The livepatch may have gone with it.
+fn is_over(root: &Root, name: &str) -> io::Result<bool> {
+    Ok(root.flag(Patch::file(name, "transition"))? != Some(true))
 }
 
 /// A transition has ended: where it was to lead? Others may have reversed it meanwhile.
@@ -188,5 +203,76 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const WAITING: Waiting = Waiting {
+        timeout: Duration::ZERO,
+        on_stall: OnStall::Reverse,
+        no_wait: false,
+        progress: false,
+    };
+
+    /// A livepatch that is only files: writing to them starts nothing.
+    fn system(enabled: &str, transition: &str) -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        for (file, text) in [("enabled", enabled), ("transition", transition)] {
+            let file = root.path(Patch::file("a", file));
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        (dir, root)
+    }
+
+    fn enabled(root: &Root) -> Option<bool> {
+        root.flag(Patch::file("a", "enabled")).unwrap()
+    }
+
+    #[test]
+    fn a_transition_is_turned_around() {
+        let (_dir, root) = system("1", "1");
+        assert!(turn_around(&root, "a", Target::Patched).unwrap());
+        assert_eq!(enabled(&root), Some(false));
+        assert!(turn_around(&root, "a", Target::Unpatched).unwrap());
+        assert_eq!(enabled(&root), Some(true));
+    }
+
+    #[test]
+    fn one_that_has_ended_or_was_turned_is_left_alone() {
+        let (_dir, root) = system("1", "0");
+        assert!(!turn_around(&root, "a", Target::Patched).unwrap());
+        assert_eq!(enabled(&root), Some(true));
+        let (_dir, root) = system("0", "1");
+        assert!(!turn_around(&root, "a", Target::Patched).unwrap());
+        assert_eq!(enabled(&root), Some(false));
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!turn_around(&Root::new(dir.path()), "a", Target::Patched).unwrap());
+    }
+
+    #[test]
+    fn a_stall_ends_as_it_was_asked_to() {
+        let (_dir, root) = system("1", "1");
+        let keep = Waiting {
+            on_stall: OnStall::Keep,
+            ..WAITING
+        };
+        let failure = keep.until(&root, "a", Target::Patched).unwrap_err();
+        assert_eq!(failure.exit, Exit::StalledLeft);
+        assert_eq!(enabled(&root), Some(true));
+        // Nobody ends the transition, so it is still there when it was reversed.
+        let failure = WAITING.until(&root, "a", Target::Patched).unwrap_err();
+        assert_eq!(failure.exit, Exit::StalledLeft);
+        assert!(failure.text.contains("was reversed"), "{failure}");
+        assert_eq!(enabled(&root), Some(false));
+        // Somebody has reversed it.
+        let failure = WAITING.until(&root, "a", Target::Patched).unwrap_err();
+        assert!(failure.text.contains("somebody else"), "{failure}");
+        assert_eq!(enabled(&root), Some(false));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use klp::act::{self, Load, Lock, OnStall, Waiting};
-use klp::failure::Failure;
+use klp::failure::{Exit, Failure};
 use klp::root::Root;
 
 use super::duration;
@@ -36,7 +36,7 @@ pub(super) enum Change {
     Unload {
         name: String,
         #[command(flatten)]
-        wait: Wait,
+        deadline: Deadline,
     },
     /// Enable a livepatch that is registered, or is being disabled
     Enable {
@@ -61,7 +61,8 @@ pub(super) enum Change {
     /// Move all tasks that are left, wherever they are: they may crash
     Force {
         name: String,
-        /// The livepatch can never be removed then
+        /// A livepatch that is being disabled can never be removed then, nor can those that a new
+        /// one replaces
         #[arg(long, required = true)]
         i_accept_no_unload: bool,
     },
@@ -88,9 +89,44 @@ pub(super) enum Change {
 }
 
 impl Change {
+    /// Does it take more than one step? Whoever gets a transition out of the way needs one, and
+    /// must not wait for those that wait for its end.
+    fn is_exclusive(&self) -> bool {
+        match self {
+            Self::Load { dry_run, .. } | Self::Gc { dry_run } => !dry_run,
+            Self::Unload { .. } | Self::Install { .. } | Self::Uninstall { .. } => true,
+            Self::Enable { .. }
+            | Self::Disable { .. }
+            | Self::Reverse { .. }
+            | Self::Force { .. } => false,
+        }
+    }
+
+    /// A copy of a system's files has no kernel that would do anything.
+    fn check_root(&self, root: &Root) -> Result<(), Failure> {
+        let changes_files_only = match self {
+            Self::Load { dry_run, .. } | Self::Gc { dry_run } => *dry_run,
+            Self::Install { .. } | Self::Uninstall { .. } => true,
+            Self::Unload { .. }
+            | Self::Enable { .. }
+            | Self::Disable { .. }
+            | Self::Reverse { .. }
+            | Self::Force { .. } => false,
+        };
+        if root.is_live() || changes_files_only {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Failed,
+            "with --root, only install and uninstall change anything",
+        ))
+    }
+
     /// Answers what was done.
     pub(super) fn run(self, root: &Root) -> Result<String, Failure> {
-        let _lock = Lock::take(root)?;
+        self.check_root(root)?;
+        let lock = self.is_exclusive().then(|| Lock::take(root));
+        let _lock = lock.transpose()?;
         match self {
             Self::Load {
                 what,
@@ -109,7 +145,7 @@ impl Change {
                     None => act::load_all(root, &how),
                 }
             }
-            Self::Unload { name, wait } => act::unload(root, &name, &wait.into()),
+            Self::Unload { name, deadline } => act::unload(root, &name, &deadline.waiting(false)),
             Self::Enable { name, wait } => act::enable(root, &name, &wait.into()),
             Self::Disable { name, wait } => act::disable(root, &name, &wait.into()),
             Self::Reverse { name, timeout } => {
@@ -135,29 +171,42 @@ impl Change {
     }
 }
 
+/// How long to wait for the end of a transition.
 #[derive(Args, Clone, Copy)]
-pub(super) struct Wait {
+pub(super) struct Deadline {
     /// How long a transition may take
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     timeout: Duration,
     /// What becomes of one that takes longer
     #[arg(long, value_enum, default_value = "keep")]
     on_stall: OnStall,
-    /// Do not wait
-    #[arg(long)]
-    no_wait: bool,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
 }
 
+#[derive(Args, Clone, Copy)]
+pub(super) struct Wait {
+    #[command(flatten)]
+    deadline: Deadline,
+    /// Do not wait
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Deadline {
+    fn waiting(self, no_wait: bool) -> Waiting {
+        Waiting {
+            timeout: self.timeout,
+            on_stall: self.on_stall,
+            no_wait,
+            progress: !self.no_progress,
+        }
+    }
+}
+
 impl From<Wait> for Waiting {
     fn from(wait: Wait) -> Self {
-        Self {
-            timeout: wait.timeout,
-            on_stall: wait.on_stall,
-            no_wait: wait.no_wait,
-            progress: !wait.no_progress,
-        }
+        wait.deadline.waiting(wait.no_wait)
     }
 }

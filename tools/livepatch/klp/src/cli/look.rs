@@ -17,10 +17,10 @@ use klp::source::ftrace::Attached;
 use klp::source::{kmsg, store};
 use klp::system::{Status, System};
 use klp::verdict::Code;
-use klp::verify::{self, Answer, Verified};
+use klp::verify::{self, Answer};
 
 use super::duration;
-use super::output::{say, Document, File, Json, Operations, Patches, Why};
+use super::output::{say, Document, File, Fixes, Json, List, Operations, Patches, Why};
 
 /// The verbs that look.
 #[derive(Subcommand)]
@@ -112,17 +112,15 @@ impl Look {
             }
             Self::List { json, installed } => {
                 let system = read(root)?;
-                json.print(&Status::of(&system, Duration::MAX), || {
-                    render::list(&system, installed)
-                })?;
+                let document = Document::new("klp/list/1", List::of(&system, installed));
+                json.print(&document, || render::list(&system, installed))?;
             }
             Self::Info { what, json } => info(root, &what, json)?,
             Self::Verify { name, json } => return verify(root, name.as_deref(), json),
             Self::Fixes { json } => {
                 let system = read(root)?;
-                json.print(&Status::of(&system, Duration::MAX), || {
-                    render::fixes(&system)
-                })?;
+                let document = Document::new("klp/fixes/1", Fixes::from(&system));
+                json.print(&document, || render::fixes(&system))?;
             }
             Self::History { json } => {
                 let history = history(root)?;
@@ -158,14 +156,14 @@ fn info(root: &Root, what: &str, json: Json) -> Result<(), Failure> {
             return json.print(&document, || render::info_loaded(patch));
         }
     }
-    let installed = store::installed(root)?;
-    let path = match installed
-        .iter()
-        .find(|it| it.name == name && !Path::new(what).exists())
-    {
-        Some(installed) => root.path(&installed.file),
-        None if !Path::new(what).exists() => return Err(Failure::no_such_patch(what)),
-        None => PathBuf::from(what),
+    let release = system.kernel.release.as_deref().unwrap_or_default();
+    let path = match store::find(root, release, what)? {
+        Some(path) => path,
+        // One that is installed for another kernel is better than none.
+        None => match (system.installed.iter().flatten()).find(|it| it.name == name) {
+            Some(other) if !what.contains('/') => root.path(&other.file),
+            _ => return Err(Failure::no_such_patch(what)),
+        },
     };
     let file = ModuleFile::read(path)?;
     let document = Document::new("klp/file/1", File::from(&file));
@@ -174,13 +172,11 @@ fn info(root: &Root, what: &str, json: Json) -> Result<(), Failure> {
 
 fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failure> {
     let system = read(root)?;
+    if !system.can_livepatch {
+        return Err(Failure::cannot_livepatch());
+    }
     let attached = Attached::read(root)?;
-    let verified: Vec<Verified> = system
-        .patches
-        .iter()
-        .filter(|patch| name.is_none_or(|name| patch.name == name))
-        .map(|patch| verify::verify(patch, &system, attached.as_ref()))
-        .collect();
+    let verified = verify::verify_all(&system, attached.as_ref(), name);
     if let (Some(name), []) = (name, verified.as_slice()) {
         return Err(Failure::no_such_patch(name));
     }

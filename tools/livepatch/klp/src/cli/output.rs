@@ -9,7 +9,8 @@ use clap::Args;
 use klp::failure::Failure;
 use klp::history::{End, History, Operation};
 use klp::module::ModuleFile;
-use klp::system::Transition;
+use klp::render;
+use klp::system::{InstalledPatch, System, Transition};
 use klp::verify::Verified;
 use serde::Serialize;
 
@@ -63,6 +64,65 @@ impl<T> Document<T> {
 #[derive(Serialize)]
 pub(super) struct Why<'a> {
     pub(super) transition: Option<&'a Transition>,
+}
+
+/// `klp/list/1`
+#[derive(Serialize)]
+pub(super) struct List<'a> {
+    /// Absent if only what is installed was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loaded: Option<Vec<Loaded<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leftover: Option<&'a [String]>,
+    /// `null`: it may not be seen.
+    installed: Option<&'a [InstalledPatch]>,
+}
+
+#[derive(Serialize)]
+struct Loaded<'a> {
+    name: &'a str,
+    state: &'static str,
+}
+
+impl<'a> List<'a> {
+    pub(super) fn of(system: &'a System, installed_only: bool) -> Self {
+        let loaded = system.patches.iter().map(|patch| Loaded {
+            name: &patch.name,
+            state: render::state(patch),
+        });
+        Self {
+            loaded: (!installed_only).then(|| loaded.collect()),
+            leftover: (!installed_only).then_some(&system.leftover),
+            installed: system.installed.as_deref(),
+        }
+    }
+}
+
+/// `klp/fixes/1`
+#[derive(Serialize)]
+pub(super) struct Fixes<'a> {
+    patches: Vec<Fixed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Fixed<'a> {
+    patch: &'a str,
+    in_force: bool,
+    /// `null`: nobody knows.
+    fixes: Option<&'a [String]>,
+}
+
+impl<'a> From<&'a System> for Fixes<'a> {
+    fn from(system: &'a System) -> Self {
+        let patches = system.patches.iter().map(|patch| Fixed {
+            patch: &patch.name,
+            in_force: patch.in_force(),
+            fixes: patch.fixes.as_deref(),
+        });
+        Self {
+            patches: patches.collect(),
+        }
+    }
 }
 
 /// `klp/verify/1`

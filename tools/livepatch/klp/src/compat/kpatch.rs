@@ -17,11 +17,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::act::delete_module;
-use crate::module::ModuleFile;
+use crate::act::{delete_module, insert_module, Lock};
+use crate::files::write_whole;
+use crate::module::{ModuleFile, Opened};
 use crate::root::Root;
+use crate::source::store::{is_release, Installed};
 use crate::source::sysfs::{self, Patch};
 use crate::source::{kernel, modules, store, tasks};
+use crate::text::{printable, printable_lines};
 
 const VERSION: &str = "0.9.11";
 /// Seconds, all of them.
@@ -102,7 +105,7 @@ pub fn run(root: &Root, args: &[String], out: &mut dyn Write, err: &mut dyn Writ
     // Where standard error is closed nobody can be told.
     let _ = match stop {
         Stop::Usage => write!(kpatch.err, "{USAGE}"),
-        Stop::Die(text) => writeln!(kpatch.err, "kpatch: {text}"),
+        Stop::Die(text) => writeln!(kpatch.err, "kpatch: {}", printable_lines(&text)),
         Stop::Io(error) => writeln!(kpatch.err, "kpatch: {error}"),
         Stop::Failed => Ok(()),
     };
@@ -118,15 +121,23 @@ struct Kpatch<'a> {
 impl Kpatch<'_> {
     fn verb(&mut self, args: &[&str]) -> Result {
         match args {
-            ["load", "--all"] => self.load_all(),
+            ["load", "--all"] => {
+                let _lock = self.lock()?;
+                self.load_all()
+            }
             ["load", module] => {
                 let Some(file) = self.find(module)? else {
                     return die(format!("can't find {module}"));
                 };
+                let _lock = self.lock()?;
                 self.load(&file)
             }
-            ["unload", "--all"] => self.unload_all(),
+            ["unload", "--all"] => {
+                let _lock = self.lock()?;
+                self.unload_all()
+            }
             ["unload", module] => {
+                let _lock = self.lock()?;
                 let name = base(module).replace('-', "_");
                 self.unload(name.strip_suffix(".ko").unwrap_or(&name))
             }
@@ -149,6 +160,25 @@ impl Kpatch<'_> {
         Ok(kernel::release(self.root)?.unwrap_or_default())
     }
 
+    /// What is there: all folders, as there.
+    fn livepatches(&self) -> io::Result<Vec<String>> {
+        Ok(self.root.names(sysfs::DIR)?.unwrap_or_default())
+    }
+
+    /// A copy of a system's files has no kernel that would do anything.
+    fn check_live(&self) -> Result {
+        if self.root.is_live() {
+            return Ok(());
+        }
+        die("KLP_ROOT names a copy of a system: nothing can be loaded or unloaded in it")
+    }
+
+    /// Waits for whoever else changes something, as long as that may take.
+    fn lock(&self) -> Result<Lock> {
+        let time = Duration::from_secs((POST_ENABLE_WAIT + POST_SIGNAL_WAIT).into());
+        Lock::take_within(self.root, time).map_err(|failure| Stop::Die(failure.text))
+    }
+
     fn warn(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.err, "kpatch: {text}")
     }
@@ -157,7 +187,7 @@ impl Kpatch<'_> {
 
     fn list(&mut self) -> Result {
         writeln!(self.out, "Loaded patch modules:")?;
-        for name in self.root.names(sysfs::DIR)? {
+        for name in self.livepatches()? {
             let flag = |file| self.root.flag(Patch::file(&name, file));
             let state = match (flag("enabled")?, flag("transition")?) {
                 (Some(true), Some(true)) => "enabling...",
@@ -169,8 +199,11 @@ impl Kpatch<'_> {
         }
         self.show_stalled()?;
         writeln!(self.out, "\nInstalled patch modules:")?;
-        for installed in store::installed(self.root)? {
-            writeln!(self.out, "{} ({})", installed.name, installed.release)?;
+        let mut installed = store::installed(self.root)?.unwrap_or_default();
+        // As the shell has them.
+        installed.sort_by(|a, b| a.file.cmp(&b.file));
+        for Installed { name, release, .. } in &installed {
+            writeln!(self.out, "{} ({})", printable(name), printable(release))?;
         }
         Ok(())
     }
@@ -189,7 +222,8 @@ impl Kpatch<'_> {
                     .text(dir.join(file))
                     .map(Option::unwrap_or_default)
             };
-            let (comm, stack) = (text("comm")?, text("stack")?);
+            // Its owner chooses the name; what confuses a terminal is not what anybody looks for.
+            let (comm, stack) = (printable(&text("comm")?), text("stack")?);
             writeln!(self.out, "{tid} {comm}\nstack:\n{stack}")?;
         }
         Ok(())
@@ -210,13 +244,20 @@ impl Kpatch<'_> {
         Ok(())
     }
 
-    /// The kernel does this by itself since 5.1.
+    /// The kernel does this by itself since 5.1, and has no file for it.
     fn signal(&mut self) -> Result {
         let patches = sysfs::patches(self.root)?.unwrap_or_default();
-        if patches.iter().any(|patch| patch.transition) {
-            self.warn("Livepatch process signaling is performed automatically on your system.")?;
-            self.warn("Skipping manual process signaling.")?;
+        let Some(patch) = patches.iter().find(|patch| patch.transition) else {
+            return Ok(());
+        };
+        let file = Patch::file(&patch.name, "signal");
+        if self.root.exists(&file) {
+            self.check_live()?;
+            writeln!(self.out, "signaling stalled process(es):")?;
+            return Ok(fs::write(self.root.path(file), "1")?);
         }
+        self.warn("Livepatch process signaling is performed automatically on your system.")?;
+        self.warn("Skipping manual process signaling.")?;
         Ok(())
     }
 
@@ -228,28 +269,30 @@ impl Kpatch<'_> {
             let files = [PathBuf::from(module), installed(module)];
             return Ok(files.into_iter().find(|file| file.is_file()));
         }
-        let names = self.root.names(&dir)?;
+        let names = self.root.names(&dir)?.unwrap_or_default();
         let found = names.iter().find(|file| store::module_name(file) == module);
         Ok(found.map(|file| installed(file)))
     }
 
     // Loading.
 
+    /// In the order of their numbers, other than there: of those that replace each other the latest
+    /// has to come last.
     fn load_all(&mut self) -> Result {
         let release = self.release()?;
-        for installed in store::installed(self.root)? {
-            if installed.release == release {
-                self.load(&self.root.path(&installed.file))?;
-            }
+        let installed = store::installed(self.root)?.unwrap_or_default();
+        for installed in installed.iter().filter(|it| it.release == release) {
+            self.load(&self.root.path(&installed.file))?;
         }
         Ok(())
     }
 
     fn load(&mut self, file: &Path) -> Result {
-        let name = match ModuleFile::read(file) {
-            Ok(module) => module.name,
+        let opened = match Opened::open(file) {
+            Ok(opened) => opened,
             Err(error) => return die(error.to_string()),
         };
+        let name = opened.module.name.clone();
         let shown = file.display();
         match self.root.flag(Patch::file(&name, "enabled"))? {
             Some(false) => {
@@ -259,10 +302,11 @@ impl Kpatch<'_> {
             Some(true) => writeln!(self.out, "module named {name} already loaded and enabled")?,
             None => {
                 // It may be there without its livepatch.
+                self.check_live()?;
                 self.wait_for_module(&name)?;
                 let _ = delete_module(&name);
                 writeln!(self.out, "loading patch module: {shown}")?;
-                self.insert(file)?;
+                self.insert(&opened)?;
             }
         }
         if !self.wait(&name)? {
@@ -280,6 +324,7 @@ impl Kpatch<'_> {
     }
 
     fn enable_again(&mut self, name: &str) -> Result {
+        self.check_live()?;
         if self.write_enabled(name, "1").is_err() {
             return die(format!("failed to re-enable module {name}"));
         }
@@ -300,19 +345,17 @@ impl Kpatch<'_> {
         ))
     }
 
-    fn insert(&mut self, file: &Path) -> Result {
+    fn insert(&mut self, opened: &Opened) -> Result {
+        let shown = opened.module.path.display();
         let mut attempt = 0;
         loop {
-            let Err(error) = fs::File::open(file)
-                .and_then(|file| Ok(rustix::system::finit_module(&file, c"", 0)?))
-            else {
+            let Err(error) = insert_module(self.root, opened) else {
                 return Ok(());
             };
-            let shown = file.display();
             writeln!(
                 self.err,
                 "insmod: ERROR: could not insert module {shown}: {}",
-                words(&error)
+                insmod_words(&error)
             )?;
             attempt += 1;
             if Errno::from_io_error(&error) != Some(Errno::BUSY) || attempt == MAX_LOAD_ATTEMPTS {
@@ -339,8 +382,8 @@ impl Kpatch<'_> {
     fn unload_all(&mut self) -> Result {
         // Some kernels want the latest one first: as long as one goes, others may follow.
         loop {
-            let mut disabled = 0;
-            for name in self.root.names(sysfs::DIR)? {
+            let mut gone = 0;
+            for name in self.livepatches()? {
                 if !self.disable(&name)? {
                     continue;
                 }
@@ -349,13 +392,14 @@ impl Kpatch<'_> {
                     continue;
                 }
                 self.remove_module(&name)?;
-                disabled += 1;
+                // One that was forced stays, for ever.
+                gone += usize::from(!sysfs::is_there(self.root, &name));
             }
-            if disabled == 0 {
+            if gone == 0 {
                 break;
             }
         }
-        let left = self.root.names(sysfs::DIR)?;
+        let left = self.livepatches()?;
         for name in &left {
             self.warn(&format!("failed to unload module {name}"))?;
         }
@@ -378,6 +422,7 @@ impl Kpatch<'_> {
         if !enabled {
             return Ok(true);
         }
+        self.check_live()?;
         writeln!(self.out, "disabling patch module: {name}")?;
         let mut attempt = 0;
         while let Err(error) = self.write_enabled(name, "0") {
@@ -393,6 +438,7 @@ impl Kpatch<'_> {
     }
 
     fn remove_module(&mut self, name: &str) -> Result {
+        self.check_live()?;
         self.wait_for_module(name)?;
         writeln!(self.out, "unloading patch module: {name}")?;
         // One that was forced cannot go, and that is no error.
@@ -473,8 +519,9 @@ impl Kpatch<'_> {
         if !module.ends_with(".ko") {
             return die(format!("{module} isn't a .ko file"));
         }
-        let file = ModuleFile::read(path).ok();
-        let Some(built_for) = file.as_ref().and_then(ModuleFile::release) else {
+        let opened = Opened::open(path).ok();
+        let file = opened.as_ref().map(|opened| &opened.module);
+        let Some(built_for) = file.and_then(ModuleFile::release) else {
             return die("modinfo failed");
         };
         if built_for != release {
@@ -484,6 +531,7 @@ impl Kpatch<'_> {
         }
         let dir = self.root.path(Path::new(store::DIR).join(&release));
         let to = dir.join(base(&module));
+        let _lock = self.lock()?;
         if to.exists() {
             return die(format!("{module} is already installed"));
         }
@@ -491,16 +539,22 @@ impl Kpatch<'_> {
         if fs::create_dir_all(&dir).is_err() {
             return die("failed to create install directory");
         }
-        if fs::copy(path, &to).is_err() {
+        // What was looked at, and whole or not at all.
+        let bytes = opened.as_ref().map_or(&[][..], |opened| &opened.bytes);
+        if write_whole(&to, bytes).is_err() {
             return die(format!("failed to install module {module}"));
         }
-        if self.root.is_live() {
-            // Where there is no systemd somebody else loads what is installed.
-            let _ = Command::new("systemctl")
-                .args(["enable", "kpatch.service"])
-                .status();
+        if !self.root.is_live() {
+            return Ok(());
         }
-        Ok(())
+        let enabled = Command::new("systemctl")
+            .args(["enable", "kpatch.service"])
+            .status();
+        match enabled {
+            Ok(status) if !status.success() => Err(Stop::Failed),
+            // Where there is no systemd somebody else loads what is installed.
+            _ => Ok(()),
+        }
     }
 
     fn uninstall(&mut self, args: &[&str]) -> Result {
@@ -508,9 +562,13 @@ impl Kpatch<'_> {
         if module.contains('/') {
             return die("please supply patch module name without path");
         }
+        if !is_release(&release) {
+            return die(format!("{module} is not installed for kernel {release}"));
+        }
         let dir = Path::new(store::DIR).join(&release);
         let name = store::module_name(&module);
-        let names = self.root.names(&dir)?;
+        let _lock = self.lock()?;
+        let names = self.root.names(&dir)?.unwrap_or_default();
         let found = names
             .iter()
             .find(|file| **file == module)
@@ -581,6 +639,17 @@ fn base(path: &str) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+/// An error of loading in the words of insmod.
+fn insmod_words(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOEXEC) => "Invalid module format".to_owned(),
+        Some(Errno::NOENT) => "Unknown symbol in module".to_owned(),
+        Some(Errno::SRCH) => "Module has wrong symbol version".to_owned(),
+        Some(Errno::INVAL) => "Invalid parameters".to_owned(),
+        _ => words(error),
+    }
 }
 
 /// An error in the words of the C library, without Rust's number.

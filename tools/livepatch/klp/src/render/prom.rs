@@ -42,11 +42,7 @@ pub fn metrics(status: &Status<'_>, at: SystemTime) -> String {
         "klp_installed_not_loaded",
         "Livepatches installed for this kernel, and not loaded.",
     );
-    let missing = system
-        .installed_here()
-        .filter(|installed| !installed.loaded)
-        .count();
-    to.value("klp_installed_not_loaded", &[], missing);
+    to.value("klp_installed_not_loaded", &[], system.missing().count());
     to.head(
         "klp_file_mismatch",
         "Livepatches whose installed file is not what is loaded.",
@@ -105,7 +101,7 @@ fn patches(to: &mut Metrics, system: &System) {
     }
     to.head(
         "klp_patch_forced",
-        "Was the livepatch forced, as far as the kernel's log tells?",
+        "Were tasks moved to the livepatch by force, as far as the kernel's log tells?",
     );
     for patch in patches {
         if let Some(forced) = patch.forced {
@@ -118,7 +114,7 @@ fn patches(to: &mut Metrics, system: &System) {
     }
     to.head("klp_fix", "What a livepatch that is loaded says it fixes.");
     for patch in patches {
-        for fix in &patch.fixes {
+        for fix in patch.fixes.iter().flatten() {
             to.value("klp_fix", &[("cve", fix), ("patch", &patch.name)], 1);
         }
     }

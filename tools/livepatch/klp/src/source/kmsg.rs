@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
@@ -43,22 +44,27 @@ pub struct Record {
 
 /// All messages, the oldest first. [`None`]: they may not be read.
 pub fn records(root: &Root) -> io::Result<Option<Vec<Record>>> {
-    let mut records = Vec::new();
-    if !root.is_live() {
-        let Some(text) = root.text(FILE)? else {
-            return Ok(None);
-        };
-        records.extend(text.lines().filter_map(Record::parse));
-        return Ok(Some(records));
-    }
-
+    // The kernel's own file has one message for each call, and whoever has read all waits.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = rustix::fs::open(root.path(FILE), flags, Mode::empty());
     let Some(fd): Option<OwnedFd> = known(opened.map_err(io::Error::from))? else {
         return Ok(None);
     };
     let mut file = File::from(fd);
-    // The kernel gives one message for each call, and none is longer than this.
+    let records = if file.metadata()?.file_type().is_char_device() {
+        messages(&mut file)?
+    } else {
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        text.lines().filter_map(Record::parse).collect()
+    };
+    Ok(Some(records))
+}
+
+fn messages(file: &mut File) -> io::Result<Vec<Record>> {
+    let mut records = Vec::new();
+    // None is longer than this.
     let mut message = [0; 8192];
     loop {
         match file.read(&mut message) {
@@ -74,13 +80,13 @@ pub fn records(root: &Root) -> io::Result<Option<Vec<Record>>> {
             },
         }
     }
-    Ok(Some(records))
+    Ok(records)
 }
 
-/// Now, on the clock of [`Record::at`].
+/// Now, on the clock of [`Record::at`]: that of the scheduler, which is not steered by NTP either.
 pub fn now(root: &Root) -> io::Result<Option<Duration>> {
     if root.is_live() {
-        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        let now = rustix::time::clock_gettime(ClockId::MonotonicRaw);
         return Ok(Duration::try_from(now).ok());
     }
     let seconds = root.text("/proc/uptime")?.and_then(|text| {

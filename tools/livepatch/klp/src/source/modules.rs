@@ -27,6 +27,16 @@ impl Module {
     }
 }
 
+/// The longest name that a module can have, `MODULE_NAME_LEN` without the byte at its end.
+const LONGEST_NAME: usize = 55;
+
+/// Can a module have this name? Kbuild makes names of letters, digits and underscores, and what
+/// has no other character is no path.
+pub fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+}
+
 /// The loaded module `name`; [`None`] if there is none.
 pub fn module(root: &Root, name: &str) -> io::Result<Option<Module>> {
     let dir = PathBuf::from(DIR).join(name);
@@ -53,7 +63,7 @@ pub fn is_live(root: &Root, name: &str) -> io::Result<bool> {
 /// The livepatch modules that are loaded and patch nothing any more.
 pub fn leftover(root: &Root) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
-    for name in root.names(DIR)? {
+    for name in root.names(DIR)?.unwrap_or_default() {
         let taint = root.text(PathBuf::from(DIR).join(&name).join("taint"))?;
         if is_livepatch(taint.as_deref()) && !sysfs::is_there(root, &name) {
             found.push(name);
@@ -99,6 +109,26 @@ mod tests {
     fn note(id: &[u8]) -> Vec<u8> {
         let words = [4, u32::try_from(id.len()).unwrap(), 3].map(u32::to_ne_bytes);
         [words.concat().as_slice(), b"GNU\0", id].concat()
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        let longest = "a".repeat(LONGEST_NAME);
+        for name in ["a", "livepatch_CVE_2026_1", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a-b",
+            "\u{e4}",
+            &(longest + "a"),
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
     }
 
     #[test]

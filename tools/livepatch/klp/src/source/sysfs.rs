@@ -85,13 +85,28 @@ pub fn is_there(root: &Root, name: &str) -> bool {
     root.exists(Patch::file(name, "enabled"))
 }
 
+/// Can the kernel livepatch? Where sysfs is not mounted that cannot be told.
+pub fn can_livepatch(root: &Root) -> io::Result<bool> {
+    if root.exists(DIR) {
+        return Ok(true);
+    }
+    if root.exists("/sys/kernel") {
+        return Ok(false);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        "there is no /sys/kernel here: sysfs is not mounted",
+    ))
+}
+
 /// All livepatches, the oldest first. [`None`]: this kernel cannot livepatch.
 pub fn patches(root: &Root) -> io::Result<Option<Vec<Patch>>> {
-    if !root.exists(DIR) {
+    if !can_livepatch(root)? {
         return Ok(None);
     }
     let mut patches = Vec::new();
-    for name in root.folders(DIR)? {
+    let folders = root.folders(DIR)?;
+    for name in folders.ok_or(io::ErrorKind::PermissionDenied)? {
         patches.extend(patch(root, &name)?);
     }
     // Where the kernel does not tell the order, names have to do.
@@ -121,12 +136,13 @@ pub fn patch(root: &Root, name: &str) -> io::Result<Option<Patch>> {
 fn objects(root: &Root, patch: &str) -> io::Result<Vec<Object>> {
     let dir = PathBuf::from(DIR).join(patch);
     let mut objects = Vec::new();
-    for name in root.folders(&dir)? {
+    for name in root.folders(&dir)?.unwrap_or_default() {
         let object = dir.join(&name);
         objects.push(Object {
             patched: root.flag(object.join("patched"))?,
             functions: root
                 .folders(&object)?
+                .unwrap_or_default()
                 .iter()
                 .map(|name| Function::parse(name))
                 .collect(),

@@ -9,7 +9,7 @@ use procfs::process::{Stat, StatFlags};
 use procfs::FromRead;
 
 use super::sysfs::Target;
-use crate::root::Root;
+use crate::root::{known, Root};
 
 /// A task that a transition waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +59,22 @@ pub fn left(root: &Root, target: Target) -> io::Result<Tasks> {
         Target::Patched => "1",
         Target::Unpatched => "0",
     };
-    let mut tasks = Tasks::default();
+    let mut tasks = Tasks {
+        hidden: !all_are_shown(root)?,
+        ..Tasks::default()
+    };
     for tgid in root
         .names("/proc")?
+        .unwrap_or_default()
         .iter()
         .filter_map(|name| name.parse().ok())
     {
         let dir = PathBuf::from(format!("/proc/{tgid}/task"));
-        for name in root.names(&dir)? {
+        let Some(threads) = root.names(&dir)? else {
+            tasks.hidden = true;
+            continue;
+        };
+        for name in threads {
             let dir = dir.join(&name);
             let Ok(tid) = name.parse() else { continue };
             tasks.count += 1;
@@ -84,6 +92,17 @@ pub fn left(root: &Root, target: Target) -> io::Result<Tasks> {
     Ok(tasks)
 }
 
+/// Has `/proc` all tasks? Those of others are not there if it is mounted with `hidepid=`, and in a
+/// container those of the rest of the system are not.
+fn all_are_shown(root: &Root) -> io::Result<bool> {
+    /// The first namespace has this number on all kernels: `PROC_PID_INIT_INO`.
+    const FIRST: &str = "pid:[4026531836]";
+
+    let namespace = known(std::fs::read_link(root.path("/proc/self/ns/pid")))?;
+    let is_first = namespace.is_none_or(|namespace| namespace.as_os_str() == FIRST);
+    Ok(is_first && root.exists("/proc/1"))
+}
+
 impl Left {
     /// Looks closer. [`None`]: it has gone.
     pub fn look(self, root: &Root) -> io::Result<Option<Task>> {
@@ -93,7 +112,7 @@ impl Left {
             return Ok(None);
         };
         // Whatever it looks like, it is left.
-        let stat = Stat::from_read(stat.as_slice()).ok();
+        let stat = parse(&stat);
         let flag = |flag| {
             (stat.as_ref()).is_some_and(|it| StatFlags::from_bits_truncate(it.flags).contains(flag))
         };
@@ -110,6 +129,25 @@ impl Left {
             stack: root.text(dir.join("stack"))?.map(|text| frames(&text)),
         }))
     }
+}
+
+/// What `/proc/TID/stat` says, if it is all there: the library takes that for granted.
+fn parse(stat: &[u8]) -> Option<Stat> {
+    /// State to processor.
+    const FIELDS: usize = 37;
+
+    let open = stat.iter().position(|byte| *byte == b'(')?;
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
+    let is_whole = stat[0].is_ascii_digit()
+        && stat[..open].ends_with(b" ")
+        && open < close
+        && fields.starts_with(' ')
+        && fields.split_whitespace().count() >= FIELDS;
+    if !is_whole {
+        return None;
+    }
+    Stat::from_read(stat).ok()
 }
 
 fn frames(text: &str) -> Vec<Frame> {
@@ -138,6 +176,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const STAT: &str =
+        "7 (a) b) R 0 0 0 0 -1 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 \
+        3 0 0 0 0 0 0 0 0 0 0 0 0 0";
+
+    #[test]
+    fn a_stat_has_state_and_processor() {
+        let stat = parse(STAT.as_bytes()).unwrap();
+        assert_eq!((stat.state, stat.processor), ('R', Some(3)));
+        for wrong in ["", "1", "1 (a)", "1 a) R", ") (", "1 (a) R 0 0"] {
+            assert!(parse(wrong.as_bytes()).is_none(), "{wrong}");
+        }
+    }
+
     #[test]
     fn a_line_of_a_stack_says_function_and_module() {
         let frame = Frame::parse("[<0>] ext4_readdir+0x1a/0x50 [ext4]").unwrap();
@@ -161,6 +212,16 @@ mod tests {
         #[test]
         fn anything_may_be_in_a_stack(text: String) {
             frames(&text);
+        }
+
+        #[test]
+        fn a_stat_may_be_cut_off(end in 0..=STAT.len()) {
+            let _ = parse(&STAT.as_bytes()[..end]);
+        }
+
+        #[test]
+        fn anything_may_be_in_a_stat(start in "[0-9 ()a]{0,12}", rest: Vec<u8>) {
+            let _ = parse(&[start.as_bytes(), &rest].concat());
         }
     }
 }

@@ -121,6 +121,30 @@ impl Tree {
         self.file(&format!("{dir}/refcnt"), &refcnt.to_string())
     }
 
+    /// A file that is installed for this kernel.
+    pub fn installed(&self, name: &str, fields: &[&str]) -> &Self {
+        self.installed_build(name, fields, &[])
+    }
+
+    /// As [`Self::installed`], and what is loaded under its name is the same.
+    pub fn installed_and_loaded(&self, name: &str, fields: &[&str]) -> &Self {
+        let note = note(7);
+        self.installed_build(name, fields, &note).bytes(
+            &format!("sys/module/{name}/notes/.note.gnu.build-id"),
+            &note,
+        )
+    }
+
+    fn installed_build(&self, name: &str, fields: &[&str], note: &[u8]) -> &Self {
+        let vermagic = format!("vermagic={RELEASE} SMP");
+        let name_field = format!("name={name}");
+        let all = ["livepatch=Y", vermagic.as_str(), name_field.as_str()];
+        self.bytes(
+            &format!("var/lib/kpatch/{RELEASE}/{name}.ko"),
+            &module_with_note(&[&all, fields].concat(), note),
+        )
+    }
+
     pub fn task(&self, task: &Task) -> &Self {
         let Task {
             tid,
@@ -226,6 +250,12 @@ pub fn module_with_note(modinfo: &[&str], note: &[u8]) -> Vec<u8> {
     let section = elf.add_section(vec![], b".note.gnu.build-id".to_vec(), SectionKind::Note);
     elf.append_section_data(section, note, 4);
     elf.write().unwrap()
+}
+
+/// The note that is a build ID, of twenty times this byte.
+pub fn note(byte: u8) -> Vec<u8> {
+    let words = [4_u32, 20, 3].map(u32::to_ne_bytes);
+    [words.concat().as_slice(), b"GNU\0", &[byte; 20]].concat()
 }
 
 /// What the program says: exit code, standard output, standard error.
