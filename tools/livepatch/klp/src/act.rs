@@ -4,13 +4,15 @@
 //! whoever is interrupted leaves what the kernel has at that moment: a whole livepatch, or a
 //! transition that ends by itself or can be reversed.
 
+mod boot;
 mod load;
 mod lock;
 mod store;
 mod switch;
 mod wait;
 
-pub use load::{load, load_all, Load};
+pub use boot::{guard_clear, guard_end, guard_settle, load_all, load_at_boot};
+pub use load::{load, Load};
 pub use lock::Lock;
 pub use store::{install, uninstall};
 pub use switch::{disable, enable, force, gc, reverse, unload};

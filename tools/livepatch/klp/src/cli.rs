@@ -3,6 +3,7 @@
 //! The command line.
 
 mod change;
+mod generate;
 mod look;
 mod output;
 
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use change::Change;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use klp::compat::kpatch;
 use klp::failure::Failure;
 use klp::root::Root;
@@ -22,7 +23,8 @@ use look::Look;
 const EXIT_CODES: &str = "\
 Exit codes:
   0 done; 1 failed; 2 usage; 3 no such livepatch; 4 refused; 5 stalled, and reversed;
-  6 stalled, and left in transition; 7 busy; 8 not permitted; 9 the kernel cannot livepatch
+  6 stalled, and left in transition; 7 busy; 8 not permitted; 9 the kernel cannot livepatch;
+  12 not loaded, as it has crashed a boot
   klp status --exit-code: 0 well; 10 in transition; 11 stalled; 12 installed and loaded differ;
   13 forced or disabled; 14 loaded, but not in force";
 
@@ -49,6 +51,9 @@ enum Verb {
     Look(Look),
     #[command(flatten)]
     Change(Change),
+    /// Write man pages, and completions for shells
+    #[command(hide = true)]
+    Generate { dir: PathBuf },
 }
 
 /// A number and a unit: `500ms`, `30s`, `2m`, `1h`; without one it is seconds.
@@ -105,13 +110,15 @@ fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
             output::say(&change.run(root)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Generate { dir } => {
+            generate::generate(Cli::command(), &dir)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Exit {
     Busy = 7,
     NotPermitted = 8,
     CannotLivepatch = 9,
+    /// A boot that had loaded it did not end well.
+    LockedOut = 12,
 }
 
 /// A verb that has not done what it was asked for.

@@ -13,6 +13,7 @@ use comfy_table::{presets, ContentArrangement, Table};
 use crate::blockers::{Blocker, Reason};
 use crate::history::{End, History, Operation};
 use crate::module::ModuleFile;
+use crate::source::guard::Guard;
 use crate::source::kernel::{Core, Kernel};
 use crate::source::sysfs::Target;
 use crate::system::{Patch, Status, System, Transition};
@@ -397,6 +398,22 @@ pub fn verify(verified: &[Verified]) -> String {
         }
     }
     text
+}
+
+/// `klp guard`: which livepatches a boot has loaded of which nobody knows that it ended well.
+pub fn guards(guards: &[Guard]) -> String {
+    if guards.is_empty() {
+        return "nothing is guarded".to_owned();
+    }
+    let rows = guards.iter().map(|guard| {
+        let what = if guard.this_boot {
+            "loaded by this boot, which has to go on for a while"
+        } else {
+            "locked out: a boot that had loaded it did not end well"
+        };
+        vec![guard.name.clone(), what.to_owned()]
+    });
+    table(&["PATCH", "STATE"], rows).trim_end().to_owned()
 }
 
 /// `klp fixes`: what the livepatches that are loaded say they fix.

@@ -3,6 +3,7 @@
 //! The places that facts come from, each read by one file and by nobody else.
 
 pub mod ftrace;
+pub mod guard;
 pub mod kernel;
 pub mod kmsg;
 pub mod modules;

@@ -11,6 +11,7 @@ use crate::blockers::{blockers, Blocker};
 use crate::history::History;
 use crate::module::ModuleFile;
 use crate::root::Root;
+use crate::source::guard::{self, Guard};
 use crate::source::kernel::Kernel;
 use crate::source::kmsg;
 use crate::source::store::{self, Installed};
@@ -142,6 +143,8 @@ pub struct InstalledPatch {
     pub loaded: bool,
     /// One that is loaded after it replaces all others.
     pub replaced: bool,
+    /// A boot that had loaded it did not end well, so it is not loaded any more.
+    pub locked_out: bool,
 }
 
 impl System {
@@ -156,6 +159,7 @@ impl System {
             history: &history,
         };
         let installed = store::installed(root)?;
+        let guards = guard::guards(root)?;
         let sysfs = found.as_deref().unwrap_or_default();
 
         let mut patches = Vec::new();
@@ -170,7 +174,7 @@ impl System {
             transition: Transition::read(root, sysfs, &clock, with_blockers)?,
             installed: installed
                 .as_deref()
-                .map(|installed| installed_patches(installed, kernel.release.as_deref(), sysfs)),
+                .map(|it| installed_patches(it, kernel.release.as_deref(), sysfs, &guards)),
             leftover: modules::leftover(root)?,
             can_livepatch: found.is_some(),
             kernel,
@@ -360,6 +364,7 @@ fn installed_patches(
     installed: &[Installed],
     release: Option<&str>,
     patches: &[sysfs::Patch],
+    guards: &[Guard],
 ) -> Vec<InstalledPatch> {
     let here: Vec<&Installed> = installed
         .iter()
@@ -377,6 +382,7 @@ fn installed_patches(
             loaded: Some(it.release.as_str()) == release
                 && patches.iter().any(|patch| patch.name == it.name),
             replaced: replaced.contains(&it),
+            locked_out: (guards.iter()).any(|guard| guard.name == it.name && !guard.this_boot),
             name: it.name.clone(),
             release: it.release.clone(),
             file: it.file.display().to_string(),

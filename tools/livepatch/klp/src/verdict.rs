@@ -106,9 +106,14 @@ fn forced_or_disabled(system: &System) -> Option<Verdict> {
 
 fn drift(system: &System) -> Option<Verdict> {
     if let Some(installed) = system.missing().next() {
+        let why = if installed.locked_out {
+            ": a boot that had loaded it did not end well (klp guard)"
+        } else {
+            ""
+        };
         return Some(Verdict::new(
             Code::Drift,
-            format!("{} is installed, but not loaded", installed.name),
+            format!("{} is installed, but not loaded{why}", installed.name),
         ));
     }
     let patch = system

@@ -133,7 +133,7 @@ fn a_copy_has_no_kernel_that_would_do_anything() {
         let (code, out, err) = klp(&tree, args);
         assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
         assert!(
-            err.contains("only install and uninstall"),
+            err.contains("only install, uninstall and guard"),
             "{args:?}: {err}"
         );
     }
@@ -181,4 +181,133 @@ fn a_name_is_no_path_into_sysfs() {
         .file("sys/kernel/other/transition", "0");
     let (code, _, _) = klp(&tree, &["verify", "../other"]);
     assert_eq!(code, 3);
+}
+
+const BOOT_ID: &str = "11111111-2222-3333-4444-555555555555";
+const OTHER_BOOT: &str = "99999999-2222-3333-4444-555555555555";
+
+/// A livepatch that this boot has loaded, and one that an earlier boot had loaded.
+fn guarded() -> Tree {
+    let tree = Tree::new();
+    tree.file("proc/sys/kernel/random/boot_id", BOOT_ID)
+        .installed("a", &[])
+        .installed("b", &[])
+        .file("var/lib/klp/guard/a", BOOT_ID)
+        .file("var/lib/klp/guard/b", OTHER_BOOT)
+        .file("var/lib/klp/guard/b.new", "");
+    tree
+}
+
+fn guards(tree: &Tree) -> Vec<&'static str> {
+    let is_there = |name: &&str| tree.path(&format!("var/lib/klp/guard/{name}")).exists();
+    ["a", "b"].into_iter().filter(is_there).collect()
+}
+
+#[test]
+fn what_has_crashed_a_boot_is_not_loaded_by_the_next() {
+    let tree = guarded();
+    let (code, out, err) = klp(&tree, &["load", "--all", "--boot", "--dry-run"]);
+    assert_eq!((code, out.as_str()), (12, ""));
+    assert_eq!(
+        err,
+        "klp: a would be loaded\n\
+         b is not loaded: a boot that had loaded it did not end well\n     \
+         klp guard --clear b has it loaded again\n"
+    );
+    let (code, out, _) = klp(&tree, &["guard"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        out,
+        "PATCH  STATE\n\
+         a      loaded by this boot, which has to go on for a while\n\
+         b      locked out: a boot that had loaded it did not end well\n"
+    );
+    let (_, out, _) = klp(&tree, &["status"]);
+    assert!(
+        out.contains("VERDICT  a is installed, but not loaded\n"),
+        "{out}"
+    );
+    tree.patch("a", true, false, 1, &[]);
+    let (code, out, _) = klp(&tree, &["status", "--exit-code"]);
+    assert_eq!(code, 12);
+    assert!(
+        out.contains("b is installed, but not loaded: a boot that had loaded it did not end well"),
+        "{out}"
+    );
+
+    // An administrator who loads it by hand is there when it crashes.
+    assert_eq!(klp(&tree, &["load", "--dry-run", "b"]).0, 0);
+    assert_eq!(klp(&tree, &["guard", "--clear", "c"]).0, 3);
+    assert_eq!(klp(&tree, &["guard", "--clear", "b"]).0, 0);
+    assert_eq!(guards(&tree), ["a"]);
+    assert_eq!(klp(&tree, &["load", "--all", "--boot", "--dry-run"]).0, 0);
+}
+
+#[test]
+fn another_one_of_its_name_is_another_one() {
+    let tree = guarded();
+    let fields = ["livepatch=Y", "name=b", "version=2", &vermagic(RELEASE)];
+    let livepatch = file(&tree, "b.ko", &fields);
+    assert_eq!(klp(&tree, &["install", &livepatch]).0, 0);
+    assert_eq!(guards(&tree), ["a"]);
+}
+
+#[test]
+fn a_boot_that_ends_well_locks_nothing_out() {
+    let tree = guarded();
+    assert_eq!(klp(&tree, &["guard", "--end"]).0, 0);
+    assert_eq!(guards(&tree), ["b"]);
+    assert_eq!(klp(&tree, &["guard", "--clear"]).0, 0);
+    assert_eq!(guards(&tree), [""; 0]);
+}
+
+#[test]
+fn a_boot_that_goes_on_is_asked_for_complaints() {
+    let tree = guarded();
+    assert_eq!(klp(&tree, &["guard", "--settle"]).0, 8, "there is no log");
+    let log = |lines: &[&str]| {
+        let records = lines
+            .iter()
+            .enumerate()
+            .map(|(at, line)| format!("6,{at},{at},-;{line}\n"));
+        tree.bytes("dev/kmsg", records.collect::<String>().as_bytes());
+    };
+    log(&[
+        "WARNING: CPU: 0 PID: 1 at x.c:1 f+0x1/0x2",
+        " f+0x1/0x2 [a]",
+    ]);
+    let (code, _, err) = klp(&tree, &["guard", "--settle"]);
+    assert_eq!(code, 12);
+    assert!(
+        err.contains("a stays guarded, the kernel has said: WARNING: CPU: 0"),
+        "{err}"
+    );
+    assert_eq!(guards(&tree), ["a", "b"]);
+    log(&[
+        "WARNING: CPU: 0 PID: 1 at x.c:1 f+0x1/0x2",
+        "Modules linked in: [a]",
+    ]);
+    let (code, out, _) = klp(&tree, &["guard", "--settle"]);
+    assert_eq!((code, out.as_str()), (0, "a has not done any harm\n"));
+    assert_eq!(guards(&tree), ["b"]);
+    let (_, out, _) = klp(&tree, &["guard", "--settle"]);
+    assert_eq!(out, "nothing is guarded\n");
+}
+
+#[test]
+fn the_kernels_command_line_is_obeyed() {
+    let tree = guarded();
+    let boot = |line: &str, args: &[&str]| {
+        tree.file("proc/cmdline", line);
+        klp(&tree, &[&["load", "--all", "--boot"], args].concat())
+    };
+    let (code, out, _) = boot("quiet klp.enable=0", &["--dry-run"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "nothing is loaded: the kernel's command line says so\n")
+    );
+    let (code, _, err) = boot("quiet klp.mode=check", &["--dry-run"]);
+    assert_eq!(code, 12);
+    assert!(err.contains("a would be loaded\n"), "{err}");
+    assert_eq!(klp(&tree, &["load", "--boot", "a"]).0, 2);
 }

@@ -13,6 +13,8 @@ check_verb() {
 	check_one "rustdoc" check_rustdoc
 	check_one "series, git am, checkpatch" series_verb
 	check_one "shellcheck" check_shellcheck
+	check_one "units of klp" check_units
+	check_one "licences of klp's crates" check_licences
 	[ "$CHECK_BAD" -eq 0 ] || die "check: not everything is as it should be"
 	say "check: all well"
 }
@@ -103,4 +105,22 @@ check_shellcheck() {
 	# SC2015: "A && B || die" is meant. SC2094: a lock file. SC2317, SC2329: called by
 	# name. SC2319: $? of a condition is meant.
 	shellcheck -x -e SC1091,SC2015,SC2034,SC2094,SC2153,SC2154,SC2317,SC2319,SC2329 "$KLP_DIR/klp-dev" "$KLP_DIR"/lib/*.sh "$KLP_DIR"/lib/suites/*.sh "$KLP_DIR"/guest/* "$REPO/.ci/run"
+}
+
+# Without the program itself, which is not on this machine.
+check_units() {
+	local dir unit rc=0
+	command -v systemd-analyze >/dev/null || { say "   no systemd-analyze on this machine"; return 77; }
+	dir=$(mktemp -d)
+	for unit in "$REPO"/tools/livepatch/klp/systemd/*; do
+		sed 's:/usr/sbin/klp :/bin/true :' "$unit" >"$dir/${unit##*/}"
+	done
+	systemd-analyze verify --man=no "$dir"/* || rc=1
+	rm -rf -- "$dir"
+	return $rc
+}
+
+check_licences() {
+	command -v cargo-deny >/dev/null || { say "   no cargo-deny on this machine"; return 77; }
+	( cd -- "$REPO/tools/livepatch/klp" && PATH=$USER_PATH cargo deny --locked check licenses sources )
 }

@@ -9,7 +9,7 @@ GUEST_PROGRAMS=(
 	basename cat chmod chown comm cp cut date dirname echo env expr false head id kill ln ls mkdir
 	mknod mktemp mv nproc od paste printf pwd readlink realpath rm rmdir seq sleep sort stat stdbuf
 	stty sync tail taskset tee test timeout touch tr true tty uname uniq wc xargs yes
-	awk gawk cmp diff find getconf grep sed
+	awk gawk cmp diff find getconf grep gzip sed
 	dmesg flock mount umount setsid chrt
 	insmod rmmod lsmod modinfo modprobe
 	sysctl ps pgrep pkill

@@ -268,6 +268,51 @@ function what_is_replaced_goes() {
 	unload_mod $TARGET
 }
 
+# As at boot, of which there is one here: a guard of another boot says that that
+# one did not end well.
+function loaded_at_boot() {
+	local guard=/var/lib/klp/guard/$UPSTREAM before
+	local bad=/var/lib/klp/guard/test_klp_bad
+
+	before=$(cat /proc/sys/kernel/random/boot_id)
+	load_mod $TARGET
+	klp_ends 0 install "$(module $UPSTREAM)"
+	klp_ends 0 install "$(module ${REPLACE}1)"
+	klp_ends 12 status --exit-code
+	says "${REPLACE}1 is installed, but not loaded"
+	klp_ends 0 load --all --boot
+	klp_ends 0 status --exit-code
+	expect "guard" "$before" "$(cat $guard)"
+	# Whoever starts the service again changes nothing.
+	klp_ends 0 load --all --boot
+	says "$UPSTREAM is loaded already"
+	klp_ends 0 guard --settle
+	says "$UPSTREAM has not done any harm"
+	[[ ! -e $guard ]] || fail "the guard is still there"
+
+	klp_ends 0 unload $UPSTREAM
+	echo "another boot" > $guard
+	klp_ends 12 load --all --boot
+	says "$UPSTREAM is not loaded: a boot that had loaded it did not end well"
+	expect_no_trace $UPSTREAM
+	klp_ends 12 status --exit-code
+	klp_ends 0 guard --clear $UPSTREAM
+	klp_ends 0 load --all --boot
+	klp_ends 0 guard --end
+	[[ ! -e $guard ]] || fail "the guard is still there"
+
+	# What is refused has not crashed anything.
+	klp_ends 0 install "$(module test_klp_bad)"
+	klp_ends 1 load --all --boot
+	[[ ! -e $bad ]] || fail "there is a guard of what was refused"
+	klp_ends 0 uninstall test_klp_bad
+	klp_ends 0 uninstall $UPSTREAM
+	klp_ends 0 uninstall ${REPLACE}1
+	klp_ends 0 unload ${REPLACE}1
+	klp_ends 0 unload $UPSTREAM
+	unload_mod $TARGET
+}
+
 function what_is_refused() {
 	klp_ends 4 load "$(module $TARGET)"
 	says "it is a module, but no livepatch"
@@ -309,7 +354,7 @@ Installed patch modules:"
 	says "kpatch: failed to disable module $UPSTREAM"
 }
 
-core_setup $((14 + $(core_is_rust && echo 1 || echo 0)))
+core_setup $((15 + $(core_is_rust && echo 1 || echo 0)))
 core_case "load, look, load again, unload" load_and_unload
 core_case "a module without its livepatch is collected" disabled_and_collected
 core_case "a stall that is kept: why, reverse" stalls_and_is_kept
@@ -322,6 +367,7 @@ core_case "again at once" again_at_once
 core_case "a file that is packed" packed
 core_case "without waiting" does_not_wait
 core_case "the module of what is replaced goes" what_is_replaced_goes
+core_case "loaded at boot" loaded_at_boot
 core_case "what is refused" what_is_refused
 core_case "called as kpatch" called_as_kpatch
 # Only the Rust core has registered livepatches.

@@ -15,7 +15,6 @@ use crate::module::{ModuleFile, Opened};
 use crate::root::Root;
 use crate::source::sysfs::{self, Patch, Target};
 use crate::source::{kernel, modules, store};
-use crate::system::System;
 
 /// One that is disabled and has not gone after this time was registered.
 const DISABLED_WAIT: Duration = Duration::from_secs(1);
@@ -76,45 +75,6 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     Ok(removed
         .iter()
         .fold(done, |done, name| format!("{done}\nremoved module {name}")))
-}
-
-/// Loads all that is installed for this kernel, in order, but for what has been replaced already by
-/// a later one. Goes on after one that fails, and then fails with it.
-pub fn load_all(root: &Root, how: &Load) -> Done {
-    let system = System::read(root, false)?;
-    if system.installed.is_none() {
-        return Err(Failure::store_hidden());
-    }
-    let mut lines = Vec::new();
-    let mut failed: Option<Failure> = None;
-    for installed in system.installed_here() {
-        if installed.replaced {
-            lines.push(format!(
-                "{} has been replaced by a later one",
-                installed.name
-            ));
-            continue;
-        }
-        let file = root.path(&installed.file);
-        match load(root, &file.to_string_lossy(), how) {
-            Ok(done) => lines.push(done),
-            Err(failure) => {
-                lines.push(failure.text.clone());
-                failed.get_or_insert(failure);
-            }
-        }
-    }
-    if lines.is_empty() {
-        let release = system.kernel.release.as_deref().unwrap_or("this kernel");
-        lines.push(format!("nothing is installed for {release}"));
-    }
-    match failed {
-        None => Ok(lines.join("\n")),
-        Some(first) => Err(Failure {
-            text: lines.join("\n"),
-            ..first
-        }),
-    }
 }
 
 fn find(root: &Root, what: &str) -> Result<PathBuf, Failure> {

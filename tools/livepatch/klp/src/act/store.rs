@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::boot;
 use super::switch::Done;
 use crate::failure::{Exit, Failure};
 use crate::files::write_whole;
@@ -40,6 +41,8 @@ pub fn install(root: &Root, file: &Path, release: Option<&str>) -> Done {
     fs::create_dir_all(&dir)
         .and_then(|()| write_whole(&to, &bytes))
         .map_err(|error| Failure::of_io(&format!("cannot write {}", to.display()), error))?;
+    // Whatever the one before has done, this is another one.
+    boot::remove(root, name)?;
     Ok(format!("{name} is installed for {built_for}"))
 }
 

@@ -5,10 +5,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use klp::act::{self, Load, Lock, OnStall, Waiting};
 use klp::failure::{Exit, Failure};
+use klp::render;
 use klp::root::Root;
+use klp::source::guard;
 
 use super::duration;
 
@@ -23,6 +25,9 @@ pub(super) enum Change {
         /// All that is installed for this kernel
         #[arg(long, conflicts_with = "what")]
         all: bool,
+        /// As the kernel's command line wants it, and without those that have crashed a boot
+        #[arg(long, requires = "all", conflicts_with = "what")]
+        boot: bool,
         /// Only look whether it could be loaded
         #[arg(long)]
         dry_run: bool,
@@ -72,6 +77,20 @@ pub(super) enum Change {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Livepatches of which is not known yet whether they crash a boot, or which have
+    #[command(group(ArgGroup::new("what").args(["clear", "settle", "end"])))]
+    Guard {
+        /// Have one loaded again that has crashed a boot; all if none is named
+        #[arg(long, value_name = "NAME", num_args = 0..=1)]
+        clear: Option<Option<String>>,
+        /// This boot goes well: let the next one load what this has loaded, unless the kernel has
+        /// complained of its code
+        #[arg(long)]
+        settle: bool,
+        /// This boot ends as it should: let the next one load what this has loaded
+        #[arg(long)]
+        end: bool,
+    },
     /// Have a livepatch loaded at boot
     Install {
         file: PathBuf,
@@ -98,7 +117,8 @@ impl Change {
             Self::Enable { .. }
             | Self::Disable { .. }
             | Self::Reverse { .. }
-            | Self::Force { .. } => false,
+            | Self::Force { .. }
+            | Self::Guard { .. } => false,
         }
     }
 
@@ -106,7 +126,7 @@ impl Change {
     fn check_root(&self, root: &Root) -> Result<(), Failure> {
         let changes_files_only = match self {
             Self::Load { dry_run, .. } | Self::Gc { dry_run } => *dry_run,
-            Self::Install { .. } | Self::Uninstall { .. } => true,
+            Self::Install { .. } | Self::Uninstall { .. } | Self::Guard { .. } => true,
             Self::Unload { .. }
             | Self::Enable { .. }
             | Self::Disable { .. }
@@ -118,7 +138,7 @@ impl Change {
         }
         Err(Failure::new(
             Exit::Failed,
-            "with --root, only install and uninstall change anything",
+            "with --root, only install, uninstall and guard change anything",
         ))
     }
 
@@ -130,6 +150,7 @@ impl Change {
         match self {
             Self::Load {
                 what,
+                boot,
                 dry_run,
                 keep_replaced,
                 wait,
@@ -142,6 +163,7 @@ impl Change {
                 };
                 match what {
                     Some(what) => act::load(root, &what, &how),
+                    None if boot => act::load_at_boot(root, &how),
                     None => act::load_all(root, &how),
                 }
             }
@@ -159,6 +181,12 @@ impl Change {
             }
             Self::Force { name, .. } => act::force(root, &name),
             Self::Gc { dry_run } => act::gc(root, dry_run),
+            Self::Guard {
+                clear: Some(name), ..
+            } => act::guard_clear(root, name.as_deref()),
+            Self::Guard { settle: true, .. } => act::guard_settle(root),
+            Self::Guard { end: true, .. } => act::guard_end(root),
+            Self::Guard { .. } => Ok(render::guards(&guard::guards(root)?)),
             Self::Install {
                 file,
                 kernel_version,

@@ -49,6 +49,37 @@ pub fn release(root: &Root) -> io::Result<Option<String>> {
     root.text("/proc/sys/kernel/osrelease")
 }
 
+/// What the kernel's command line says of livepatches at boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtBoot {
+    Load,
+    /// `klp.enable=0`, or what kpatch has for it
+    Nothing,
+    /// `klp.mode=check`: only look whether they could be loaded
+    Check,
+}
+
+/// Asks the command line.
+pub fn at_boot(root: &Root) -> io::Result<AtBoot> {
+    Ok(root
+        .text("/proc/cmdline")?
+        .map_or(AtBoot::Load, |line| wanted_at_boot(&line)))
+}
+
+fn wanted_at_boot(line: &str) -> AtBoot {
+    let mut wanted = AtBoot::Load;
+    for word in line.split_whitespace() {
+        match word {
+            "klp.enable=0" | "kpatch.enable=0" => return AtBoot::Nothing,
+            "klp.mode=check" => wanted = AtBoot::Check,
+            // What follows is for init.
+            "--" => break,
+            _ => {}
+        }
+    }
+    wanted
+}
+
 impl Kernel {
     pub fn read(root: &Root) -> io::Result<Self> {
         let release = release(root)?;
@@ -139,6 +170,18 @@ mod tests {
         );
         assert_eq!(core("CONFIG_MODULES=y\n"), Core::Unknown);
         assert_eq!(core(""), Core::Unknown);
+    }
+
+    #[test]
+    fn the_command_line_says_what_is_loaded() {
+        assert_eq!(wanted_at_boot("quiet root=/dev/sda1"), AtBoot::Load);
+        assert_eq!(wanted_at_boot("quiet klp.mode=check"), AtBoot::Check);
+        assert_eq!(
+            wanted_at_boot("klp.mode=check kpatch.enable=0"),
+            AtBoot::Nothing
+        );
+        assert_eq!(wanted_at_boot("quiet -- klp.enable=0"), AtBoot::Load);
+        assert_eq!(wanted_at_boot("xklp.enable=0 klp.enable=01"), AtBoot::Load);
     }
 
     #[test]

@@ -144,6 +144,40 @@ impl Record {
     }
 }
 
+/// What a complaint of the kernel begins with.
+const COMPLAINTS: [&str; 7] = [
+    "BUG: ",
+    "WARNING: ",
+    "Oops: ",
+    "general protection fault",
+    "kernel BUG at ",
+    "watchdog: BUG: ",
+    "Kernel panic - ",
+];
+/// A complaint is no longer than this: registers, and the stacks of some tasks.
+const COMPLAINT_LINES: usize = 100;
+
+/// The first complaint of the kernel in which code of the module `name` is named.
+pub fn complaint_about<'a>(records: &'a [Record], name: &str) -> Option<&'a str> {
+    // As in a stack, where a build ID may follow.
+    let marks = [format!("[{name}]"), format!("[{name} ")];
+    let is_named = |record: &Record| {
+        // Each complaint lists all modules.
+        !record.text.contains("Modules linked in:")
+            && marks.iter().any(|mark| record.text.contains(mark))
+    };
+    let begins = |record: &Record| COMPLAINTS.iter().any(|it| record.text.starts_with(it));
+    records.iter().enumerate().find_map(|(at, record)| {
+        let rest = records[at..].iter().take(COMPLAINT_LINES);
+        (begins(record) && rest.take_while(|it| !is_end(it)).any(is_named))
+            .then_some(record.text.as_str())
+    })
+}
+
+fn is_end(record: &Record) -> bool {
+    record.text.starts_with("---[ end")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +226,36 @@ mod tests {
         );
         assert_eq!(event("somebody: 'a': patching complete"), None);
         assert_eq!(event("livepatch: enabling patch 'a'"), None);
+    }
+
+    #[test]
+    fn a_complaint_is_about_whose_code_it_names() {
+        let log = |lines: &[&str]| -> Vec<Record> {
+            let record = |text: &&str| Record {
+                sequence: 0,
+                at: Duration::ZERO,
+                text: (*text).to_owned(),
+            };
+            lines.iter().map(record).collect()
+        };
+        let is_about = |lines: &[&str], name| complaint_about(&log(lines), name).is_some();
+        let warning = "WARNING: CPU: 1 PID: 7 at fs/x.c:12 f+0x1/0x2";
+        let end = "---[ end trace 0000000000000000 ]---";
+        assert!(is_about(
+            &[warning, "Modules linked in: a(OK)", " f+0x1/0x2 [a]", end],
+            "a"
+        ));
+        assert!(is_about(
+            &["BUG: unable to handle", "RIP: 0010:f+0x1/0x2 [a 12ab]"],
+            "a"
+        ));
+        assert!(!is_about(
+            &[warning, "Modules linked in: [a] a(OK)", " f+0x1/0x2", end],
+            "a"
+        ));
+        assert!(!is_about(&[warning, end, " f+0x1/0x2 [a]"], "a"));
+        assert!(!is_about(&[" f+0x1/0x2 [a]"], "a"));
+        assert!(!is_about(&[warning, " f+0x1/0x2 [ab]", end], "a"));
     }
 
     proptest! {

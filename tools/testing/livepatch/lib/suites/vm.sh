@@ -44,6 +44,12 @@ klp_build() {
 	rootfs_cargo tools/livepatch/klp klp "$1"
 }
 
+# What a package of it has beside the program.
+klp_pages() {
+	"$OUT/klp" generate "$OUT/klp-files"
+	cp -r -- "$REPO/tools/livepatch/klp/systemd" "$OUT/klp-files/"
+}
+
 # Lines "suite script" of tests.list for this core.
 vm_list() {
 	awk -v core="$1" -v only="${KLP_ONLY:-}" '

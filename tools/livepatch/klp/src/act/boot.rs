@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Loading at boot, so that a livepatch which crashes a boot does not crash the next one, too.
+//!
+//! Before a livepatch is loaded its guard is written to disk. It goes when the machine has run for a
+//! while without a complaint of the kernel about the livepatch's code, or is shut down as it should
+//! be. One that is found by another boot says that this did not come to pass: that livepatch is not
+//! loaded before an administrator has said so, or has installed another one of its name.
+
+use std::fs;
+use std::io;
+
+use super::load::{load, Load};
+use super::switch::Done;
+use crate::failure::{Exit, Failure};
+use crate::files::write_whole;
+use crate::root::Root;
+use crate::source::guard::{self, boot_id, Guard};
+use crate::source::kernel::{self, AtBoot};
+use crate::source::kmsg;
+use crate::system::{InstalledPatch, System};
+
+/// Loads all that is installed for this kernel, in order, but for what has been replaced already by
+/// a later one. Goes on after one that fails, and then fails with it.
+pub fn load_all(root: &Root, how: &Load) -> Done {
+    load_each(root, |_, file| load(root, file, how))
+}
+
+/// As [`load_all`], with guards, and as the kernel's command line wants it.
+pub fn load_at_boot(root: &Root, how: &Load) -> Done {
+    let mut how = *how;
+    match kernel::at_boot(root)? {
+        AtBoot::Load => {}
+        AtBoot::Nothing => {
+            return Ok("nothing is loaded: the kernel's command line says so".to_owned())
+        }
+        AtBoot::Check => how.dry_run = true,
+    }
+    load_each(root, |installed, file| {
+        if installed.locked_out {
+            return Err(locked_out(&installed.name));
+        }
+        if installed.loaded || how.dry_run {
+            return load(root, file, &how);
+        }
+        // A machine whose disk is full needs its fixes all the same.
+        let unguarded = write(root, &installed.name).err();
+        let done = load(root, file, &how);
+        if done.is_err() && !is_there(root, &installed.name) {
+            // It was refused, which is no crash.
+            remove(root, &installed.name)?;
+        }
+        let done = done?;
+        Ok(match unguarded {
+            None => done,
+            Some(error) => format!("{done}\nit is not guarded: {error}"),
+        })
+    })
+}
+
+fn load_each(root: &Root, mut load: impl FnMut(&InstalledPatch, &str) -> Done) -> Done {
+    let system = System::read(root, false)?;
+    if system.installed.is_none() {
+        return Err(Failure::store_hidden());
+    }
+    let mut lines = Vec::new();
+    let mut failed: Option<Failure> = None;
+    for installed in system.installed_here() {
+        if installed.replaced {
+            lines.push(format!(
+                "{} has been replaced by a later one",
+                installed.name
+            ));
+            continue;
+        }
+        let file = root.path(&installed.file);
+        match load(installed, &file.to_string_lossy()) {
+            Ok(done) => lines.push(done),
+            Err(failure) => {
+                lines.push(failure.text.clone());
+                failed.get_or_insert(failure);
+            }
+        }
+    }
+    if lines.is_empty() {
+        let release = system.kernel.release.as_deref().unwrap_or("this kernel");
+        lines.push(format!("nothing is installed for {release}"));
+    }
+    let text = lines.join("\n");
+    match failed {
+        None => Ok(text),
+        Some(first) => Err(Failure { text, ..first }),
+    }
+}
+
+fn locked_out(name: &str) -> Failure {
+    Failure::new(
+        Exit::LockedOut,
+        format!("{name} is not loaded: a boot that had loaded it did not end well"),
+    )
+    .with_remedy(format!("klp guard --clear {name} has it loaded again"))
+}
+
+/// The boot goes on: removes the guards of those livepatches of whose code the kernel has not
+/// complained.
+pub fn guard_settle(root: &Root) -> Done {
+    let Some(records) = kmsg::records(root)? else {
+        return Err(Failure::new(
+            Exit::NotPermitted,
+            "the kernel's log may only be read by root",
+        ));
+    };
+    let mut lines = Vec::new();
+    let mut failed = false;
+    for Guard { name, .. } in guards(root, true)? {
+        if let Some(complaint) = kmsg::complaint_about(&records, &name) {
+            lines.push(format!(
+                "{name} stays guarded, the kernel has said: {complaint}"
+            ));
+            failed = true;
+        } else {
+            remove(root, &name)?;
+            lines.push(format!("{name} has not done any harm"));
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing is guarded".to_owned());
+    }
+    let text = lines.join("\n");
+    if failed {
+        return Err(Failure::new(Exit::LockedOut, text).with_remedy(
+            "it will not be loaded by the next boot; klp guard --clear has it loaded",
+        ));
+    }
+    Ok(text)
+}
+
+/// The machine is shut down as it should be: removes the guards of this boot.
+pub fn guard_end(root: &Root) -> Done {
+    for Guard { name, .. } in guards(root, true)? {
+        remove(root, &name)?;
+    }
+    Ok("this boot has ended well".to_owned())
+}
+
+/// Has a livepatch loaded again that was locked out; all of them if none is named.
+pub fn guard_clear(root: &Root, name: Option<&str>) -> Done {
+    let mut lines = Vec::new();
+    for Guard { name: found, .. } in guard::guards(root)? {
+        if name.is_none_or(|name| name == found) {
+            remove(root, &found)?;
+            lines.push(format!("{found} will be loaded by the next boot"));
+        }
+    }
+    match (name, lines.is_empty()) {
+        (Some(name), true) => Err(Failure::new(
+            Exit::NoSuchPatch,
+            format!("{name} is not guarded"),
+        )
+        .with_remedy("klp guard shows what is")),
+        (None, true) => Ok("nothing is guarded".to_owned()),
+        (_, false) => Ok(lines.join("\n")),
+    }
+}
+
+fn guards(root: &Root, this_boot: bool) -> io::Result<Vec<Guard>> {
+    let mut guards = guard::guards(root)?;
+    guards.retain(|guard| guard.this_boot == this_boot);
+    Ok(guards)
+}
+
+fn is_there(root: &Root, name: &str) -> bool {
+    crate::source::sysfs::is_there(root, name)
+}
+
+fn write(root: &Root, name: &str) -> io::Result<()> {
+    let id = boot_id(root)?.ok_or_else(|| io::Error::other("this boot has no ID"))?;
+    fs::create_dir_all(root.path(guard::DIR))?;
+    write_whole(&root.path(guard::file(name)), format!("{id}\n").as_bytes())
+}
+
+/// Removes the guard of a livepatch, if there is one.
+pub(super) fn remove(root: &Root, name: &str) -> Result<(), Failure> {
+    let file = root.path(guard::file(name));
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::of_io(
+            &format!("cannot remove {}", file.display()),
+            error,
+        )),
+        _ => Ok(()),
+    }
+}
