@@ -9,6 +9,7 @@
 pub mod act;
 pub mod blockers;
 pub mod compat;
+pub mod doctor;
 pub mod failure;
 pub mod files;
 pub mod history;

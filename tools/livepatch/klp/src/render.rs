@@ -11,6 +11,7 @@ use std::time::Duration;
 use comfy_table::{presets, ContentArrangement, Table};
 
 use crate::blockers::{Blocker, Reason};
+use crate::doctor::{Finding, State};
 use crate::history::{End, History, Operation};
 use crate::module::ModuleFile;
 use crate::source::guard::Guard;
@@ -395,6 +396,25 @@ pub fn verify(verified: &[Verified]) -> String {
                 check.about,
                 check.text
             );
+        }
+    }
+    text
+}
+
+/// `klp doctor`: each question, and what a bad answer costs.
+pub fn doctor(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let word = match finding.state {
+            State::Good => "ok",
+            State::Note => "note",
+            State::Bad => "BAD",
+            State::Unknown => "??",
+        };
+        let what = printable(&finding.text);
+        let _ = writeln!(text, "{word:4}  {:12}  {what}", finding.about);
+        if let Some(costs) = finding.costs {
+            let _ = writeln!(text, "{:20}{costs}", "");
         }
     }
     text

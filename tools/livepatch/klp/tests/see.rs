@@ -702,3 +702,70 @@ fn what_may_not_be_seen_is_not_missing() {
     );
     mode(&store, 0o755);
 }
+
+#[test]
+fn doctor_says_what_it_costs() {
+    let tree = Tree::new();
+    tree.file(
+        &format!("boot/config-{RELEASE}"),
+        "CONFIG_LIVEPATCH=y\nCONFIG_LIVEPATCH_RUST=y\nCONFIG_KALLSYMS_ALL=y\n\
+         CONFIG_HAVE_RELIABLE_STACKTRACE=y",
+    )
+    .file("proc/sys/kernel/ftrace_enabled", "1")
+    .file("proc/sys/kernel/kptr_restrict", "2")
+    .file("proc/sys/kernel/modules_disabled", "0")
+    .file("sys/kernel/tracing/enabled_functions", "")
+    .file(
+        "sys/kernel/security/lockdown",
+        "none [integrity] confidentiality",
+    )
+    .file("sys/module/compression", "xz")
+    .file(
+        "etc/systemd/system/multi-user.target.wants/other.service",
+        "",
+    )
+    .installed("a", &[])
+    .bytes("var/lib/kpatch/1.0.0/a.ko", b"");
+    assert_data_eq!(shown(&tree, &["doctor"]), str![[r#"
+ok    kernel        it can livepatch
+ok    core          the one in Rust
+ok    stacks        the kernel knows which functions a sleeping task is in
+ok    symbols       livepatches can name any function and variable
+note  types         CONFIG_DEBUG_INFO_BTF is off
+                    nothing can be compared with the types that a livepatch was built for
+ok    ftrace        it is on
+ok    tracefs       it is mounted
+note  signatures    modules without a signature are taken
+                    whoever can load modules can load any livepatch
+note  lockdown      integrity
+                    only signed livepatches are taken
+ok    packed files  the kernel unpacks xz
+note  addresses     kernel.kptr_restrict is 2
+                    where a function is may not even be seen by root
+ok    modules       they can be loaded
+note  boot          neither klp.service nor kpatch.service is enabled
+                    what is installed is not loaded by the next boot; systemctl enable klp
+note  installed     1 for this kernel, 1 for other ones in /var/lib/kpatch
+                    those of kernels that are no longer there only take space; klp uninstall -k
+
+"#]]);
+    let doctor = json(&tree, &["doctor"]);
+    assert_eq!(doctor["schema"], "klp/doctor/1");
+    assert_eq!(doctor["findings"][0]["state"], "good");
+
+    tree.file("proc/sys/kernel/ftrace_enabled", "0");
+    let (code, out, _) = klp(&tree, &["doctor"]);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("BAD   ftrace        kernel.ftrace_enabled is 0\n"),
+        "{out}"
+    );
+    // A kernel of which next to nothing can be seen.
+    let (code, out, _) = klp(&Tree::without_livepatch(), &["doctor"]);
+    assert_eq!(code, 1);
+    assert!(
+        out.starts_with("BAD   kernel        it cannot livepatch\n"),
+        "{out}"
+    );
+    assert!(out.contains("??    ftrace"), "{out}");
+}

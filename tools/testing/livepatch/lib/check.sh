@@ -121,6 +121,6 @@ check_units() {
 }
 
 check_licences() {
-	command -v cargo-deny >/dev/null || { say "   no cargo-deny on this machine"; return 77; }
+	PATH=$USER_PATH command -v cargo-deny >/dev/null || { say "   no cargo-deny on this machine"; return 77; }
 	( cd -- "$REPO/tools/livepatch/klp" && PATH=$USER_PATH cargo deny --locked check licenses sources )
 }

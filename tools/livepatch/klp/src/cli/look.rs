@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
+use klp::doctor;
 use klp::failure::{Exit, Failure};
 use klp::files::write_whole;
 use klp::history::History;
@@ -20,7 +21,7 @@ use klp::verdict::Code;
 use klp::verify::{self, Answer};
 
 use super::duration;
-use super::output::{say, Document, File, Fixes, Json, List, Operations, Patches, Why};
+use super::output::{say, Document, File, Findings, Fixes, Json, List, Operations, Patches, Why};
 
 /// The verbs that look.
 #[derive(Subcommand)]
@@ -77,6 +78,11 @@ pub(super) enum Look {
         #[command(flatten)]
         json: Json,
     },
+    /// Can this system be livepatched as it should be? Ends with 1 if something will not work
+    Doctor {
+        #[command(flatten)]
+        json: Json,
+    },
     /// Metrics for Prometheus' node exporter
     Prom {
         /// Write them to a file, whole or not at all
@@ -126,6 +132,17 @@ impl Look {
                 let history = history(root)?;
                 let document = Document::new("klp/history/1", Operations::from(&history));
                 json.print(&document, || render::history(&history))?;
+            }
+            Self::Doctor { json } => {
+                let findings = doctor::examine(root, &read(root)?)?;
+                let document = Document::new(
+                    "klp/doctor/1",
+                    Findings {
+                        findings: &findings,
+                    },
+                );
+                json.print(&document, || render::doctor(&findings))?;
+                return Ok(u8::from(doctor::is_bad(&findings)).into());
             }
             Self::Prom { out } => prom(root, out.as_deref())?,
         }

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use klp::doctor::Finding;
 use klp::failure::Failure;
 use klp::history::{End, History, Operation};
 use klp::module::ModuleFile;
@@ -123,6 +124,12 @@ impl<'a> From<&'a System> for Fixes<'a> {
             patches: patches.collect(),
         }
     }
+}
+
+/// `klp/doctor/1`
+#[derive(Serialize)]
+pub(super) struct Findings<'a> {
+    pub(super) findings: &'a [Finding],
 }
 
 /// `klp/verify/1`

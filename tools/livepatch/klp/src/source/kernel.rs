@@ -11,13 +11,14 @@ use serde::Serialize;
 use crate::root::Root;
 
 /// The options that make a difference to livepatching.
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     "LIVEPATCH",
     "LIVEPATCH_RUST",
     "MODULE_SIG",
     "MODULE_SIG_FORCE",
     "HAVE_RELIABLE_STACKTRACE",
     "KALLSYMS_ALL",
+    "DEBUG_INFO_BTF",
 ];
 
 /// Which implementation of `kernel/livepatch` runs.
