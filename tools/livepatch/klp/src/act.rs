@@ -93,7 +93,11 @@ pub(crate) fn insert_module(root: &Root, opened: &Opened) -> io::Result<()> {
     match opened.packing {
         None => finit_module(&opened.file, c"", 0)?,
         Some(packing) if kernel_unpacks.as_deref() == Some(packing.name()) => {
-            finit_module(&opened.file, c"", COMPRESSED)?;
+            match finit_module(&opened.file, c"", COMPRESSED) {
+                // It knows not all that the packer does.
+                Err(Errno::INVAL) => init_module(&opened.bytes, c"")?,
+                loaded => loaded?,
+            }
         }
         Some(_) => init_module(&opened.bytes, c"")?,
     }

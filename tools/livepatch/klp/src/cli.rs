@@ -7,7 +7,7 @@ mod generate;
 mod look;
 mod output;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -94,10 +94,12 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             // It may name files, and say what is in them.
-            eprintln!("klp: {}", printable_lines(&failure.text));
+            let mut text = format!("klp: {}\n", printable_lines(&failure.text));
             if let Some(remedy) = &failure.remedy {
-                eprintln!("     {}", printable_lines(remedy));
+                text += &format!("     {}\n", printable_lines(remedy));
             }
+            // Where standard error is closed nobody can be told.
+            let _ = io::stderr().write_all(text.as_bytes());
             (failure.exit as u8).into()
         }
     }
@@ -107,7 +109,7 @@ fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Look(look) => look.run(root),
         Verb::Change(change) => {
-            output::say(&change.run(root)?)?;
+            output::say(&printable_lines(&change.run(root)?))?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Generate { dir } => {

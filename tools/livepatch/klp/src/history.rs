@@ -110,11 +110,18 @@ impl History {
     }
 
     /// Were tasks moved to `patch` by force, since it was last not in use at all? Such a task may
-    /// still be in an old function. [`None`]: the log does not reach back that far.
+    /// still be in an old function. [`None`]: the log does not reach back that far, or tasks were
+    /// moved by force to or from another livepatch since, which may have the same functions.
     pub fn forced(&self, patch: &str) -> Option<bool> {
         let mut forced = None;
         let mut over = true;
-        for operation in self.operations.iter().filter(|it| it.patch == patch) {
+        for operation in &self.operations {
+            if operation.patch != patch {
+                if operation.forced && forced == Some(false) {
+                    forced = None;
+                }
+                continue;
+            }
             if operation.target == Target::Patched {
                 // One that is reversed back goes on with what there was.
                 if over {
@@ -235,6 +242,20 @@ mod tests {
             "'a': patching complete",
         ]);
         assert_eq!(back.forced("a"), Some(true));
+    }
+
+    #[test]
+    fn force_of_another_livepatch_leaves_it_open() {
+        let another = history(&[
+            "'a': starting patching transition",
+            "'a': patching complete",
+            "'b': starting patching transition",
+            "'b': patching complete",
+            "'b': starting unpatching transition",
+            "forcing remaining tasks to the patched state",
+            "'b': unpatching complete",
+        ]);
+        assert_eq!(another.forced("a"), None);
     }
 
     #[test]

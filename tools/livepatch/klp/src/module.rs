@@ -12,7 +12,7 @@ use liblzma::read::XzDecoder;
 use liblzma::stream::{Stream, CONCATENATED};
 use object::{Object as _, ObjectSection as _};
 use rustix::fs::OFlags;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::source::modules::{hex, is_name};
 use crate::source::store::{is_release, module_name};
@@ -211,7 +211,40 @@ fn unpack(bytes: Vec<u8>, packing: Option<Packing>) -> io::Result<Vec<u8>> {
             let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
             to_end(XzDecoder::new_stream(packed, stream))
         }
-        Some(Packing::Zstd) => to_end(StreamingDecoder::new(packed).map_err(io::Error::other)?),
+        Some(Packing::Zstd) => to_end(Zstd::new(packed)?),
+    }
+}
+
+/// All frames of a file, one after the other, each with its checksum looked at.
+struct Zstd<'a> {
+    frame: StreamingDecoder<&'a [u8], FrameDecoder>,
+}
+
+impl<'a> Zstd<'a> {
+    fn new(packed: &'a [u8]) -> io::Result<Self> {
+        let frame = StreamingDecoder::new(packed).map_err(io::Error::other)?;
+        Ok(Self { frame })
+    }
+}
+
+impl Read for Zstd<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let length = self.frame.read(buffer)?;
+            if length > 0 || buffer.is_empty() {
+                return Ok(length);
+            }
+            let decoder = &self.frame.decoder;
+            let wanted = decoder.get_checksum_from_data();
+            if wanted.is_some() && wanted != decoder.get_calculated_checksum() {
+                return Err(io::Error::other("its checksum is wrong"));
+            }
+            let rest = *self.frame.get_ref();
+            if rest.is_empty() {
+                return Ok(0);
+            }
+            *self = Self::new(rest)?;
+        }
     }
 }
 
@@ -313,7 +346,25 @@ mod tests {
             assert_eq!(unpack(packed).unwrap(), bytes);
         }
         let (half, rest) = bytes.split_at(bytes.len() / 2);
-        assert_eq!(unpack([gzip(half), gzip(rest)].concat()).unwrap(), bytes);
+        for pack in [gzip, xz, zstd] {
+            assert_eq!(unpack([pack(half), pack(rest)].concat()).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_unpacked() {
+        let bytes = module(b"livepatch=Y\0");
+        for pack in [gzip, xz, zstd] {
+            let packed = pack(&bytes);
+            for at in 0..packed.len() {
+                let mut damaged = packed.clone();
+                damaged[at] ^= 1;
+                // There are bits that do not count, as the time of packing.
+                if let Ok(unpacked) = unpack(damaged.clone()) {
+                    assert!(unpacked == bytes || unpacked == damaged, "{at}");
+                }
+            }
+        }
     }
 
     #[test]

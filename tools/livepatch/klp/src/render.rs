@@ -73,6 +73,15 @@ pub fn status(status: &Status<'_>) -> String {
     if !missing.is_empty() {
         let _ = writeln!(text, "\ninstalled, not loaded: {}", missing.join(", "));
     }
+    for installed in system.installed_here() {
+        if let Some(by) = &installed.replaced_by {
+            let _ = writeln!(
+                text,
+                "\ninstalled, and not loaded as {by} would replace it: {}",
+                installed.name
+            );
+        }
+    }
     if !system.leftover.is_empty() {
         let _ = writeln!(
             text,
@@ -266,7 +275,7 @@ pub fn info_loaded(patch: &Patch) -> String {
         ("for", span_ms(patch.since_ms)),
         ("replaces all others", yes_no(patch.replace)),
         ("place in the stack", or_unknown(patch.stack_order)),
-        ("in force", yes_no(Some(patch.in_force()))),
+        ("in force", yes_no(patch.in_force())),
         (
             "fixes",
             match patch.fixes.as_deref() {
@@ -442,10 +451,10 @@ pub fn fixes(system: &System) -> String {
         .patches
         .iter()
         .flat_map(|patch| {
-            let now = if patch.in_force() {
-                "in force"
-            } else {
-                "not in force"
+            let now = match patch.in_force() {
+                Some(true) => "in force",
+                Some(false) => "not in force",
+                None => "? (klp verify)",
             };
             let fixes = patch.fixes.iter().flatten();
             fixes.map(move |fix| vec![fix.clone(), patch.name.clone(), now.to_owned()])

@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::module::ModuleFile;
 use crate::root::Root;
 use crate::source::guard::{self, Guard};
-use crate::source::kernel::Kernel;
+use crate::source::kernel::{self, Kernel};
 use crate::source::kmsg;
 use crate::source::store::{self, Installed};
 use crate::source::sysfs::Target;
@@ -141,8 +141,8 @@ pub struct InstalledPatch {
     pub release: String,
     pub file: String,
     pub loaded: bool,
-    /// One that is loaded after it replaces all others.
-    pub replaced: bool,
+    /// One that is in use and is loaded after it, and so would replace it.
+    pub replaced_by: Option<String>,
     /// A boot that had loaded it did not end well, so it is not loaded any more.
     pub locked_out: bool,
 }
@@ -192,7 +192,7 @@ impl System {
     /// Those of them that should be loaded, and are not.
     pub fn missing(&self) -> impl Iterator<Item = &InstalledPatch> {
         self.installed_here()
-            .filter(|installed| !installed.loaded && !installed.replaced)
+            .filter(|installed| !installed.loaded && installed.replaced_by.is_none())
     }
 }
 
@@ -301,14 +301,19 @@ impl Patch {
             .sum()
     }
 
-    /// Is everything that it changes, and that is there, changed for all tasks?
-    pub fn in_force(&self) -> bool {
-        self.enabled
-            && !self.transition
-            && self
-                .objects
-                .iter()
-                .all(|object| !object.loaded || object.patched != Some(false))
+    /// Is everything that it changes, and that is there, changed for all tasks? [`None`]: it cannot
+    /// be told: tasks were moved by force, a later livepatch has one of its functions, or the kernel
+    /// does not tell which objects are patched.
+    pub fn in_force(&self) -> Option<bool> {
+        let loaded = || self.objects.iter().filter(|object| object.loaded);
+        let is_known = |object: &Object| {
+            let mut functions = object.functions.iter();
+            object.patched.is_some() && functions.all(|it| it.effective == Some(true))
+        };
+        if !self.enabled || self.transition || loaded().any(|it| it.patched == Some(false)) {
+            return Some(false);
+        }
+        (self.forced != Some(true) && loaded().all(is_known)).then_some(true)
     }
 }
 
@@ -359,6 +364,19 @@ fn effective(
     Some(!above.any(|other| other.stack_order > order))
 }
 
+/// What is installed for the kernel that runs, in the order in which it is loaded. It needs nothing
+/// that may be missing while the system boots. [`None`]: it may not be seen.
+pub fn installed_here(root: &Root) -> io::Result<Option<Vec<InstalledPatch>>> {
+    let release = kernel::release(root)?;
+    let patches = sysfs::patches(root)?.unwrap_or_default();
+    let guards = guard::guards(root)?;
+    Ok(store::installed(root)?.map(|installed| {
+        let mut all = installed_patches(&installed, release.as_deref(), &patches, &guards);
+        all.retain(|it| Some(&it.release) == release.as_ref());
+        all
+    }))
+}
+
 /// What is installed, and what has become of it on the kernel of `release` with `patches`.
 fn installed_patches(
     installed: &[Installed],
@@ -370,18 +388,24 @@ fn installed_patches(
         .iter()
         .filter(|it| Some(it.release.as_str()) == release)
         .collect();
-    // What comes before this one is loaded before it, too, and then replaced.
+    let loaded = |name: &str| patches.iter().find(|patch| patch.name == name);
+    // What comes before this one is loaded before it, too, and then replaced. Where the kernel does
+    // not tell which ones replace others, as before 6.11, it is taken for one that does: to load an
+    // old livepatch above a newer one would take fixes back.
     let last = here.iter().rposition(|it| {
-        let mut loaded = patches.iter().filter(|patch| patch.name == it.name);
-        loaded.any(|patch| patch.enabled && patch.replace == Some(true))
+        loaded(&it.name).is_some_and(|patch| patch.enabled && patch.replace != Some(false))
     });
-    let replaced = &here[..last.unwrap_or(0)];
+    let (before, last) = match last {
+        Some(last) => (&here[..last], Some(&here[last].name)),
+        None => (&here[..0], None),
+    };
     installed
         .iter()
         .map(|it| InstalledPatch {
-            loaded: Some(it.release.as_str()) == release
-                && patches.iter().any(|patch| patch.name == it.name),
-            replaced: replaced.contains(&it),
+            loaded: here.contains(&it) && loaded(&it.name).is_some(),
+            replaced_by: last
+                .filter(|_| before.contains(&it) && loaded(&it.name).is_none())
+                .cloned(),
             locked_out: (guards.iter()).any(|guard| guard.name == it.name && !guard.this_boot),
             name: it.name.clone(),
             release: it.release.clone(),

@@ -26,10 +26,12 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// As [`printable`], for a text that has lines.
+/// As [`printable`], for a text that has lines and columns.
 pub fn printable_lines(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(printable).collect();
-    lines.join("\n")
+    let is_layout = |c| matches!(c, '\n' | '\t');
+    text.chars()
+        .map(|c| if misleads(c) && !is_layout(c) { '?' } else { c })
+        .collect()
 }
 
 /// Control characters, and those that separate lines, have no width, or turn the direction of
@@ -67,6 +69,6 @@ mod tests {
         assert_eq!(printable("a b\nc\x1b[2J"), "a b?c?[2J");
         assert_eq!(printable("a\u{202e}b\u{2066}c\u{9b}d"), "a?b?c?d");
         assert_eq!(printable("ä 漢"), "ä 漢");
-        assert_eq!(printable_lines("a\tb\nc\n"), "a?b\nc\n");
+        assert_eq!(printable_lines("a\tb\nc\n"), "a\tb\nc\n");
     }
 }

@@ -75,7 +75,7 @@ fn not_in_force(system: &System) -> Option<Verdict> {
     let patch = system
         .patches
         .iter()
-        .find(|patch| patch.enabled && !patch.in_force())?;
+        .find(|patch| patch.enabled && patch.in_force() == Some(false))?;
     let object = patch
         .objects
         .iter()
@@ -105,6 +105,12 @@ fn forced_or_disabled(system: &System) -> Option<Verdict> {
 }
 
 fn drift(system: &System) -> Option<Verdict> {
+    if system.installed.is_none() {
+        return Some(Verdict::new(
+            Code::Drift,
+            "only root may see what is installed",
+        ));
+    }
     if let Some(installed) = system.missing().next() {
         let why = if installed.locked_out {
             ": a boot that had loaded it did not end well (klp guard)"
@@ -129,7 +135,11 @@ fn drift(system: &System) -> Option<Verdict> {
 fn well(system: &System) -> String {
     match system.patches.as_slice() {
         [] => "no livepatch".to_owned(),
-        [patch] => format!("{} is in force", patch.name),
-        patches => format!("{} livepatches are in force", patches.len()),
+        [patch] if patch.in_force() == Some(true) => format!("{} is in force", patch.name),
+        [patch] => format!("{} is enabled (klp verify)", patch.name),
+        patches if patches.iter().all(|patch| patch.in_force() == Some(true)) => {
+            format!("{} livepatches are in force", patches.len())
+        }
+        patches => format!("{} livepatches are enabled (klp verify)", patches.len()),
     }
 }

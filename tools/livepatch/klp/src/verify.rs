@@ -112,7 +112,7 @@ fn forced(patch: &Patch) -> Check {
         None => check(
             "force",
             Answer::Unknown,
-            "the kernel's log does not reach back that far, or may not be read",
+            "tasks were moved by force since, or the kernel's log does not tell",
         ),
     }
 }

@@ -174,13 +174,32 @@ fn a_name_is_no_file_of_the_current_folder() {
     assert!(err.starts_with("klp: there is no file ./c\n"), "{err}");
 }
 
+/// Those that come after one of its name in the order are loaded after it.
 #[test]
-fn a_name_is_no_path_into_sysfs() {
+fn install_says_what_will_not_be_loaded() {
     let tree = Tree::new();
-    tree.file("sys/kernel/other/enabled", "1")
-        .file("sys/kernel/other/transition", "0");
-    let (code, _, _) = klp(&tree, &["verify", "../other"]);
-    assert_eq!(code, 3);
+    tree.patch("b", true, false, 1, &[]).installed("b", &[]);
+    tree.file("sys/kernel/livepatch/b/replace", "1");
+    let livepatch = file(&tree, "a.ko", &["livepatch=Y", &vermagic(RELEASE)]);
+    let (_, out, _) = klp(&tree, &["install", &livepatch]);
+    assert_eq!(
+        out,
+        format!(
+            "a is installed for {RELEASE}\n\
+             b, which is in use and is loaded after it, would replace it\n"
+        )
+    );
+}
+
+#[test]
+fn install_leaves_no_other_spelling() {
+    let tree = Tree::new();
+    for spelling in ["a-1", "a_1"] {
+        tree.bytes(&format!("var/lib/kpatch/{RELEASE}/{spelling}.ko"), b"old");
+    }
+    let livepatch = file(&tree, "a-1.ko", &["livepatch=Y", &vermagic(RELEASE)]);
+    assert_eq!(klp(&tree, &["install", &livepatch]).0, 0);
+    assert_eq!(store(&tree).len(), 1);
 }
 
 const BOOT_ID: &str = "11111111-2222-3333-4444-555555555555";

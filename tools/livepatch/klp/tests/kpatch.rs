@@ -262,9 +262,9 @@ fn install_stays_in_its_folder() {
     assert!(tree.path("etc/a.ko").exists());
 }
 
-/// Kernels before 5.1 leave it to the administrator.
+/// Kernels before 5.1 have a file for it.
 #[test]
-fn signal_uses_the_file_that_old_kernels_have() {
+fn nobody_is_signalled_in_a_copy() {
     let tree = Tree::in_transition();
     tree.file("sys/kernel/livepatch/livepatch_cve/signal", "0");
     let (code, _, err) = kpatch(&tree, &["signal"]);

@@ -365,7 +365,9 @@ fn metrics_are_such_that_prometheus_reads_them() {
     assert!(out.contains("klp_transition{patch=\"livepatch_cve\",target=\"patched\"} 1\n"));
     assert!(out.contains("klp_transition_blockers{reason=\"on_old\"} 1\n"));
     assert!(out.contains("klp_transition_age_seconds 18.5\n"));
-    assert!(out.contains("klp_patch_in_force{patch=\"livepatch_base\"} 1\n"));
+    assert!(out.contains("klp_patch_in_force{patch=\"livepatch_cve\"} 0\n"));
+    // A later one has its function.
+    assert!(!out.contains("klp_patch_in_force{patch=\"livepatch_base\"}"));
 
     let file = tree.path("klp.prom");
     assert_eq!(shown(&tree, &["prom", "--out", file.to_str().unwrap()]), "");
@@ -511,10 +513,25 @@ fn what_was_replaced_is_not_missing() {
     let out = shown(&tree, &["load", "--all", "--dry-run"]);
     assert_eq!(
         out,
-        "a_9 has been replaced by a later one\n\
-         a_10 is loaded already\n\
+        "a_9 is not loaded: a_10 would replace it\n\
+         a_10 is loaded already (nobody knows whether it is this build)\n\
          a_11 would be loaded\n"
     );
+    assert!(shown(&tree, &["status"])
+        .contains("installed, and not loaded as a_10 would replace it: a_9\n"));
+    // Kernels before 6.11 do not tell: to load the older one might take fixes back.
+    std::fs::remove_file(tree.path("sys/kernel/livepatch/a_10/replace")).unwrap();
+    let out = shown(&tree, &["load", "--all", "--dry-run"]);
+    assert!(
+        out.starts_with("a_9 is not loaded: a_10 would replace it\n"),
+        "{out}"
+    );
+    // What somebody has disabled is left alone, but for who names it.
+    tree.file("sys/kernel/livepatch/a_10/enabled", "0");
+    let out = shown(&tree, &["load", "--all", "--dry-run"]);
+    assert!(out.contains("a_10 is disabled, and stays so\n"), "{out}");
+    let out = shown(&tree, &["load", "a_10", "--dry-run"]);
+    assert_eq!(out, "a_10 would be enabled again\n");
 }
 
 #[test]
@@ -573,6 +590,7 @@ fn a_transition_of_unknown_age_may_be_stalled() {
         (10, "in transition, 1 task left".into())
     );
     assert!(shown(&tree, &["why"]).starts_with("a is being enabled for at least 10 s, 1 of 1"));
+    assert!(shown(&tree, &["prom"]).contains("klp_transition_age_seconds 10.5\n"));
     // Two clocks: it seems to have begun later than now.
     tree.log(&[(101, "'a': starting patching transition")]);
     assert!(shown(&tree, &["why"]).starts_with("a is being enabled for 0 ms, 1 of 1"));
@@ -694,6 +712,13 @@ fn what_may_not_be_seen_is_not_missing() {
     let (code, out, _) = run("list");
     assert_eq!(code, 0);
     assert!(out.contains("only root may see what is installed"), "{out}");
+    let (_, out, _) = run("status");
+    assert!(
+        out.contains("VERDICT  only root may see what is installed"),
+        "{out}"
+    );
+    let (_, out, _) = run("prom");
+    assert!(!out.contains("\nklp_installed_not_loaded "), "{out}");
     let (code, out, _) = run("verify");
     assert_eq!(code, 14);
     assert!(
@@ -726,7 +751,9 @@ fn doctor_says_what_it_costs() {
     )
     .installed("a", &[])
     .bytes("var/lib/kpatch/1.0.0/a.ko", b"");
-    assert_data_eq!(shown(&tree, &["doctor"]), str![[r#"
+    assert_data_eq!(
+        shown(&tree, &["doctor"]),
+        str![[r#"
 ok    kernel        it can livepatch
 ok    core          the one in Rust
 ok    stacks        the kernel knows which functions a sleeping task is in
@@ -748,7 +775,8 @@ note  boot          neither klp.service nor kpatch.service is enabled
 note  installed     1 for this kernel, 1 for other ones in /var/lib/kpatch
                     those of kernels that are no longer there only take space; klp uninstall -k
 
-"#]]);
+"#]]
+    );
     let doctor = json(&tree, &["doctor"]);
     assert_eq!(doctor["schema"], "klp/doctor/1");
     assert_eq!(doctor["findings"][0]["state"], "good");
@@ -768,4 +796,58 @@ note  installed     1 for this kernel, 1 for other ones in /var/lib/kpatch
         "{out}"
     );
     assert!(out.contains("??    ftrace"), "{out}");
+}
+
+/// Somebody is logged in whose disk is full.
+#[test]
+fn nobody_need_listen_to_errors() {
+    let tree = Tree::new();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("klp"));
+    let full = std::fs::File::create("/dev/full").unwrap();
+    command.arg("--root").arg(tree.root());
+    let status = command.args(["verify", "nothing"]).stderr(full).status();
+    assert_eq!(status.unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_name_of_a_file_does_not_change_the_screen() {
+    let tree = Tree::new();
+    tree.installed("x\x1b[2Jy", &[]);
+    for args in [&["status"][..], &["list"], &["load", "--all", "--dry-run"]] {
+        let (_, out, err) = klp(&tree, args);
+        assert!((out + &err).contains("x?[2Jy"), "{args:?}");
+    }
+}
+
+/// Without build IDs the sources' checksums say whether it is the same.
+#[test]
+fn one_of_the_same_name_may_be_another_one() {
+    let tree = Tree::new();
+    tree.patch("a", true, false, 1, &[])
+        .installed("a", &["srcversion=ABC"])
+        .file("sys/module/a/srcversion", "ABC");
+    let load = ["load", "a", "--dry-run"];
+    assert_eq!(shown(&tree, &load), "a is loaded already\n");
+    tree.file("sys/module/a/srcversion", "XYZ");
+    let (code, _, err) = klp(&tree, &load);
+    assert_eq!(code, 4);
+    assert!(
+        err.contains("another module is loaded under the name a"),
+        "{err}"
+    );
+}
+
+#[test]
+fn what_would_be_refused_would_not_be_loaded() {
+    let tree = Tree::new();
+    tree.installed("a", &[]).module("a", "O", 0);
+    let (code, _, err) = klp(&tree, &["load", "a", "--dry-run"]);
+    assert_eq!(code, 4);
+    assert!(err.contains("is no livepatch"), "{err}");
+    let tree = Tree::in_transition();
+    tree.installed("a", &[]);
+    assert_eq!(
+        shown(&tree, &["load", "a", "--dry-run"]),
+        "a would be loaded when the transition of livepatch_cve has ended\n"
+    );
 }

@@ -149,7 +149,7 @@ function one_at_a_time() {
 	"$KLP" load "$(module $BUSY)" &
 	first=$!
 	expect_soon "transition" '[[ -e "$SYSFS_KLP_DIR/$BUSY/enabled" ]]'
-	klp_ends 7 unload $BUSY
+	klp_ends 7 gc
 	says "another klp is at work"
 	# To look is always possible.
 	klp_ends 0 status
@@ -302,12 +302,12 @@ function loaded_at_boot() {
 	[[ ! -e $guard ]] || fail "the guard is still there"
 
 	# What is refused has not crashed anything.
+	klp_ends 0 uninstall ${REPLACE}1
 	klp_ends 0 install "$(module test_klp_bad)"
 	klp_ends 1 load --all --boot
 	[[ ! -e $bad ]] || fail "there is a guard of what was refused"
 	klp_ends 0 uninstall test_klp_bad
 	klp_ends 0 uninstall $UPSTREAM
-	klp_ends 0 uninstall ${REPLACE}1
 	klp_ends 0 unload ${REPLACE}1
 	klp_ends 0 unload $UPSTREAM
 	unload_mod $TARGET

@@ -18,7 +18,8 @@ use crate::root::Root;
 use crate::source::guard::{self, boot_id, Guard};
 use crate::source::kernel::{self, AtBoot};
 use crate::source::kmsg;
-use crate::system::{InstalledPatch, System};
+use crate::source::sysfs::Patch;
+use crate::system::{installed_here, InstalledPatch};
 
 /// Loads all that is installed for this kernel, in order, but for what has been replaced already by
 /// a later one. Goes on after one that fails, and then fails with it.
@@ -59,18 +60,20 @@ pub fn load_at_boot(root: &Root, how: &Load) -> Done {
 }
 
 fn load_each(root: &Root, mut load: impl FnMut(&InstalledPatch, &str) -> Done) -> Done {
-    let system = System::read(root, false)?;
-    if system.installed.is_none() {
-        return Err(Failure::store_hidden());
-    }
+    let all = installed_here(root)?.ok_or_else(Failure::store_hidden)?;
     let mut lines = Vec::new();
     let mut failed: Option<Failure> = None;
-    for installed in system.installed_here() {
-        if installed.replaced {
+    for installed in &all {
+        if let Some(by) = &installed.replaced_by {
             lines.push(format!(
-                "{} has been replaced by a later one",
+                "{} is not loaded: {by} would replace it",
                 installed.name
             ));
+            continue;
+        }
+        // Somebody has disabled it, or is about to.
+        if installed.loaded && root.flag(Patch::file(&installed.name, "enabled"))? == Some(false) {
+            lines.push(format!("{} is disabled, and stays so", installed.name));
             continue;
         }
         let file = root.path(&installed.file);
@@ -83,7 +86,8 @@ fn load_each(root: &Root, mut load: impl FnMut(&InstalledPatch, &str) -> Done) -
         }
     }
     if lines.is_empty() {
-        let release = system.kernel.release.as_deref().unwrap_or("this kernel");
+        let release = kernel::release(root)?;
+        let release = release.as_deref().unwrap_or("this kernel");
         lines.push(format!("nothing is installed for {release}"));
     }
     let text = lines.join("\n");

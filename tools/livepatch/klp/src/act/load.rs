@@ -38,18 +38,25 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     let file = &opened.module;
     check(root, file)?;
     if let Some(patch) = stays(root, &file.name)? {
-        is_the_same(root, file)?;
+        let unknown = is_the_same(root, file)?;
         return match (patch.enabled, how.dry_run) {
             (true, false) if patch.transition => {
                 settle(root, &file.name, Target::Patched, &how.waiting)
             }
-            (true, _) => Ok(format!("{} is loaded already", file.name)),
+            (true, _) => Ok(format!("{} is loaded already{unknown}", file.name)),
             (false, true) => Ok(format!("{} would be enabled again", file.name)),
             (false, false) => enable(root, &file.name, &how.waiting),
         };
     }
     if how.dry_run {
-        return Ok(format!("{} would be loaded", file.name));
+        is_no_other(root, &file.name)?;
+        return Ok(match in_transition(root)? {
+            Some(other) => format!(
+                "{} would be loaded when the transition of {other} has ended",
+                file.name
+            ),
+            None => format!("{} would be loaded", file.name),
+        });
     }
     remove_leftover(root, &file.name)?;
     wait_for_others(root, &how.waiting)?;
@@ -108,9 +115,17 @@ fn stays(root: &Root, name: &str) -> Result<Option<Patch>, Failure> {
 
 /// Removes the module of this name that an earlier time has left.
 fn remove_leftover(root: &Root, name: &str) -> Result<(), Failure> {
+    if is_no_other(root, name)? {
+        remove(root, name)?;
+    }
+    Ok(())
+}
+
+/// A module of this name that is loaded has to be a livepatch. Is there one?
+fn is_no_other(root: &Root, name: &str) -> Result<bool, Failure> {
     match modules::module(root, name)? {
-        None => Ok(()),
-        Some(module) if module.is_livepatch() => remove(root, name),
+        None => Ok(false),
+        Some(module) if module.is_livepatch() => Ok(true),
         Some(_) => Err(Failure::new(
             Exit::Refused,
             format!("a module {name} is loaded, and is no livepatch"),
@@ -157,32 +172,41 @@ fn check(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Is what is loaded under this name what is in the file?
-fn is_the_same(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
-    let loaded = modules::module(root, &file.name)?.and_then(|module| module.build_id);
-    match (loaded, &file.build_id) {
-        (Some(loaded), Some(wanted)) if loaded != *wanted => Err(Failure::new(
+/// Is what is loaded under this name what is in the file? Answers what is to be said if nobody
+/// knows.
+fn is_the_same(root: &Root, file: &ModuleFile) -> Result<&'static str, Failure> {
+    let loaded = modules::module(root, &file.name)?.unwrap_or_default();
+    let build_ids = loaded.build_id.as_deref().zip(file.build_id.as_deref());
+    let sources = loaded.srcversion.as_deref().zip(file.field("srcversion"));
+    match build_ids.or(sources) {
+        Some((loaded, wanted)) if loaded == wanted => Ok(""),
+        Some(_) => Err(Failure::new(
             Exit::Refused,
             format!("another module is loaded under the name {}", file.name),
         )
         .with_remedy(format!("klp unload {}, then load this one", file.name))),
-        _ => Ok(()),
+        None => Ok(" (nobody knows whether it is this build)"),
     }
 }
 
 /// There can be one transition at a time.
 fn wait_for_others(root: &Root, waiting: &Waiting) -> Result<(), Failure> {
-    let patches = sysfs::patches(root)?.unwrap_or_default();
-    let Some(other) = patches.iter().find(|patch| patch.transition) else {
+    let Some(other) = in_transition(root)? else {
         return Ok(());
     };
-    if waiting.no_wait || !waiting.ends(root, &other.name)? {
+    if waiting.no_wait || !waiting.ends(root, &other)? {
         return Err(
-            Failure::new(Exit::Busy, format!("{} is in transition", other.name))
+            Failure::new(Exit::Busy, format!("{other} is in transition"))
                 .with_remedy("klp why shows whom it waits for; klp reverse takes it back"),
         );
     }
     Ok(())
+}
+
+fn in_transition(root: &Root) -> Result<Option<String>, Failure> {
+    let patches = sysfs::patches(root)?.unwrap_or_default();
+    let found = patches.into_iter().find(|patch| patch.transition);
+    Ok(found.map(|patch| patch.name))
 }
 
 fn insert(root: &Root, opened: &Opened) -> Result<(), Failure> {

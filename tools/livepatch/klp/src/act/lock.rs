@@ -103,12 +103,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::new(dir.path());
         let lock = Lock::take(&root).unwrap();
-        let holder = std::thread::spawn(move || {
-            sleep(PAUSE);
-            drop(lock);
+        let (took, has_taken) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            Lock::take_within(&root, Duration::from_secs(600)).unwrap();
+            took.send(()).unwrap();
         });
-        Lock::take_within(&root, Duration::from_secs(600)).unwrap();
-        holder.join().unwrap();
+        // It cannot have it, however long that takes.
+        assert!(has_taken.recv_timeout(PAUSE).is_err());
+        drop(lock);
+        other.join().unwrap();
+        has_taken.recv().unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{delete_module, patch, turn_around, write_enabled, Log, Waiting};
+use super::{delete_module, patch, turn_around, write_enabled, Lock, Log, Waiting};
 use crate::failure::{Exit, Failure};
 use crate::root::Root;
 use crate::source::modules::{self, is_name};
@@ -130,6 +130,8 @@ pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
         None if modules::module(root, name)?.is_some_and(|module| module.is_livepatch()) => {}
         None => return Err(Failure::no_such_patch(name)),
     }
+    // Until here somebody else may be waiting for what has just ended.
+    let _lock = Lock::take_within(root, waiting.timeout)?;
     remove(root, name)?;
     Ok(format!("{name} is unloaded"))
 }
@@ -190,5 +192,37 @@ pub(super) fn remove(root: &Root, name: &str) -> Result<(), Failure> {
             }
             Err(errno) => return Err(Failure::of(&what, errno)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::OnStall;
+    use std::fs;
+
+    const WAITING: Waiting = Waiting {
+        timeout: Duration::ZERO,
+        on_stall: OnStall::Keep,
+        no_wait: true,
+        progress: false,
+    };
+
+    #[test]
+    fn a_name_is_no_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let other = root.path("sys/kernel/other");
+        fs::create_dir_all(root.path(sysfs::DIR)).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join("enabled"), "1").unwrap();
+        fs::write(other.join("transition"), "0").unwrap();
+        for name in ["../other", "a/../../other"] {
+            let failure = disable(&root, name, &WAITING).unwrap_err();
+            assert_eq!(failure.exit, Exit::NoSuchPatch);
+            let failure = unload(&root, name, &WAITING).unwrap_err();
+            assert_eq!(failure.exit, Exit::NoSuchPatch);
+        }
+        assert_eq!(fs::read(other.join("enabled")).unwrap(), b"1");
     }
 }

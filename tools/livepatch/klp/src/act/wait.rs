@@ -2,7 +2,7 @@
 
 //! Waiting for the end of a transition.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -71,11 +71,21 @@ impl Waiting {
             )
             .with_remedy("klp why shows whom it waits for; klp reverse goes back"));
         }
-        if !turn_around(root, name, target)? {
-            // Meanwhile it has ended, or somebody else was faster.
+        let turned = turn_around(root, name, target);
+        if !matches!(turned, Ok(true)) {
+            // Meanwhile it has ended, or somebody else was faster, be it than the write.
             if is_over(root, name)? {
                 is_at(root, name, target)?;
                 return Ok(Some(begin.elapsed()));
+            }
+            if let Err(
+                failure @ Failure {
+                    exit: Exit::NotPermitted,
+                    ..
+                },
+            ) = turned
+            {
+                return Err(failure);
             }
             return Err(Failure::new(
                 Exit::StalledLeft,
@@ -147,7 +157,10 @@ fn asked_to_reverse(name: &str) -> bool {
     if !io::stdin().is_terminal() {
         return false;
     }
-    eprint!("{name} is still in transition. Reverse it? [y/N] ");
+    let _ = write!(
+        io::stderr(),
+        "{name} is still in transition. Reverse it? [y/N] "
+    );
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
 }

@@ -113,8 +113,10 @@ impl Change {
     fn is_exclusive(&self) -> bool {
         match self {
             Self::Load { dry_run, .. } | Self::Gc { dry_run } => !dry_run,
-            Self::Unload { .. } | Self::Install { .. } | Self::Uninstall { .. } => true,
-            Self::Enable { .. }
+            Self::Install { .. } | Self::Uninstall { .. } => true,
+            // It takes the lock itself, for its second half.
+            Self::Unload { .. }
+            | Self::Enable { .. }
             | Self::Disable { .. }
             | Self::Reverse { .. }
             | Self::Force { .. }

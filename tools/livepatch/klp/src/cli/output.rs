@@ -12,6 +12,7 @@ use klp::history::{End, History, Operation};
 use klp::module::ModuleFile;
 use klp::render;
 use klp::system::{InstalledPatch, System, Transition};
+use klp::text::printable_lines;
 use klp::verify::Verified;
 use serde::Serialize;
 
@@ -34,7 +35,7 @@ impl Json {
             let document = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
             say(&document)
         } else {
-            say(text().trim_end())
+            say(&printable_lines(text().trim_end()))
         }
     }
 }
@@ -108,8 +109,8 @@ pub(super) struct Fixes<'a> {
 #[derive(Serialize)]
 struct Fixed<'a> {
     patch: &'a str,
-    in_force: bool,
     /// `null`: nobody knows.
+    in_force: Option<bool>,
     fixes: Option<&'a [String]>,
 }
 

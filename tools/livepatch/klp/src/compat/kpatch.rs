@@ -24,6 +24,7 @@ use crate::root::Root;
 use crate::source::store::{is_release, Installed};
 use crate::source::sysfs::{self, Patch};
 use crate::source::{kernel, modules, store, tasks};
+use crate::system::installed_here;
 use crate::text::{printable, printable_lines};
 
 const VERSION: &str = "0.9.11";
@@ -132,14 +133,13 @@ impl Kpatch<'_> {
                 let _lock = self.lock()?;
                 self.load(&file)
             }
-            ["unload", "--all"] => {
-                let _lock = self.lock()?;
-                self.unload_all()
-            }
+            ["unload", "--all"] => self.unload_all(),
             ["unload", module] => {
-                let _lock = self.lock()?;
                 let name = base(module).replace('-', "_");
-                self.unload(name.strip_suffix(".ko").unwrap_or(&name))
+                let name = name.strip_suffix(".ko").unwrap_or(&name);
+                self.disable_strictly(name)?;
+                let _lock = self.lock()?;
+                self.remove_module(name)
             }
             ["install", args @ ..] => self.install(args),
             ["uninstall", args @ ..] => self.uninstall(args),
@@ -277,11 +277,12 @@ impl Kpatch<'_> {
     // Loading.
 
     /// In the order of their numbers, other than there: of those that replace each other the latest
-    /// has to come last.
+    /// has to come last, and when it is in use the others stay away.
     fn load_all(&mut self) -> Result {
-        let release = self.release()?;
-        let installed = store::installed(self.root)?.unwrap_or_default();
-        for installed in installed.iter().filter(|it| it.release == release) {
+        let Some(installed) = installed_here(self.root)? else {
+            return die(format!("cannot read {}", store::DIR));
+        };
+        for installed in installed.iter().filter(|it| it.replaced_by.is_none()) {
             self.load(&self.root.path(&installed.file))?;
         }
         Ok(())
@@ -293,7 +294,7 @@ impl Kpatch<'_> {
             Err(error) => return die(error.to_string()),
         };
         let name = opened.module.name.clone();
-        let shown = file.display();
+        let shown = printable(&file.to_string_lossy());
         match self.root.flag(Patch::file(&name, "enabled"))? {
             Some(false) => {
                 writeln!(self.out, "module already loaded, re-enabling")?;
@@ -346,7 +347,7 @@ impl Kpatch<'_> {
     }
 
     fn insert(&mut self, opened: &Opened) -> Result {
-        let shown = opened.module.path.display();
+        let shown = printable(&opened.module.path.to_string_lossy());
         let mut attempt = 0;
         loop {
             let Err(error) = insert_module(self.root, opened) else {
@@ -368,7 +369,13 @@ impl Kpatch<'_> {
 
     // Unloading.
 
+    /// As part of a load, which has the lock.
     fn unload(&mut self, name: &str) -> Result {
+        self.disable_strictly(name)?;
+        self.remove_module(name)
+    }
+
+    fn disable_strictly(&mut self, name: &str) -> Result {
         if !self.disable(name)? {
             self.warn(&format!("failed to disable module {name}"))?;
             return Err(Stop::Failed);
@@ -376,7 +383,7 @@ impl Kpatch<'_> {
         if !self.wait(name)? {
             return die(format!("transition stalled for {name}"));
         }
-        self.remove_module(name)
+        Ok(())
     }
 
     fn unload_all(&mut self) -> Result {
@@ -391,7 +398,9 @@ impl Kpatch<'_> {
                     self.warn(&format!("transition stalled for {name}"))?;
                     continue;
                 }
+                let lock = self.lock()?;
                 self.remove_module(&name)?;
+                drop(lock);
                 // One that was forced stays, for ever.
                 gone += usize::from(!sysfs::is_there(self.root, &name));
             }

@@ -42,7 +42,9 @@ pub fn metrics(status: &Status<'_>, at: SystemTime) -> String {
         "klp_installed_not_loaded",
         "Livepatches installed for this kernel, and not loaded.",
     );
-    to.value("klp_installed_not_loaded", &[], system.missing().count());
+    if system.installed.is_some() {
+        to.value("klp_installed_not_loaded", &[], system.missing().count());
+    }
     to.head(
         "klp_file_mismatch",
         "Livepatches whose installed file is not what is loaded.",
@@ -83,11 +85,13 @@ fn patches(to: &mut Metrics, system: &System) {
         "Do all tasks run the livepatch, wherever it applies?",
     );
     for patch in patches {
-        to.value(
-            "klp_patch_in_force",
-            &[("patch", &patch.name)],
-            u8::from(patch.in_force()),
-        );
+        if let Some(in_force) = patch.in_force() {
+            to.value(
+                "klp_patch_in_force",
+                &[("patch", &patch.name)],
+                u8::from(in_force),
+            );
+        }
     }
     to.head(
         "klp_patch_functions",
@@ -130,12 +134,12 @@ fn transition(to: &mut Metrics, system: &System) {
         ("target", transition.target.name()),
     ];
     to.value("klp_transition", &labels, 1);
-    if let Some(age) = transition.age_ms {
+    if let Some(age) = transition.age() {
         to.head(
             "klp_transition_age_seconds",
-            "How long it has been running.",
+            "How long it has been running, at least.",
         );
-        to.value("klp_transition_age_seconds", &[], age as f64 / 1000.0);
+        to.value("klp_transition_age_seconds", &[], age.as_secs_f64());
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for blocker in transition.blockers.iter().flatten() {

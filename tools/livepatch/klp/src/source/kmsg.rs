@@ -17,6 +17,8 @@ use super::sysfs::Target;
 use crate::root::{known, Root};
 
 const FILE: &str = "/dev/kmsg";
+const FACILITY_SHIFT: u32 = 3;
+const KERNEL: u32 = 0;
 
 /// Something that the livepatch core has said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,11 +100,16 @@ pub fn now(root: &Root) -> io::Result<Option<Duration>> {
 }
 
 impl Record {
-    /// A message as `/dev/kmsg` gives it: `level,sequence,microseconds,flags;text`. What follows
-    /// its first line belongs to programs.
+    /// A message of the kernel's own as `/dev/kmsg` gives it: `priority,sequence,microseconds,flags;
+    /// text`. What follows its first line belongs to programs; others may write to that file, too,
+    /// with another facility in the priority.
     fn parse(message: &str) -> Option<Self> {
         let (prefix, text) = message.lines().next()?.split_once(';')?;
-        let mut fields = prefix.split(',').skip(1);
+        let mut fields = prefix.split(',');
+        let priority: u32 = fields.next()?.parse().ok()?;
+        if priority >> FACILITY_SHIFT != KERNEL {
+            return None;
+        }
         Some(Self {
             sequence: fields.next()?.parse().ok()?,
             at: Duration::from_micros(fields.next()?.parse().ok()?),
@@ -195,6 +202,10 @@ mod tests {
         assert_eq!(record.sequence, 339);
         assert_eq!(record.at, Duration::from_micros(5_140_900));
         assert_eq!(record.text, "some; text");
+        assert_eq!(
+            Record::parse("14,340,5140900,-;livepatch: 'a': patching complete"),
+            None
+        );
     }
 
     #[test]
