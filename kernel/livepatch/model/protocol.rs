@@ -76,6 +76,7 @@ fn start<C: TransitionOps>(ops: &mut C, target: PatchState) {
     ops.publish_ranges();
     ops.on_event(Event::Starting(target));
 
+    ops.system().barrier(Order::TextThenPending);
     ops.system().barrier(Order::TargetThenPending);
     walk(ops, Pass::SetPending(target), |_| ());
     ops.hook_scheduler(true);

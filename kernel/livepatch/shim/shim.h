@@ -112,6 +112,14 @@ void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size);
 /* <arch>.c: a barrier between what was done before and calls on all CPUs */
 void klp_arch_order_calls(void);
+/*
+ * <arch>.c: calls @consume with the return addresses that are not on the stack
+ * of @task although functions will return there, until it returns false.
+ * Returns what it returned last; true if there are none.
+ */
+bool klp_arch_walk_hidden(struct task_struct *task,
+			  bool (*consume)(void *cookie, unsigned long addr),
+			  void *cookie);
 
 /* tasks.c: walking the tasks. Under the RCU read lock, @fn must not sleep. */
 void klp_shim_synchronize_forks(void);

@@ -178,6 +178,15 @@ void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
 	cpus_read_unlock();
 }
 
+/* On most architectures, nothing that returns is anywhere but on the stack. */
+bool __weak
+klp_arch_walk_hidden(struct task_struct *task,
+		     bool (*consume)(void *cookie, unsigned long addr),
+		     void *cookie)
+{
+	return true;
+}
+
 /*
  * @task must be current or unable to run. Returns what
  * arch_stack_walk_reliable() returns; a task whose stack is already gone has
@@ -193,6 +202,9 @@ int klp_shim_walk_stack(struct task_struct *task,
 		return 0;
 
 	ret = arch_stack_walk_reliable(consume, cookie, task);
+	/* As there, who does not want to go on is answered with this error. */
+	if (!ret && !klp_arch_walk_hidden(task, consume, cookie))
+		ret = -EINVAL;
 	put_task_stack(task);
 
 	return ret;

@@ -174,8 +174,9 @@ impl System for Kernel {
             // ORDERING: `SchedPending` pairs with `TargetThenPending`, above, and `MoveThenList`
             // with `ForkThenMove` and `TakePending`, above.
             Order::SchedPending | Order::MoveThenList => smp_mb(Read),
-            // ORDERING: Pairs with whatever leads other CPUs to the code of the module.
-            Order::LoadThenCall => shim::order_calls(),
+            // ORDERING: `LoadThenCall` pairs with whatever leads other CPUs to the code of the module,
+            // and `TextThenPending` with their fetching instructions.
+            Order::LoadThenCall | Order::TextThenPending => shim::order_calls(),
         }
     }
 

@@ -44,6 +44,10 @@ pub(crate) enum Order {
     ///
     /// Pairs with `TakePending` and [`Order::SchedPending`].
     TargetThenPending,
+    /// The call sites before the pending flags of the tasks, or a task that has moved runs the
+    /// original function: by an instruction that its CPU had fetched before. No barrier between
+    /// reads orders fetches, so this is one for all CPUs, whatever they are doing.
+    TextThenPending,
     /// The pending flag before the target, the ranges and what the handler reads next. Between
     /// reads; pairs with [`Order::TargetThenPending`].
     SchedPending,

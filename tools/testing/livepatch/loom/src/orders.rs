@@ -33,6 +33,7 @@ use crate::{
             SynchronizeForks,
             TakePending,
             TargetThenPending,
+            TextThenPending,
             VersionThenFlag, //
         },
         Rules, //
@@ -185,6 +186,15 @@ fn leave_kernel_and_call(world: &World) {
     call_if_patched(world);
 }
 
+/// The call site was a NOP before.
+fn leave_kernel_and_call_as_fetched(world: &World) {
+    world.leave_kernel(0);
+    if world.task(0).patch_state() == Some(PatchState::Patched) {
+        let code = world.call_as_fetched(0);
+        assert_eq!(code, Code::New, "a patched task runs the original");
+    }
+}
+
 /// From the older version to the newer one, which replaces it.
 fn leave_old(world: &World) {
     call_old(world);
@@ -312,6 +322,8 @@ scenes! {
     call_when_disabled: Start::PATCHED, disable, call_patched;
     /// A task leaves the kernel, and calls the function when it is back.
     leave_kernel_when_enabled: Start::WHOLE, enable, leave_kernel_and_call;
+    /// The same, on a CPU that has fetched what was at the call site before.
+    leave_kernel_when_fetched: Start::WHOLE, enable, leave_kernel_and_call_as_fetched;
     /// A kthread goes to sleep, and calls the function when it is awake.
     schedule_when_enabled: Start::WHOLE, enable, schedule_and_call;
     /// A kthread goes to sleep while there are new ranges.
@@ -384,6 +396,8 @@ breaks! {
         "a patched task runs the original";
     target_then_pending_sched: schedule_again_when_reversed without TargetThenPending =>
         "the ranges are not for the target";
+    text_then_pending: leave_kernel_when_fetched without TextThenPending =>
+        "a patched task runs the original";
     take_pending: leave_kernel_when_enabled without TakePending => "a task moves to no state";
     sched_pending: schedule_again_when_reversed without SchedPending =>
         "the ranges are not for the target";
@@ -444,6 +458,10 @@ fn names() {
             &["model/protocol/ops.rs", "transition/task.rs"],
         ),
         (LoadThenCall, &["model/protocol.rs", "transition/task.rs"]),
+        (
+            TextThenPending,
+            &["model/protocol.rs", "transition/task.rs"],
+        ),
         (
             VersionThenFlag,
             &["model/protocol/ops.rs", "shim/handler.c"],

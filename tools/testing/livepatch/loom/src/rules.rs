@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     MoveThenList,
     /// The same for those who call a module that has come: an interrupt, on CPUs that need it.
     LoadThenCall,
+    /// And for what CPUs have fetched, which no fence orders.
+    TextThenPending,
     /// That of `test_and_clear_tsk_thread_flag()`.
     TakePending,
     /// Those of the handler.

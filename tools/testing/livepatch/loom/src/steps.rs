@@ -154,6 +154,7 @@ impl<'a> System for &'a World {
             Order::SchedPending => self.rules.fence(Rule::SchedPending, Acquire),
             Order::ForkThenMove => self.rules.fence(Rule::ForkThenMove, Release),
             Order::MoveThenList => self.rules.fence(Rule::MoveThenList, Acquire),
+            Order::TextThenPending => self.fetch_anew(),
             // The other half is on the CPU that calls: `World::is_module_live`.
             Order::LoadThenCall => self.rules.fence(Rule::LoadThenCall, Release),
         }

@@ -124,6 +124,8 @@ pub(crate) struct World {
     pub(crate) listed: AtomicUsize,
     pub(crate) tasklist_lock: Mutex<()>,
     pub(crate) module_live: AtomicBool,
+    /// Has the CPU of the task that [`World::call_as_fetched`] fetched the call of the handler?
+    has_fetched: AtomicBool,
     /// Has the transition been forced?
     pub(crate) forced: AtomicBool,
     /// A [`link`] to the newest version on the stack.
@@ -201,6 +203,7 @@ impl World {
             listed: AtomicUsize::new(1),
             tasklist_lock: Mutex::new(()),
             module_live: AtomicBool::new(false),
+            has_fetched: AtomicBool::new(false),
             forced: AtomicBool::new(false),
             top: AtomicUsize::new(if new == 0 { old } else { new }),
             versions: [
@@ -282,6 +285,23 @@ impl World {
 
         self.rules.fence(Rule::LoadThenCall, Acquire);
         live
+    }
+
+    /// All CPUs drop the instructions that they have fetched: an interrupt.
+    pub(crate) fn fetch_anew(&self) {
+        if self.rules.has(Rule::TextThenPending) {
+            self.has_fetched.store(true, Relaxed);
+        }
+    }
+
+    /// Calls the function by an instruction that was fetched long before, if none has been since. In
+    /// all other scenes the call of the handler is fetched at once, which is as bad as it gets there.
+    pub(crate) fn call_as_fetched(&self, id: usize) -> Code {
+        if self.has_fetched.load(Relaxed) {
+            self.call(id)
+        } else {
+            Code::Original
+        }
     }
 
     /// Task `id` runs: whoever has moved it is done.
