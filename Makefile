@@ -13,6 +13,7 @@ export KLP_V := $(V)
 export KLP_O := $(O)
 export KLP_FLAVOUR := $(FLAVOUR)
 export KLP_PART := $(PART)
+export KLP_ARCH := $(ARCH)
 export KLP_RUSTC := $(RUSTC)
 export KLP_BINDGEN := $(BINDGEN)
 # May be empty, which is not the same as not given.

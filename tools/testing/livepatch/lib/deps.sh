@@ -194,7 +194,7 @@ deps_apt_config() {
 }
 
 qemu_major() {
-	{ qemu-system-x86_64 --version 2>/dev/null || true; } | sed -n '1s/.*version \([0-9]*\)\..*/\1/p'
+	{ "$ARCH_QEMU" --version 2>/dev/null || true; } | sed -n '1s/.*version \([0-9]*\)\..*/\1/p'
 }
 
 # QEMU before 10 races between its own threads and code patching in the guest: healthy
@@ -205,16 +205,16 @@ deps_qemu() {
 	[ "${major:-0}" -lt "$QEMU_MIN" ] || return 0
 	codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
 	type -P apt-get >/dev/null ||
-		die "qemu-system-x86_64 $QEMU_MIN or newer is needed (here: ${major:-none}); older ones break live code patching"
+		die "$ARCH_QEMU $QEMU_MIN or newer is needed (here: ${major:-none}); older ones break live code patching"
 	say "QEMU to install: version $QEMU_MIN or newer (here: ${major:-none}); older ones break live code patching"
 	conf=$(deps_apt_config qemu "$codename" "$codename-backports")
 	if [ "$(id -u)" -ne 0 ]; then
 		need_root "installing QEMU" env "APT_CONFIG=$conf" sh -c \
-			"apt-get update && apt-get install -y --no-install-recommends -t $codename-backports qemu-system-x86"
+			"apt-get update && apt-get install -y --no-install-recommends -t $codename-backports $ARCH_QEMU_PACKAGE"
 	fi
 	step "apt-get update ($codename-backports)" apt-qemu-update env "APT_CONFIG=$conf" apt-get update
-	step "install qemu-system-x86" apt-qemu need_root "installing QEMU" env "APT_CONFIG=$conf" \
-		apt-get install -y --no-install-recommends -t "$codename-backports" qemu-system-x86
+	step "install $ARCH_QEMU_PACKAGE" apt-qemu need_root "installing QEMU" env "APT_CONFIG=$conf" \
+		apt-get install -y --no-install-recommends -t "$codename-backports" "$ARCH_QEMU_PACKAGE"
 	major=$(qemu_major)
 	[ "${major:-0}" -ge "$QEMU_MIN" ] || die "QEMU is still ${major:-missing} after installing it from $codename-backports"
 }

@@ -28,9 +28,10 @@ kernel_core() {
 }
 
 kernel_dir() {
+	local arch=${KLP_ARCH/x86_64/x86}
 	case $1 in
-	rust) printf '%s\n' "$CACHE/build-x86$BASE_KEY" ;;
-	*) printf '%s\n' "$CACHE/build-x86-$1$BASE_KEY" ;;
+	rust) printf '%s\n' "$CACHE/build-$arch$BASE_KEY" ;;
+	*) printf '%s\n' "$CACHE/build-$arch-$1$BASE_KEY" ;;
 	esac
 }
 
@@ -39,15 +40,16 @@ kernel_fragments() {
 	core=$(kernel_core "$1")
 	# One before the other, as a later line overrides an earlier one.
 	case $1 in
-	rust|c) set -- vm "core-$core" ;;
+	rust|c) set -- "core-$core" ;;
 	# With the KUnit tests.
-	clippy|doctest) set -- vm core-rust doctest ;;
+	clippy|doctest) set -- core-rust doctest ;;
 	# Where allocations fail, the other two look at the way back.
-	debug-failslab) set -- vm core-rust kunit debug debug-kasan debug-kmemleak ;;
-	debug-*) set -- vm core-rust kunit debug "$1" ;;
-	c-*) set -- vm core-c "flavour-${1#c-}" ;;
-	*) set -- vm core-rust kunit "flavour-$1" ;;
+	debug-failslab) set -- core-rust kunit debug debug-kasan debug-kmemleak ;;
+	debug-*) set -- core-rust kunit debug "$1" ;;
+	c-*) set -- core-c "flavour-${1#c-}" ;;
+	*) set -- core-rust kunit "flavour-$1" ;;
 	esac
+	set -- vm "arch-$KLP_ARCH" "$@"
 	for name; do printf '%s\n' "$KLP_DIR/config/$name.config"; done
 }
 
@@ -55,7 +57,7 @@ kernel_fragments() {
 kmake() {
 	local o=$1
 	shift
-	make -C "$TREE" O="$o" ARCH=x86_64 LLVM="$LLVM_MAKE" -j"$JOBS" "$@"
+	make -C "$TREE" O="$o" ARCH="$KLP_ARCH" LLVM="$LLVM_MAKE" -j"$JOBS" "$@"
 }
 
 # Everything that a .config comes from: when this is the same, so is the .config.
@@ -124,7 +126,7 @@ kernel_config_check() {
 }
 
 kernel_build() {
-	kmake "$1" bzImage modules
+	kmake "$1" "$ARCH_TARGET" modules
 }
 
 # Selftest modules (upstream's, unmodified, and ours) and the helper program, built in
@@ -143,8 +145,10 @@ kernel_selftests() {
 	kmake "$o" modules KBUILD_EXTMOD="$dst/livepatch/test_modules"
 	touch -- "$dst/.configured"
 	local c
+	local -a cross=()
+	arch_is_native || cross=(--target="$ARCH_TRIPLE" --sysroot="$ARCH_ROOT" -fuse-ld=lld)
 	for c in "$dst/livepatch"/*.c; do
-		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" -O2 -static -Wall -o "${c%.c}" "$c"
+		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" "${cross[@]}" -O2 -static -Wall -o "${c%.c}" "$c"
 	done
 }
 
@@ -166,7 +170,20 @@ kernel_all() {
 	! kernel_is_built "$kernel" || return 0
 	kernel_only "$kernel"
 	o=$(kernel_dir "$kernel")
-	step "build selftest modules ($kernel)" "${o##*/}-selftests" locked kernel_selftests "$o"
+	step "build selftest modules ($(kernel_title "$kernel"))" "${o##*/}-selftests" locked kernel_selftests "$o"
+}
+
+kernel_configured() {
+	local kernel=$1 o
+	o=$(kernel_dir "$kernel")
+	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$kernel")" ]; then
+		step "configure kernel ($(kernel_title "$kernel"))" "${o##*/}-config" locked kernel_configure "$kernel" "$o"
+	fi
+}
+
+# In messages.
+kernel_title() {
+	arch_is_native && printf '%s\n' "$1" || printf '%s\n' "$KLP_ARCH, $1"
 }
 
 # Without what is loaded into it: that takes a script in the VM.
@@ -174,8 +191,6 @@ kernel_only() {
 	local kernel=$1 o
 	! kernel_is_built "$kernel" || return 0
 	o=$(kernel_dir "$kernel")
-	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key "$kernel")" ]; then
-		step "configure kernel ($kernel)" "${o##*/}-config" locked kernel_configure "$kernel" "$o"
-	fi
-	step "build kernel ($kernel)" "${o##*/}" locked kernel_build "$o"
+	kernel_configured "$kernel"
+	step "build kernel ($(kernel_title "$kernel"))" "${o##*/}" locked kernel_build "$o"
 }

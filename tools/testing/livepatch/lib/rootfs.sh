@@ -25,6 +25,8 @@ rootfs_programs() {
 	mkdir -p -- "$root/usr"
 	ln -sfn ../bin "$root/usr/bin"
 	ln -sfn ../bin "$root/usr/sbin"
+	ln -sfn bash "$root/bin/sh"
+	arch_is_native || { arch_programs "$root"; return; }
 	for name in "${GUEST_PROGRAMS[@]}"; do
 		path=$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$name" 2>/dev/null || true)
 		# Shell builtins have a file of their own too.
@@ -35,7 +37,6 @@ rootfs_programs() {
 		[ -n "$path" ] || { echo "error: the guest needs '$name', which this machine has not"; return 1; }
 		cp -L -- "$path" "$root/bin/$name"
 	done
-	ln -sfn bash "$root/bin/sh"
 	mapfile -t libs < <(ldd "$root"/bin/* 2>/dev/null | grep -oE '(/[^ ]+\.so[^ ]*)' | sort -u)
 	for lib in "${libs[@]}"; do
 		mkdir -p -- "$root$(dirname -- "$lib")"
@@ -51,17 +52,25 @@ rootfs_pack() {
 
 # When this machine's packages have changed last.
 rootfs_age() {
-	if [ -e /var/lib/dpkg/status ]; then
+	if ! arch_is_native; then
+		cat -- "${ARCH_ROOT%/root}/key"
+	elif [ -e /var/lib/dpkg/status ]; then
 		stat -c '%Y %n' /var/lib/dpkg/status
 	else
 		( PATH=$DEPS_PATH; type -P "${GUEST_PROGRAMS[@]}" ) | xargs -d '\n' stat -L -c '%Y %n'
 	fi
 }
 
+rootfs_file() {
+	arch_is_native && printf '%s\n' "$CACHE/rootfs.cpio" || printf '%s\n' "$CACHE/rootfs-$KLP_ARCH.cpio"
+}
+
 # The programs change only with this machine's packages: packed once.
 rootfs_base() {
-	local key file=$CACHE/rootfs.cpio root
-	key=$({ printf '%s\n' "${GUEST_PROGRAMS[@]}"; declare -f rootfs_programs; rootfs_age; } | sha256sum)
+	local key file root
+	file=$(rootfs_file)
+	arch_user_land
+	key=$({ printf '%s\n' "${GUEST_PROGRAMS[@]}"; declare -f rootfs_programs arch_programs; rootfs_age; } | sha256sum)
 	if [ -f "$file" ] && [ "$(cat -- "$file.key" 2>/dev/null)" = "$key" ]; then return 0; fi
 	root=$(mktemp -d)
 	rootfs_programs "$root"
@@ -120,11 +129,11 @@ rootfs_job() {
 	shift
 	root=$(mktemp -d)
 	mkdir -p -- "$root/klp/job"
-	printf '%s\n' "$@" >"$root/klp/job/env"
+	printf '%s\n' "$@" "CONSOLE=/dev/$ARCH_CONSOLE" "RESULTS=/dev/$ARCH_RESULTS" >"$root/klp/job/env"
 	cat >"$root/klp/job/list"
 	rootfs_pack "$root" "$o/klp-job.cpio"
 	rm -rf -- "$root"
-	cat -- "$CACHE/rootfs.cpio" "$o/klp-modules.cpio" "$o/klp-job.cpio" >"$o/klp-initramfs.cpio"
+	cat -- "$(rootfs_file)" "$o/klp-modules.cpio" "$o/klp-job.cpio" >"$o/klp-initramfs.cpio"
 }
 
 rootfs_build() {

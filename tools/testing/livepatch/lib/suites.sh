@@ -5,7 +5,9 @@
 test_verb() {
 	report_start
 	test_prepare
-	if [ -n "$KLP_FLAVOUR" ]; then
+	if ! arch_is_native; then
+		test_arch
+	elif [ -n "$KLP_FLAVOUR" ]; then
 		test_kernel "$(kernel_wanted)"
 	else
 		test_all
@@ -24,6 +26,14 @@ test_all() {
 	# The examples are about the API, which is the same on both cores.
 	[ "$KLP_CORE" = c ] || test_suite doctest suite_doctest
 	[ "$KLP_CORE" = c ] || test_suite kunit-x86 suite_kunit_x86
+	test_suite arch suite_arch
+}
+
+# On another architecture: what runs in its VM. All else is the same everywhere.
+test_arch() {
+	# An emulator takes its time.
+	[ "$VM_LIMIT" -ge 1500 ] || VM_LIMIT=1500
+	test_suite vm suite_vm "$(kernel_wanted)"
 }
 
 # test_kernel NAME: all to which a kernel's configuration may make a difference.

@@ -11,12 +11,15 @@
 # TCG is the rule: /dev/kvm may exist and hang the guest.
 
 # Lines of the console that no healthy kernel prints.
-SPLAT='BUG:|WARNING:|Oops|general protection|KASAN:|KCSAN:|UBSAN:|CFI failure|rcu: INFO|rcu_.*detected stalls|possible circular locking|possible recursive locking|inconsistent lock state|invalid wait context|held lock freed|suspicious RCU usage|sleeping function called|blocked for more than|Call Trace:|Kernel panic|unable to handle|invalid opcode|ODEBUG:|refcount_t:|list_(add|del) corruption|rust_kernel: panicked|unreferenced object|INFO: task|INFO: lockdep|scheduling while atomic'
+SPLAT='BUG:|WARNING:|Oops|general protection|KASAN:|KCSAN:|UBSAN:|CFI failure|rcu: INFO|rcu_.*detected stalls|possible circular locking|possible recursive locking|inconsistent lock state|invalid wait context|held lock freed|suspicious RCU usage|sleeping function called|blocked for more than|Call [Tt]race:|Kernel panic|[Uu]nable to handle|invalid opcode|ODEBUG:|refcount_t:|list_(add|del) corruption|rust_kernel: panicked|unreferenced object|INFO: task|INFO: lockdep|scheduling while atomic|specification exception|illegal operation|kernel BUG'
 
 # vm_qemu O: QEMU's command line without serial ports, into the array QEMU.
 vm_qemu() {
 	# shellcheck disable=SC2054
-	local o=$1 cpu=max,la57=off accel khz
+	local o=$1 cpu=max,la57=off accel khz port
+	SERIALS=()
+	for port in "${ARCH_SERIALS[@]}"; do SERIALS+=(-serial "chardev:$port"); done
+	arch_is_native || { vm_qemu_foreign "$o"; return; }
 	accel=(-accel "tcg,thread=multi" -cpu "$cpu")
 	khz=$(vm_tsc_khz)
 	if [ -n "${KLP_ICOUNT:-}" ]; then
@@ -32,9 +35,20 @@ vm_qemu() {
 	# shellcheck disable=SC2054
 	QEMU=(qemu-system-x86_64 -machine pc,acpi=off "${accel[@]}" -smp "${KLP_SMP:-2},sockets=${KLP_SMP:-2}" -m "${KLP_MEM:-1G}"
 		-nodefaults -no-user-config -display none -monitor none -no-reboot
-		-kernel "$o/arch/x86/boot/bzImage" -initrd "$o/klp-initramfs.cpio")
+		-kernel "$o/$ARCH_IMAGE" -initrd "$o/klp-initramfs.cpio")
 	# printk.devkmsg: the selftests write their lines through /dev/kmsg, unlimited.
 	APPEND="console=ttyS0 panic=-1 printk.devkmsg=on tsc=reliable${khz:+ tsc_early_khz=$khz}${KLP_APPEND:+ $KLP_APPEND}"
+}
+
+# vm_qemu_foreign O: the same for a machine that this one is not.
+vm_qemu_foreign() {
+	local o=$1 accel=(-accel "tcg,thread=multi")
+	# shellcheck disable=SC2054
+	[ -z "${KLP_ICOUNT:-}" ] || accel=(-accel tcg,thread=single -icount "$KLP_ICOUNT")
+	QEMU=("$ARCH_QEMU" "${ARCH_MACHINE[@]}" "${accel[@]}" -smp "${KLP_SMP:-2}" -m "${KLP_MEM:-1G}"
+		-nodefaults -no-user-config -display none -monitor none -no-reboot
+		-kernel "$o/$ARCH_IMAGE" -initrd "$o/klp-initramfs.cpio")
+	APPEND="console=$ARCH_CONSOLE panic=-1 printk.devkmsg=on${KLP_APPEND:+ $KLP_APPEND}"
 }
 
 # The guest's TSC frequency, which it cannot find out by itself: see tsc-khz.c.
@@ -57,8 +71,8 @@ vm_lines() {
 	: >"$console"
 	VM_END=dead
 	exec {fd}< <(exec timeout -k 5 "$total" "${QEMU[@]}" -append "$APPEND" \
-		-chardev file,id=console,path="$console" -serial chardev:console \
-		-chardev stdio,id=results,signal=off -serial chardev:results </dev/null 2>>"$console")
+		-chardev file,id=console,path="$console" -chardev stdio,id=results,signal=off \
+		"${SERIALS[@]}" </dev/null 2>>"$console")
 	pid=$!
 	while :; do
 		rc=0
@@ -132,8 +146,11 @@ vm_interactive() {
 	size=$(stty size 2>/dev/null || echo "24 80")
 	vm_probe_kvm "$o"
 	vm_token
+	# A shell wants a terminal, not lines in EBCDIC.
+	[ "$KLP_ARCH" != s390 ] || local ARCH_CONSOLE=ttysclp0
 	rootfs_job "$o" "MODE=shell" "TOKEN='$VM_TOKEN'" "SIZE='$size'" "TERM='${TERM:-vt100}'" </dev/null
 	vm_qemu "$o"
+	APPEND=${APPEND/console=ttysclp0/console=ttyS1}
 	"${QEMU[@]}" -append "$APPEND quiet" -chardev stdio,id=console,mux=on,signal=off -serial chardev:console -serial null
 }
 

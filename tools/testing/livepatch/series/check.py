@@ -87,14 +87,19 @@ class Checker:
             settings,
             SourceTree(place.base, os.path.join(settings.cache, "source-c")),
             "c",
-            [settings.config("vm"), settings.config("core-c")],
+            [settings.config("vm"), settings.config("arch-x86_64"), settings.config("core-c")],
             ["CONFIG_LIVEPATCH", "CONFIG_RUST"],
         )
         self.rust = Build(
             settings,
             SourceTree(place.base, os.path.join(settings.cache, "source-rust")),
             "rust",
-            [settings.config("vm"), settings.config("core-rust"), os.path.join(here, "rust.config")],
+            [
+                settings.config("vm"),
+                settings.config("arch-x86_64"),
+                settings.config("core-rust"),
+                os.path.join(here, "rust.config"),
+            ],
             ["CONFIG_LIVEPATCH_RUST"],
         )
         self.allowed = checkpatch.allowed(place)

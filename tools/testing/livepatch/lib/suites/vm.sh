@@ -6,12 +6,16 @@ VM_LIMIT=${VM_LIMIT:-600}
 
 # suite_vm KERNEL
 suite_vm() {
-	local kernel=$1 core o
+	local kernel=$1 core o log
 	core=$(kernel_core "$1")
+	log=$OUT/log/console-$kernel
+	arch_is_native || log=$OUT/log/console-$KLP_ARCH-$kernel
 	kernel_all "$kernel"
 	o=$(kernel_dir "$kernel")
-	[ "$core" != rust ] || step "build test-klp-random" klp-random random_build "$o"
-	step "build klp" klp klp_build "$o/klp-selftests/livepatch/test_klp-tool"
+	if arch_is_native; then
+		[ "$core" != rust ] || step "build test-klp-random" klp-random random_build "$o"
+		step "build klp" klp klp_build "$o/klp-selftests/livepatch/test_klp-tool"
+	fi
 	rootfs_build "$o"
 	vm_probe_kvm "$o"
 	local -a todo
@@ -23,11 +27,11 @@ suite_vm() {
 	while [ "${#todo[@]}" -gt 0 ]; do
 		boot=$((boot + 1))
 		before=${#todo[@]}
-		vm_scripts "$o" "$core" "$OUT/log/console-$kernel-$boot.log" "${todo[@]}"
+		vm_scripts "$o" "$core" "$log-$boot.log" "${todo[@]}"
 		todo=("${todo[@]:VM_DONE}")
 		if [ "${#todo[@]}" -eq "$before" ]; then
-			report vm fail 0 "the guest boots and runs scripts" "$VM_END; see $OUT/log/console-$kernel-$boot.log"
-			tail -n 15 -- "$OUT/log/console-$kernel-$boot.log" | sed 's/^/    | /'
+			report vm fail 0 "the guest boots and runs scripts" "$VM_END; see $log-$boot.log"
+			tail -n 15 -- "$log-$boot.log" | sed 's/^/    | /'
 			break
 		fi
 	done
@@ -50,11 +54,11 @@ klp_pages() {
 	cp -r -- "$REPO/tools/livepatch/klp/systemd" "$OUT/klp-files/"
 }
 
-# Lines "suite script" of tests.list for this core.
+# Lines "suite script" of tests.list for this core and architecture.
 vm_list() {
-	awk -v core="$1" -v only="${KLP_ONLY:-}" '
+	awk -v core="$1" -v arch="$KLP_ARCH" -v only="${KLP_ONLY:-}" '
 		/^#/ || NF < 2 || $1 == "may-skip" || $1 == "c-fails" { next }
-		$3 ~ /^core=/ && $3 != "core=" core { next }
+		{ for (i = 3; i <= NF; i++) if ($i ~ /^core=/ && $i != "core=" core || $i ~ /^arch=/ && $i != "arch=" arch) next }
 		only ~ /\.sh/ && index(" " only " ", " " $2 " ") == 0 { next }
 		{ print $1, $2 }' "$KLP_DIR/tests.list"
 }
@@ -62,7 +66,8 @@ vm_list() {
 # vm_scripts O CORE CONSOLE SCRIPT...: one boot. Sets VM_DONE: how many were dealt with.
 vm_scripts() {
 	local o=$1 console=$3
-	S_CORE=$2 S_CONSOLE=$console
+	S_CORE=$2 S_CONSOLE=$console S_AT=
+	arch_is_native || S_AT="$KLP_ARCH "
 	shift 3
 	vm_token
 	printf '%s\n' "$@" | rootfs_job "$o" "MODE=tests" "TOKEN='$VM_TOKEN'" "LIMIT=$VM_LIMIT"
@@ -74,7 +79,7 @@ vm_scripts() {
 		vm_script_end 255 0 "the guest $([ "$VM_END" = silent ] && echo 'said nothing for too long' || echo 'died')"
 		tail -n 15 -- "$console" | sed 's/^/    | /'
 	fi
-	kernel_log_clean "vm kernel log" "$console"
+	kernel_log_clean "${S_AT}vm kernel log" "$console"
 }
 
 vm_scripts_line() {
@@ -105,9 +110,9 @@ vm_check_core() {
 	core=${1#*core=} core=${core%% *}
 	symbols=${1#*symbols=} symbols=${symbols%% *}
 	if [ "$core" = "$S_CORE" ] && { [ "$core" = c ] || [ "$symbols" -gt 0 ]; } && { [ "$core" = rust ] || [ "$symbols" -eq 0 ]; }; then
-		report "vm kernel log" pass 0 "livepatch core is $S_CORE (${S_CONSOLE##*/})"
+		report "${S_AT}vm kernel log" pass 0 "livepatch core is $S_CORE (${S_CONSOLE##*/})"
 	else
-		report "vm kernel log" fail 0 "livepatch core is $S_CORE (${S_CONSOLE##*/})" "$1"
+		report "${S_AT}vm kernel log" fail 0 "livepatch core is $S_CORE (${S_CONSOLE##*/})" "$1"
 	fi
 }
 
@@ -123,16 +128,16 @@ vm_result() {
 		if [ "$1" = fail ]; then
 			# It counts as passed, but the script's status does not say that.
 			S_KNOWN=$((S_KNOWN + 1))
-			report "$S_SUITE $S_SCRIPT" pass 0 "$name (the C core fails, as tests.list says)"
+			report "$S_AT$S_SUITE $S_SCRIPT" pass 0 "$name (the C core fails, as tests.list says)"
 		else
 			S_BAD=$((S_BAD + 1))
-			report "$S_SUITE $S_SCRIPT" fail 0 "$2" "tests.list says that the C core fails: not so any more?"
+			report "$S_AT$S_SUITE $S_SCRIPT" fail 0 "$2" "tests.list says that the C core fails: not so any more?"
 		fi
 		return
 	fi
 	# Whether one that was skipped counts as failed, report knows.
 	[ "$1" != fail ] || S_BAD=$((S_BAD + 1))
-	report "$S_SUITE $S_SCRIPT" "$1" 0 "$2" "${3:-}"
+	report "$S_AT$S_SUITE $S_SCRIPT" "$1" 0 "$2" "${3:-}"
 }
 
 # upstream: "TEST: name ... ok", "TEST: name ... not ok", "SKIP: reason".
@@ -176,7 +181,7 @@ vm_script_end() {
 	fi
 	printf '    %-28s %3d tests, %d failed, %d.%d s\n' "$S_SCRIPT" "$S_TESTS" "$S_BAD" $((ms / 1000)) $((ms % 1000 / 100))
 	if [ "$S_BAD" -ne 0 ]; then tail -n 40 -- "$S_LOG" | sed 's/^/    | /'; fi
-	report_time "$S_SUITE $S_SCRIPT" "$((ms / 1000))"
+	report_time "$S_AT$S_SUITE $S_SCRIPT" "$((ms / 1000))"
 	VM_DONE=$((VM_DONE + 1))
 	S_SCRIPT='' S_PLAN=''
 }
