@@ -9,6 +9,7 @@
 . $(dirname $0)/functions.sh
 . $(dirname $0)/core-functions.sh
 
+CALLER=test_klp_core_caller
 DEEP=test_klp_core_deep
 BUSY=test_klp_core_busy
 ENABLED="$SYSFS_KLP_DIR/$DEEP/enabled"
@@ -173,6 +174,28 @@ function reversed() {
 	unload_mod $TARGET
 }
 
+# A task sleeps in a replacement when the function that has called it is patched:
+# it will return into the old version. Not on all architectures is that one's
+# address on the stack then (powerpc: on the livepatch stack).
+function caller_of_replacement() {
+	load_mod $TARGET
+	load_lp $BUSY
+	start_sleeper
+	load_lp_nowait $CALLER
+	only_waits_for $SLEEPER 0
+	expect_blocked $CALLER 1
+	release_sleepers
+	end_transition $CALLER
+	expect_end $SLEEPER
+	expect "answer of the old caller" 1 "$(cat "$CORE_TMP/busy.1")"
+	expect "answer of the new caller" caller "$(target busy)"
+	disable_lp $CALLER
+	unload_lp $CALLER
+	disable_lp $BUSY
+	unload_lp $BUSY
+	unload_mod $TARGET
+}
+
 # The only trace of core_target_busy() on the stack is the return address of
 # the function that sleeps. While a kretprobe waits for that one to return, it
 # is not there.
@@ -218,9 +241,9 @@ fi
 
 # A kernel may have been made without them.
 if [[ -e "$KPROBE_EVENTS" ]]; then
-	core_setup 10
+	core_setup 11
 else
-	core_setup 9
+	core_setup 10
 fi
 
 core_case "the function at the end of a deep stack" in_function 0 1 $MANY
@@ -232,6 +255,7 @@ core_case "the function at many depths" all_depths
 core_case "a deep stack without the function" $NOT_IN_FUNCTION
 core_case "a stack of 40 frames without the function" not_in_function_shallow
 core_case "in the old and in the new function, and reversed" reversed
+core_case "the caller of a replacement" caller_of_replacement
 [[ ! -e "$KPROBE_EVENTS" ]] ||
 	core_case "a kretprobe where the function would be seen" kretprobe
 core_finish
