@@ -3,19 +3,23 @@
  * arm64: what the livepatch core has to know about calls to the ftrace handler.
  */
 
+#include <linux/cpu.h>
+#include <linux/ftrace.h>
 #include <linux/smp.h>
 #include <asm/barrier.h>
 #include "shim.h"
 
 /*
- * No address. A task that is preempted in the call has an exception on its
- * stack, and arch_stack_walk_reliable() gives up there.
+ * A task that is interrupted in the call has an exception on its stack, where
+ * arch_stack_walk_reliable() gives up. But one that is preempted by the end of
+ * the handler (preempt_enable_notrace()) has only calls there, and among their
+ * return addresses the one behind the patched instruction.
  */
 void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size)
 {
 	*start = ip;
-	*size = 0;
+	*size = MCOUNT_INSN_SIZE + 1;
 }
 
 /*
@@ -30,5 +34,7 @@ static void klp_fetch_anew(void *info)
 
 void klp_arch_order_calls(void)
 {
+	/* Nobody is on the way to be online, and not yet in reach. */
+	guard(cpus_read_lock)();
 	on_each_cpu(klp_fetch_anew, NULL, true);
 }

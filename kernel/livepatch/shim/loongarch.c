@@ -4,20 +4,23 @@
  * handler.
  */
 
+#include <linux/cpu.h>
 #include <linux/smp.h>
 #include <asm/cacheflush.h>
+#include <asm/inst.h>
 #include "shim.h"
 
 /*
- * No address. A task that is preempted in the call is in ftrace's trampoline or
- * has been called from there, and arch_stack_walk_reliable() gives up there, as
- * nothing describes the trampoline's frame (UNWIND_HINT_UNDEFINED).
+ * A task that is preempted in the call is in ftrace's trampoline or has been
+ * called from there, and arch_stack_walk_reliable() gives up there as long as
+ * nothing describes the trampoline's frame (UNWIND_HINT_UNDEFINED). If that was
+ * otherwise, it would have an address of the two instructions on its stack.
  */
 void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size)
 {
 	*start = ip;
-	*size = 0;
+	*size = 2 * LOONGARCH_INSN_SIZE + 1;
 }
 
 static void klp_fetch_anew(void *info)
@@ -31,5 +34,7 @@ static void klp_fetch_anew(void *info)
  */
 void klp_arch_order_calls(void)
 {
+	/* Nobody is on the way to be online, and not yet in reach. */
+	guard(cpus_read_lock)();
 	on_each_cpu(klp_fetch_anew, NULL, true);
 }
