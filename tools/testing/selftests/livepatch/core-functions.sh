@@ -45,6 +45,24 @@ function at_exit() {
 	trap "$1"'; core_clean; rm -rf "$CORE_TMP"; cleanup' EXIT
 }
 
+# allow_hogs() - until the script ends, a real-time task may have CPU 1 for itself
+function allow_hogs() {
+	# Gives other tasks a part of each second, whatever real-time tasks there are.
+	local fair="$SYSFS_DEBUG_DIR/sched/fair_server/cpu1/runtime"
+	local rt=/proc/sys/kernel/sched_rt_runtime_us
+	local undo
+
+	[[ -e "$CPU1_ONLINE" || $(nproc) -gt 1 ]] || skip "needs two CPUs"
+	[[ -w "$rt" ]] || skip "needs $rt"
+	undo="echo $(cat "$rt") > $rt"
+	echo -1 > "$rt"
+	if [[ -e "$fair" ]]; then
+		undo+="; echo $(cat "$fair") > $fair"
+		echo 0 > "$fair"
+	fi
+	at_exit "$undo"
+}
+
 # core_setup(number) - start a script
 #	number - of the cases to come
 function core_setup() {

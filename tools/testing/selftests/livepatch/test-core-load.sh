@@ -10,9 +10,6 @@
 STACK=test_klp_core_stack
 TWO=test_klp_core_two
 OTHER=test_klp_mod_target
-RT_RUNTIME=/proc/sys/kernel/sched_rt_runtime_us
-# Gives other tasks a part of each second, whatever real-time tasks there are.
-FAIR_RUNTIME="$SYSFS_DEBUG_DIR/sched/fair_server/cpu1/runtime"
 
 # beside_hog(command...) - run the command on CPU 0, while CPU 1 runs nothing
 # but a real-time task
@@ -79,19 +76,7 @@ function mid_transition() {
 }
 
 core_setup 3
-[[ -e "$CPU1_ONLINE" || $(nproc) -gt 1 ]] || skip "needs two CPUs"
-[[ -w "$RT_RUNTIME" ]] || skip "needs $RT_RUNTIME"
-runtime=$(cat "$RT_RUNTIME")
-[[ -e "$FAIR_RUNTIME" ]] && fair_runtime=$(cat "$FAIR_RUNTIME")
-
-function restore_runtime() {
-	echo "$runtime" > "$RT_RUNTIME"
-	[[ -z "$fair_runtime" ]] || echo "$fair_runtime" > "$FAIR_RUNTIME"
-}
-
-at_exit restore_runtime
-echo -1 > "$RT_RUNTIME"
-[[ -z "$fair_runtime" ]] || echo 0 > "$FAIR_RUNTIME"
+allow_hogs
 
 core_case "a module for which there is a livepatch" one_livepatch
 core_case "a module for which there are several" several_livepatches

@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A task that is preempted when the ftrace handler has chosen a version for it,
+# and before it is there. Nothing but the call is on its stack, and that is
+# bound for the version: it must not be moved, and the version must not go.
+
+. $(dirname $0)/functions.sh
+. $(dirname $0)/core-functions.sh
+
+STACK=test_klp_core_stack
+TRACER=test_klp_core_tracer
+
+# start_victim() - a task is on its way to core_target_version(), and will not
+# get a CPU before end_victim(). Sets VICTIM.
+function start_victim() {
+	local go="$CORE_TMP/go" hog="$CORE_TMP/hog"
+
+	rm -f "$go" "$hog"
+	mknod "$go" p
+	mknod "$hog" p
+	taskset -c 1 bash -c "read -r < $go; exec cat $TARGET_DIR/version" > "$CORE_TMP/answer" &
+	VICTIM=$!
+	remember $VICTIM
+	taskset -c 1 chrt -f 50 bash -c "read -r < $hog; while :; do :; done" &
+	HOG=$!
+	remember $HOG
+	taskset -pc 0 $BASHPID > /dev/null
+	log "% insmod test_modules/$TRACER.ko kind=resched functions=core_target_version"
+	insmod "test_modules/$TRACER.ko" kind=resched functions=core_target_version \
+		victim=$VICTIM || fail "insmod $TRACER"
+	echo > "$go"
+	expect_soon "the victim is in the call" \
+		'[[ $(cat /sys/module/$TRACER/parameters/calls) == 1,* ]]'
+	echo > "$hog"
+	expect_soon "the victim is preempted" '[[ $(state_of $VICTIM) == R && $(cpu_time $HOG) -gt 0 ]]'
+}
+
+# state_of(pid), cpu_time(pid) - as /proc/PID/stat has them
+function state_of() {
+	awk '{ sub(/.*\) /, ""); print $1 }' "/proc/$1/stat"
+}
+
+function cpu_time() {
+	awk '{ sub(/.*\) /, ""); print $12 }' "/proc/$1/stat"
+}
+
+function end_victim() {
+	kill -KILL $HOG
+	wait $HOG 2> /dev/null
+	expect_end $VICTIM
+}
+
+function disabled() {
+	load_mod $TARGET
+	load_lp ${STACK}1
+	start_victim
+	write "$SYSFS_KLP_DIR/${STACK}1/enabled" 0
+	only_waits_for $VICTIM 1
+	expect_blocked ${STACK}1 0
+	end_victim
+	expect "the version that was chosen" 1 "$(cat "$CORE_TMP/answer")"
+	expect_gone ${STACK}1
+	unload_mod $TRACER
+	expect_versions 0 0
+	unload_lp ${STACK}1
+	unload_mod $TARGET
+}
+
+function stacked() {
+	load_mod $TARGET
+	load_lp ${STACK}1
+	start_victim
+	load_lp_nowait ${STACK}2
+	only_waits_for $VICTIM 0
+	expect_blocked ${STACK}2 1
+	end_victim
+	expect "the version that was chosen" 1 "$(cat "$CORE_TMP/answer")"
+	end_transition ${STACK}2
+	unload_mod $TRACER
+	expect "version" 2 "$(target version)"
+	disable_lp ${STACK}2
+	unload_lp ${STACK}2
+	disable_lp ${STACK}1
+	unload_lp ${STACK}1
+	unload_mod $TARGET
+}
+
+core_setup 2
+allow_hogs
+core_case "preempted on the way to a version that goes" disabled
+core_case "preempted on the way to a version below a new one" stacked
+core_finish
