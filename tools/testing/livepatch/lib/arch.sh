@@ -69,6 +69,11 @@ arch_set "$KLP_ARCH"
 
 arch_is_native() { [ "$KLP_ARCH" = x86_64 ]; }
 
+# Is there, or can be had, what emulates it?
+arch_can_run() {
+	[ "$(qemu_major)" -ge "$QEMU_MIN" ] 2>/dev/null || type -P apt-get >/dev/null
+}
+
 # The packages with the guest's programs and what they need, and with what its C programs are
 # linked with.
 arch_packages() {

@@ -86,6 +86,34 @@ test_matrix() {
 	report_matrix "$@"
 }
 
+# The VM's tests on each architecture; then one table.
+test_all_verb() {
+	local out=$OUT arch n=0
+	local -a done=()
+	report_start
+	test_prepare
+	for arch in "${ARCHES[@]}"; do
+		n=$((n + 1))
+		say
+		say "==== $arch ($n of ${#ARCHES[@]})"
+		arch_set "$arch"
+		if ! arch_can_run; then
+			say "$arch is left out: this machine has no $ARCH_QEMU of version $QEMU_MIN, and no apt-get to have it by"
+			continue
+		fi
+		OUT=$out/$arch
+		report_start
+		KLP_ONLY='' test_suite qemu deps_qemu
+		KLP_ONLY='' test_suite build kernel_all "$(kernel_wanted)"
+		test_arch
+		report_finish || true
+		done+=("$arch")
+	done
+	arch_set x86_64
+	OUT=$out
+	report_matrix "${done[@]}"
+}
+
 # Whatever stops this stops the run, but the last line is printed all the same.
 test_prepare() {
 	local rc
