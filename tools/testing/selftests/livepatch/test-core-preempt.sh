@@ -14,7 +14,7 @@ TRACER=test_klp_core_tracer
 # start_victim() - a task is on its way to core_target_version(), and will not
 # get a CPU before end_victim(). Sets VICTIM.
 function start_victim() {
-	local go="$CORE_TMP/go" hog="$CORE_TMP/hog"
+	local go="$CORE_TMP/go" hog="$CORE_TMP/hog" ran
 
 	rm -f "$go" "$hog"
 	mknod "$go" p
@@ -26,14 +26,18 @@ function start_victim() {
 	HOG=$!
 	remember $HOG
 	taskset -pc 0 $BASHPID > /dev/null
-	log "% insmod test_modules/$TRACER.ko kind=resched functions=core_target_version"
-	insmod "test_modules/$TRACER.ko" kind=resched functions=core_target_version \
+	log "% insmod test_modules/$TRACER.ko kind=hold functions=core_target_version"
+	insmod "test_modules/$TRACER.ko" kind=hold functions=core_target_version \
 		victim=$VICTIM || fail "insmod $TRACER"
 	echo > "$go"
 	expect_soon "the victim is in the call" \
 		'[[ $(cat /sys/module/$TRACER/parameters/calls) == 1,* ]]'
+	expect_soon "the hog waits" '[[ $(state_of $HOG) == S ]]'
 	echo > "$hog"
-	expect_soon "the victim is preempted" '[[ $(state_of $VICTIM) == R && $(cpu_time $HOG) -gt 0 ]]'
+	expect_soon "the hog wants the CPU" '[[ $(state_of $HOG) == R ]]'
+	ran=$(cpu_time $HOG)
+	echo 1 > /sys/module/$TRACER/parameters/release
+	expect_soon "the hog has the CPU" '[[ $(cpu_time $HOG) -gt '$ran' ]]'
 }
 
 # state_of(pid), cpu_time(pid) - as /proc/PID/stat has them

@@ -4,9 +4,10 @@
  * their calls.
  *
  * kind=ops		an ftrace_ops that only looks
- * kind=resched		one that keeps the task with the number "victim" until the
- *			scheduler wants its CPU: it is preempted at the end of the
- *			call, when all handlers have had their say
+ * kind=hold		one that keeps the task with the number "victim" until
+ *			"release" is set: if somebody wants its CPU then, it is
+ *			preempted at the end of the call, when all handlers have
+ *			had their say
  * kind=ipmodify	one that might change where the function goes on
  * kind=kprobe		a kprobe on each function
  * kind=kprobe_post	with a post_handler: it uses an ftrace_ops of the
@@ -35,14 +36,17 @@
 #define MAX_FUNCTIONS	3
 /* How far behind the entry of a function kprobe_body looks for an instruction. */
 #define MAX_OFFSET	16
-/* Who is kept for longer is let go: nobody wants the CPU. */
-#define RESCHED_SECONDS	15
+/* A test that has failed releases nobody. */
+#define HOLD_SECONDS	15
 
 static char *kind = "";
 module_param(kind, charp, 0444);
 
 static int victim = -1;
 module_param(victim, int, 0444);
+
+static bool release;
+module_param(release, bool, 0644);
 
 static char *functions[MAX_FUNCTIONS];
 static int nr_functions;
@@ -75,15 +79,15 @@ static void notrace ops_func(unsigned long ip, unsigned long parent_ip,
 	count(op - ops);
 }
 
-static void notrace resched_func(unsigned long ip, unsigned long parent_ip,
-				 struct ftrace_ops *op, struct ftrace_regs *fregs)
+static void notrace hold_func(unsigned long ip, unsigned long parent_ip,
+			      struct ftrace_ops *op, struct ftrace_regs *fregs)
 {
-	unsigned long end = jiffies + RESCHED_SECONDS * HZ;
+	unsigned long end = jiffies + HOLD_SECONDS * HZ;
 
 	if (current->pid != victim)
 		return;
 	count(op - ops);
-	while (!tif_need_resched() && time_before(jiffies, end))
+	while (!READ_ONCE(release) && time_before(jiffies, end))
 		cpu_relax();
 }
 
@@ -163,9 +167,9 @@ static int attach(int i)
 {
 	int ret;
 
-	if (!strcmp(kind, "ops") || !strcmp(kind, "resched") ||
+	if (!strcmp(kind, "ops") || !strcmp(kind, "hold") ||
 	    !strcmp(kind, "ipmodify")) {
-		ops[i].func = strcmp(kind, "resched") ? ops_func : resched_func;
+		ops[i].func = strcmp(kind, "hold") ? ops_func : hold_func;
 		if (!strcmp(kind, "ipmodify"))
 			ops[i].flags = FTRACE_OPS_FL_IPMODIFY |
 				       FTRACE_OPS_FL_SAVE_REGS_IF_SUPPORTED;
