@@ -16,19 +16,21 @@ TRACER=test_klp_core_tracer
 function start_victim() {
 	local go="$CORE_TMP/go" hog="$CORE_TMP/hog" ran
 
-	rm -f "$go" "$hog"
+	rm -f "$go" "$hog" "$hog.there"
 	mknod "$go" p
 	mknod "$hog" p
 	taskset -c 1 bash -c "read -r < $go; exec cat $TARGET_DIR/version" > "$CORE_TMP/answer" &
 	VICTIM=$!
 	remember $VICTIM
-	taskset -c 1 chrt -f 50 bash -c "read -r < $hog; while :; do :; done" &
+	# Once it is there nobody else runs on its CPU, until it waits.
+	taskset -c 1 chrt -f 50 bash -c ": > $hog.there; read -r < $hog; while :; do :; done" &
 	HOG=$!
 	remember $HOG
 	taskset -pc 0 $BASHPID > /dev/null
 	log "% insmod test_modules/$TRACER.ko kind=hold functions=core_target_version"
 	insmod "test_modules/$TRACER.ko" kind=hold functions=core_target_version \
 		victim=$VICTIM || fail "insmod $TRACER"
+	expect_soon "the hog is there" '[[ -e '"$hog"'.there ]]'
 	echo > "$go"
 	expect_soon "the victim is in the call" \
 		'[[ $(cat /sys/module/$TRACER/parameters/calls) == 1,* ]]'
