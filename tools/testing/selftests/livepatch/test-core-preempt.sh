@@ -55,13 +55,21 @@ function end_victim() {
 	kill -KILL $HOG
 	wait $HOG 2> /dev/null
 	expect_end $VICTIM
+	expect_end $BESIDE || fail "what was begun beside the hog failed"
+}
+
+# beside_hog(command...) - begin it: it may be one that waits for the hog's CPU
+function beside_hog() {
+	"$@" &
+	BESIDE=$!
+	remember $BESIDE
 }
 
 function disabled() {
 	load_mod $TARGET
 	load_lp ${STACK}1
 	start_victim
-	write "$SYSFS_KLP_DIR/${STACK}1/enabled" 0
+	beside_hog write "$SYSFS_KLP_DIR/${STACK}1/enabled" 0
 	only_waits_for $VICTIM 1
 	expect_blocked ${STACK}1 0
 	end_victim
@@ -77,7 +85,7 @@ function stacked() {
 	load_mod $TARGET
 	load_lp ${STACK}1
 	start_victim
-	load_lp_nowait ${STACK}2
+	beside_hog load_lp_nowait ${STACK}2
 	only_waits_for $VICTIM 0
 	expect_blocked ${STACK}2 1
 	end_victim
