@@ -37,10 +37,16 @@ static int pre_patch_ret;
 module_param(pre_patch_ret, int, 0644);
 MODULE_PARM_DESC(pre_patch_ret, "what the callback for the target answers");
 
-extern int klp_vmlinux_data __weak;
-extern char *klp_vmlinux_text __weak;
-extern int klp_target_data __weak;
-int klp_target_text(void) __weak;
+extern int klp_vmlinux_data;
+extern char *klp_vmlinux_text;
+extern int klp_target_data;
+int klp_target_text(void);
+
+/*
+ * The compiler need not know that they are weak: it would take their addresses
+ * from a table on some architectures, which modules do not have.
+ */
+asm(".weak klp_vmlinux_data, klp_vmlinux_text, klp_target_data, klp_target_text");
 
 static int *vmlinux_data = &klp_vmlinux_data;
 static int *target_data = &klp_target_data;
