@@ -4,9 +4,9 @@
  * handler.
  */
 
+#include <linux/cacheflush.h>
 #include <linux/cpu.h>
 #include <linux/smp.h>
-#include <asm/cacheflush.h>
 #include <asm/inst.h>
 #include "shim.h"
 

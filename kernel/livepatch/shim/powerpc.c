@@ -9,8 +9,8 @@
 #include <linux/rethook.h>
 #include <linux/sched/task_stack.h>
 #include <linux/smp.h>
+#include <linux/text-patching.h>
 #include <asm/synch.h>
-#include <asm/text-patching.h>
 #include "shim.h"
 
 /*

@@ -174,8 +174,8 @@ impl System for Kernel {
             // ORDERING: `SchedPending` pairs with `TargetThenPending`, above, and `MoveThenList`
             // with `ForkThenMove` and `TakePending`, above.
             Order::SchedPending | Order::MoveThenList => smp_mb(Read),
-            // ORDERING: `LoadThenCall` pairs with whatever leads other CPUs to the code of the module,
-            // and `TextThenPending` with their fetching instructions.
+            // ORDERING: `LoadThenCall` pairs with whatever leads other CPUs to the code of the
+            // module, and `TextThenPending` with how they fetch instructions.
             Order::LoadThenCall | Order::TextThenPending => shim::order_calls(),
         }
     }
