@@ -26,7 +26,6 @@ test_all() {
 	# The examples are about the API, which is the same on both cores.
 	[ "$KLP_CORE" = c ] || test_suite doctest suite_doctest
 	[ "$KLP_CORE" = c ] || test_suite kunit-x86 suite_kunit_x86
-	test_suite arch suite_arch
 }
 
 # On another architecture: what runs in its VM. All else is the same everywhere.

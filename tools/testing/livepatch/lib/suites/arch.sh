@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# The suite arch: the core is compiled for all architectures, and one of the others boots and runs
-# scripts: which one is derived from the commit, so that each has its turn.
+# The verb test-arch: the core is compiled for all architectures, and one of the others boots and
+# runs scripts: which one is derived from the commit, so that each has its turn.
 
 # Enough to see that calls, stacks, modules and relocations are right there.
 ARCH_SCRIPTS="test-ftrace.sh test-syscall.sh test-sysfs.sh test-livepatch.sh test-callbacks.sh test-shadow-vars.sh test-state.sh test-core-transition.sh test-core-modules.sh test-core-consistency.sh test-core-depth.sh test-core-reloc.sh"
+
+test_arch_verb() {
+	report_start
+	test_prepare
+	suite_arch
+	report_finish
+}
 
 suite_arch() {
 	local arch turn core=$KLP_CORE
@@ -16,7 +23,7 @@ suite_arch() {
 	done
 	say "    in turn: $turn"
 	arch_set "$turn"
-	deps_qemu
+	KLP_ONLY='' test_suite qemu deps_qemu
 	KLP_ONLY=$ARCH_SCRIPTS test_suite vm suite_vm "$core"
 	arch_set x86_64
 }
