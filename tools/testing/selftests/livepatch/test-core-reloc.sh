@@ -27,14 +27,17 @@ $(says_disabled $RELOC)
 }
 
 function target_comes() {
+	local was
+
 	make_patch
 	load_patch
 	expect_refs "$(addresses saved_command_line)" $NULL
 	start_log
 	load_mod $TARGET
 	expect_target 0
+	was=$(addresses release_count $TARGET)
 	unload_mod $TARGET
-	expect_refs "$(addresses saved_command_line)" $NULL
+	expect_no_target "$was"
 	expect_log "% insmod test_modules/$TARGET.ko
 livepatch: applying patch '$RELOC' to loading module '$TARGET'
 % rmmod $TARGET
@@ -56,7 +59,7 @@ function target_comes_and_goes() {
 		expect_target 0
 		found+=("$(addresses release_count $TARGET)")
 		unload_mod $TARGET
-		expect_refs "$(addresses saved_command_line)" $NULL
+		expect_no_target "${found[-1]}"
 	done
 	unload_patch
 	[[ $(printf '%s\n' "${found[@]}" | sort -u | wc -l) -gt 1 ]] ||
@@ -159,6 +162,7 @@ function target_positions() {
 # What is relocated for the target may refer to what the target needs.
 function third_module() {
 	local symbol="test_klp_mod_target_show"
+	local was
 
 	make_patch target_data "" ".klp.sym.$OTHER.$symbol,0"
 	load_patch
@@ -170,9 +174,10 @@ $(says_refusing)"
 
 	load_mod $OTHER
 	load_mod $TARGET
-	expect_refs "$(addresses saved_command_line)" "$(addresses $symbol $OTHER)"
+	was=$(addresses $symbol $OTHER)
+	expect_refs "$(addresses saved_command_line)" "$was"
 	unload_mod $TARGET
-	expect_refs "$(addresses saved_command_line)" $NULL
+	expect_no_target "$was"
 	unload_mod $OTHER
 	unload_patch
 }
@@ -180,14 +185,16 @@ $(says_refusing)"
 # Tools take the name of a module's file for its name.
 function dashes() {
 	local file=${TARGET//_/-}
+	local was
 
 	make_patch target_data ".klp.rela.$file.%" ".klp.sym.$file.release_count,0" \
 		target_text ".klp.rela.$TARGET.%" ".klp.sym.$file.core_target_dup,1"
 	load_mod $TARGET
 	load_patch
 	expect_target 0
+	was=$(addresses release_count $TARGET)
 	unload_mod $TARGET
-	expect_refs "$(addresses saved_command_line)" $NULL
+	expect_no_target "$was"
 	load_mod $TARGET
 	expect_target 0
 	unload_patch
