@@ -15,7 +15,7 @@ pub use boot::{guard_clear, guard_end, guard_settle, load_all, load_at_boot};
 pub use load::{load, Load};
 pub use lock::Lock;
 pub use store::{install, uninstall};
-pub use switch::{disable, enable, force, gc, reverse, unload};
+pub use switch::{disable, enable, force, gc, reverse, unload, Done};
 pub use wait::{OnStall, Waiting};
 
 use std::ffi::CString;
@@ -48,7 +48,11 @@ fn patch(root: &Root, name: &str) -> Result<Patch, Failure> {
 
 /// Asks for the other state of a livepatch.
 fn write_enabled(root: &Root, name: &str, enabled: bool) -> Result<(), Failure> {
-    let log = Log::from_here(root);
+    write_enabled_now(root, name, enabled, &Log::from_here(root))
+}
+
+/// The same without a look at the log before, which takes its time.
+fn write_enabled_now(root: &Root, name: &str, enabled: bool, log: &Log<'_>) -> Result<(), Failure> {
     let value = if enabled { "1" } else { "0" };
     let verb = if enabled { "enable" } else { "disable" };
     let Err(error) = std::fs::write(root.path(Patch::file(name, "enabled")), value) else {
@@ -74,12 +78,13 @@ fn write_enabled(root: &Root, name: &str, enabled: bool) -> Result<(), Failure> 
 ///
 /// The kernel knows no write that says what it expects, so it is read just before.
 fn turn_around(root: &Root, name: &str, from: Target) -> Result<bool, Failure> {
+    let log = Log::from_here(root);
     let flag = |file| root.flag(Patch::file(name, file));
     let leads_there = flag("enabled")? == Some(from == Target::Patched);
     if !(leads_there && flag("transition")? == Some(true)) {
         return Ok(false);
     }
-    write_enabled(root, name, from == Target::Unpatched)?;
+    write_enabled_now(root, name, from == Target::Unpatched, &log)?;
     Ok(true)
 }
 
@@ -109,6 +114,37 @@ pub(crate) fn delete_module(name: &str) -> rustix::io::Result<()> {
     // The kernel would not find such a name either.
     let name = CString::new(name).map_err(|_| Errno::NOENT)?;
     rustix::system::delete_module(&name, OFlags::NONBLOCK.bits() as i32)
+}
+
+/// What became of several steps, each of which is done whatever became of those before.
+#[derive(Default)]
+struct Steps {
+    lines: Vec<String>,
+    failed: Option<Failure>,
+}
+
+impl Steps {
+    fn did(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    /// `line` is what is to be said of it.
+    fn failed(&mut self, line: impl Into<String>, failure: Failure) {
+        self.did(line);
+        self.failed.get_or_insert(failure);
+    }
+
+    /// All that was said, or `nothing`; a failure if there was one, the first.
+    fn end(mut self, nothing: impl FnOnce() -> String) -> Done {
+        if self.lines.is_empty() {
+            self.lines.push(nothing());
+        }
+        let text = self.lines.join("\n");
+        match self.failed {
+            None => Ok(text),
+            Some(first) => Err(Failure { text, ..first }),
+        }
+    }
 }
 
 /// What the kernel says from some moment on.
@@ -150,4 +186,38 @@ impl<'a> Log<'a> {
             .collect();
         Ok(lines.split_off(lines.len().saturating_sub(MOST)))
     }
+}
+
+/// What the tests of this folder need.
+#[cfg(test)]
+mod testing {
+    use std::fs;
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::{OnStall, Waiting};
+    use crate::root::Root;
+
+    pub(super) const WAITING: Waiting = Waiting {
+        timeout: Duration::ZERO,
+        on_stall: OnStall::Keep,
+        no_wait: false,
+        progress: false,
+    };
+
+    /// A system that is only files: nothing is started by writing to them.
+    pub(super) fn system(files: &[(&str, &str)]) -> (TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        for (file, text) in files {
+            let path = root.path(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        (dir, root)
+    }
+
+    pub(super) const ENABLED: &str = "sys/kernel/livepatch/a/enabled";
+    pub(super) const TRANSITION: &str = "sys/kernel/livepatch/a/transition";
 }

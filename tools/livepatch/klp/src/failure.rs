@@ -55,6 +55,13 @@ impl Failure {
             .with_remedy("a kernel with CONFIG_LIVEPATCH=y is needed")
     }
 
+    pub fn log_hidden() -> Self {
+        Self::new(
+            Exit::NotPermitted,
+            "the kernel's log may only be read by root",
+        )
+    }
+
     pub fn store_hidden() -> Self {
         let text = format!("{} may not be read", crate::source::store::DIR);
         Self::new(Exit::NotPermitted, text).with_remedy("only root may do that")

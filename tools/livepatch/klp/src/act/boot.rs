@@ -11,15 +11,17 @@ use std::fs;
 use std::io;
 
 use super::load::{load, Load};
-use super::switch::Done;
+use super::{Done, Steps};
 use crate::failure::{Exit, Failure};
 use crate::files::write_whole;
 use crate::root::Root;
 use crate::source::guard::{self, boot_id, Guard};
 use crate::source::kernel::{self, AtBoot};
 use crate::source::kmsg;
-use crate::source::sysfs::Patch;
+use crate::source::sysfs::{self, Patch};
 use crate::system::{installed_here, InstalledPatch};
+
+const NOTHING_GUARDED: &str = "nothing is guarded";
 
 /// Loads all that is installed for this kernel, in order, but for what has been replaced already by
 /// a later one. Goes on after one that fails, and then fails with it.
@@ -47,7 +49,7 @@ pub fn load_at_boot(root: &Root, how: &Load) -> Done {
         // A machine whose disk is full needs its fixes all the same.
         let unguarded = write(root, &installed.name).err();
         let done = load(root, file, &how);
-        if done.is_err() && !is_there(root, &installed.name) {
+        if done.is_err() && !sysfs::is_there(root, &installed.name) {
             // It was refused, which is no crash.
             remove(root, &installed.name)?;
         }
@@ -61,40 +63,29 @@ pub fn load_at_boot(root: &Root, how: &Load) -> Done {
 
 fn load_each(root: &Root, mut load: impl FnMut(&InstalledPatch, &str) -> Done) -> Done {
     let all = installed_here(root)?.ok_or_else(Failure::store_hidden)?;
-    let mut lines = Vec::new();
-    let mut failed: Option<Failure> = None;
+    let mut steps = Steps::default();
     for installed in &all {
+        let name = &installed.name;
         if let Some(by) = &installed.replaced_by {
-            lines.push(format!(
-                "{} is not loaded: {by} would replace it",
-                installed.name
-            ));
+            steps.did(format!("{name} is not loaded: {by} would replace it"));
             continue;
         }
         // Somebody has disabled it, or is about to.
-        if installed.loaded && root.flag(Patch::file(&installed.name, "enabled"))? == Some(false) {
-            lines.push(format!("{} is disabled, and stays so", installed.name));
+        if installed.loaded && root.flag(Patch::file(name, "enabled"))? == Some(false) {
+            steps.did(format!("{name} is disabled, and stays so"));
             continue;
         }
         let file = root.path(&installed.file);
         match load(installed, &file.to_string_lossy()) {
-            Ok(done) => lines.push(done),
-            Err(failure) => {
-                lines.push(failure.text.clone());
-                failed.get_or_insert(failure);
-            }
+            Ok(done) => steps.did(done),
+            Err(failure) => steps.failed(failure.text.clone(), failure),
         }
     }
-    if lines.is_empty() {
-        let release = kernel::release(root)?;
+    let release = kernel::release(root)?;
+    steps.end(|| {
         let release = release.as_deref().unwrap_or("this kernel");
-        lines.push(format!("nothing is installed for {release}"));
-    }
-    let text = lines.join("\n");
-    match failed {
-        None => Ok(text),
-        Some(first) => Err(Failure { text, ..first }),
-    }
+        format!("nothing is installed for {release}")
+    })
 }
 
 fn locked_out(name: &str) -> Failure {
@@ -108,40 +99,28 @@ fn locked_out(name: &str) -> Failure {
 /// The boot goes on: removes the guards of those livepatches of whose code the kernel has not
 /// complained.
 pub fn guard_settle(root: &Root) -> Done {
-    let Some(records) = kmsg::records(root)? else {
-        return Err(Failure::new(
-            Exit::NotPermitted,
-            "the kernel's log may only be read by root",
-        ));
-    };
-    let mut lines = Vec::new();
-    let mut failed = false;
-    for Guard { name, .. } in guards(root, true)? {
+    let records = kmsg::records(root)?.ok_or_else(Failure::log_hidden)?;
+    let mut steps = Steps::default();
+    for Guard { name, .. } in of_this_boot(root)? {
         if let Some(complaint) = kmsg::complaint_about(&records, &name) {
-            lines.push(format!(
-                "{name} stays guarded, the kernel has said: {complaint}"
-            ));
-            failed = true;
+            let line = format!("{name} stays guarded, the kernel has said: {complaint}");
+            steps.failed(line, stays_guarded());
         } else {
             remove(root, &name)?;
-            lines.push(format!("{name} has not done any harm"));
+            steps.did(format!("{name} has not done any harm"));
         }
     }
-    if lines.is_empty() {
-        lines.push("nothing is guarded".to_owned());
-    }
-    let text = lines.join("\n");
-    if failed {
-        return Err(Failure::new(Exit::LockedOut, text).with_remedy(
-            "it will not be loaded by the next boot; klp guard --clear has it loaded",
-        ));
-    }
-    Ok(text)
+    steps.end(|| NOTHING_GUARDED.to_owned())
+}
+
+fn stays_guarded() -> Failure {
+    Failure::new(Exit::LockedOut, "")
+        .with_remedy("it will not be loaded by the next boot; klp guard --clear has it loaded")
 }
 
 /// The machine is shut down as it should be: removes the guards of this boot.
 pub fn guard_end(root: &Root) -> Done {
-    for Guard { name, .. } in guards(root, true)? {
+    for Guard { name, .. } in of_this_boot(root)? {
         remove(root, &name)?;
     }
     Ok("this boot has ended well".to_owned())
@@ -162,19 +141,15 @@ pub fn guard_clear(root: &Root, name: Option<&str>) -> Done {
             format!("{name} is not guarded"),
         )
         .with_remedy("klp guard shows what is")),
-        (None, true) => Ok("nothing is guarded".to_owned()),
+        (None, true) => Ok(NOTHING_GUARDED.to_owned()),
         (_, false) => Ok(lines.join("\n")),
     }
 }
 
-fn guards(root: &Root, this_boot: bool) -> io::Result<Vec<Guard>> {
+fn of_this_boot(root: &Root) -> io::Result<Vec<Guard>> {
     let mut guards = guard::guards(root)?;
-    guards.retain(|guard| guard.this_boot == this_boot);
+    guards.retain(|guard| guard.this_boot);
     Ok(guards)
-}
-
-fn is_there(root: &Root, name: &str) -> bool {
-    crate::source::sysfs::is_there(root, name)
 }
 
 fn write(root: &Root, name: &str) -> io::Result<()> {

@@ -50,10 +50,10 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     }
     if how.dry_run {
         is_no_other(root, &file.name)?;
-        return Ok(match in_transition(root)? {
+        return Ok(match sysfs::in_transition(root)? {
             Some(other) => format!(
-                "{} would be loaded when the transition of {other} has ended",
-                file.name
+                "{} would be loaded when the transition of {} has ended",
+                file.name, other.name
             ),
             None => format!("{} would be loaded", file.name),
         });
@@ -191,22 +191,16 @@ fn is_the_same(root: &Root, file: &ModuleFile) -> Result<&'static str, Failure> 
 
 /// There can be one transition at a time.
 fn wait_for_others(root: &Root, waiting: &Waiting) -> Result<(), Failure> {
-    let Some(other) = in_transition(root)? else {
+    let Some(other) = sysfs::in_transition(root)? else {
         return Ok(());
     };
-    if waiting.no_wait || !waiting.ends(root, &other)? {
+    if waiting.no_wait || !waiting.ends(root, &other.name)? {
         return Err(
-            Failure::new(Exit::Busy, format!("{other} is in transition"))
+            Failure::new(Exit::Busy, format!("{} is in transition", other.name))
                 .with_remedy("klp why shows whom it waits for; klp reverse takes it back"),
         );
     }
     Ok(())
-}
-
-fn in_transition(root: &Root) -> Result<Option<String>, Failure> {
-    let patches = sysfs::patches(root)?.unwrap_or_default();
-    let found = patches.into_iter().find(|patch| patch.transition);
-    Ok(found.map(|patch| patch.name))
 }
 
 fn insert(root: &Root, opened: &Opened) -> Result<(), Failure> {
@@ -322,29 +316,7 @@ fn goes(root: &Root, name: &str, most: Duration) -> Result<bool, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::act::OnStall;
-
-    const WAITING: Waiting = Waiting {
-        timeout: Duration::ZERO,
-        on_stall: OnStall::Keep,
-        no_wait: false,
-        progress: false,
-    };
-
-    /// A system in which a livepatch is only files: nothing is started by writing to them.
-    fn system(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
-        for (file, text) in files {
-            let path = root.path(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        (dir, root)
-    }
-
-    const ENABLED: &str = "sys/kernel/livepatch/a/enabled";
-    const TRANSITION: &str = "sys/kernel/livepatch/a/transition";
+    use crate::act::testing::{system, ENABLED, TRANSITION, WAITING};
 
     #[test]
     fn one_that_is_only_registered_is_enabled() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{delete_module, patch, turn_around, write_enabled, Lock, Log, Waiting};
+use super::{delete_module, patch, turn_around, write_enabled, Lock, Log, Steps, Waiting};
 use crate::failure::{Exit, Failure};
 use crate::root::Root;
 use crate::source::modules::{self, is_name};
@@ -88,24 +88,21 @@ pub fn force(root: &Root, name: &str) -> Done {
 
 /// The livepatch whose transition runs. `name`: it has to be this one.
 fn in_transition(root: &Root, name: Option<&str>) -> Result<Patch, Failure> {
-    let patches = sysfs::patches(root)?.ok_or_else(Failure::cannot_livepatch)?;
-    match name {
-        Some(name) => {
-            let found = patches.into_iter().find(|patch| patch.name == name);
-            let patch = found.ok_or_else(|| Failure::no_such_patch(name))?;
-            if !patch.transition {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!("{name} is in no transition"),
-                ));
-            }
-            Ok(patch)
+    let Some(name) = name else {
+        if !sysfs::can_livepatch(root)? {
+            return Err(Failure::cannot_livepatch());
         }
-        None => patches
-            .into_iter()
-            .find(|patch| patch.transition)
-            .ok_or_else(|| Failure::new(Exit::Failed, "no transition runs")),
+        return sysfs::in_transition(root)?
+            .ok_or_else(|| Failure::new(Exit::Failed, "no transition runs"));
+    };
+    let patch = patch(root, name)?;
+    if !patch.transition {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("{name} is in no transition"),
+        ));
     }
+    Ok(patch)
 }
 
 /// Disables a livepatch, and removes its module.
@@ -138,34 +135,22 @@ pub fn unload(root: &Root, name: &str, waiting: &Waiting) -> Done {
 
 /// Removes the modules of livepatches that are gone. `dry_run`: only names them.
 pub fn gc(root: &Root, dry_run: bool) -> Done {
-    let mut lines = Vec::new();
-    let mut failed: Option<Failure> = None;
+    let mut steps = Steps::default();
     for name in modules::leftover(root)? {
         let module = modules::module(root, &name)?;
         let used = module.is_some_and(|module| module.refcnt.is_some_and(|users| users > 0));
-        lines.push(if used {
-            format!("{name} is in use, or was forced: it stays")
+        if used {
+            steps.did(format!("{name} is in use, or was forced: it stays"));
         } else if dry_run {
-            format!("{name} would be removed")
+            steps.did(format!("{name} would be removed"));
         } else {
             match remove(root, &name) {
-                Ok(()) => format!("{name} is removed"),
-                Err(failure) => {
-                    let line = format!("{failure}: it stays");
-                    failed.get_or_insert(failure);
-                    line
-                }
+                Ok(()) => steps.did(format!("{name} is removed")),
+                Err(failure) => steps.failed(format!("{failure}: it stays"), failure),
             }
-        });
+        }
     }
-    if lines.is_empty() {
-        lines.push("no module is left over".to_owned());
-    }
-    let text = lines.join("\n");
-    match failed {
-        None => Ok(text),
-        Some(first) => Err(Failure { text, ..first }),
-    }
+    steps.end(|| "no module is left over".to_owned())
 }
 
 /// Removes a module, as soon as nobody holds it any more.
@@ -198,25 +183,17 @@ pub(super) fn remove(root: &Root, name: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::act::OnStall;
+    use crate::act::testing::{system, WAITING};
     use std::fs;
-
-    const WAITING: Waiting = Waiting {
-        timeout: Duration::ZERO,
-        on_stall: OnStall::Keep,
-        no_wait: true,
-        progress: false,
-    };
 
     #[test]
     fn a_name_is_no_path() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
+        let (_dir, root) = system(&[
+            ("sys/kernel/livepatch/a/enabled", "1"),
+            ("sys/kernel/other/enabled", "1"),
+            ("sys/kernel/other/transition", "0"),
+        ]);
         let other = root.path("sys/kernel/other");
-        fs::create_dir_all(root.path(sysfs::DIR)).unwrap();
-        fs::create_dir_all(&other).unwrap();
-        fs::write(other.join("enabled"), "1").unwrap();
-        fs::write(other.join("transition"), "0").unwrap();
         for name in ["../other", "a/../../other"] {
             let failure = disable(&root, name, &WAITING).unwrap_err();
             assert_eq!(failure.exit, Exit::NoSuchPatch);

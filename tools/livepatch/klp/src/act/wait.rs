@@ -222,34 +222,15 @@ impl Drop for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    const WAITING: Waiting = Waiting {
-        timeout: Duration::ZERO,
-        on_stall: OnStall::Reverse,
-        no_wait: false,
-        progress: false,
-    };
-
-    /// A livepatch that is only files: writing to them starts nothing.
-    fn system(enabled: &str, transition: &str) -> (tempfile::TempDir, Root) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
-        for (file, text) in [("enabled", enabled), ("transition", transition)] {
-            let file = root.path(Patch::file("a", file));
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
-        (dir, root)
-    }
+    use crate::act::testing::{system, ENABLED, TRANSITION, WAITING};
 
     fn enabled(root: &Root) -> Option<bool> {
-        root.flag(Patch::file("a", "enabled")).unwrap()
+        root.flag(ENABLED).unwrap()
     }
 
     #[test]
     fn a_transition_is_turned_around() {
-        let (_dir, root) = system("1", "1");
+        let (_dir, root) = system(&[(ENABLED, "1"), (TRANSITION, "1")]);
         assert!(turn_around(&root, "a", Target::Patched).unwrap());
         assert_eq!(enabled(&root), Some(false));
         assert!(turn_around(&root, "a", Target::Unpatched).unwrap());
@@ -258,10 +239,10 @@ mod tests {
 
     #[test]
     fn one_that_has_ended_or_was_turned_is_left_alone() {
-        let (_dir, root) = system("1", "0");
+        let (_dir, root) = system(&[(ENABLED, "1"), (TRANSITION, "0")]);
         assert!(!turn_around(&root, "a", Target::Patched).unwrap());
         assert_eq!(enabled(&root), Some(true));
-        let (_dir, root) = system("0", "1");
+        let (_dir, root) = system(&[(ENABLED, "0"), (TRANSITION, "1")]);
         assert!(!turn_around(&root, "a", Target::Patched).unwrap());
         assert_eq!(enabled(&root), Some(false));
         let dir = tempfile::tempdir().unwrap();
@@ -270,21 +251,21 @@ mod tests {
 
     #[test]
     fn a_stall_ends_as_it_was_asked_to() {
-        let (_dir, root) = system("1", "1");
-        let keep = Waiting {
-            on_stall: OnStall::Keep,
+        let (_dir, root) = system(&[(ENABLED, "1"), (TRANSITION, "1")]);
+        let reverse = Waiting {
+            on_stall: OnStall::Reverse,
             ..WAITING
         };
-        let failure = keep.until(&root, "a", Target::Patched).unwrap_err();
+        let failure = WAITING.until(&root, "a", Target::Patched).unwrap_err();
         assert_eq!(failure.exit, Exit::StalledLeft);
         assert_eq!(enabled(&root), Some(true));
         // Nobody ends the transition, so it is still there when it was reversed.
-        let failure = WAITING.until(&root, "a", Target::Patched).unwrap_err();
+        let failure = reverse.until(&root, "a", Target::Patched).unwrap_err();
         assert_eq!(failure.exit, Exit::StalledLeft);
         assert!(failure.text.contains("was reversed"), "{failure}");
         assert_eq!(enabled(&root), Some(false));
         // Somebody has reversed it.
-        let failure = WAITING.until(&root, "a", Target::Patched).unwrap_err();
+        let failure = reverse.until(&root, "a", Target::Patched).unwrap_err();
         assert!(failure.text.contains("somebody else"), "{failure}");
         assert_eq!(enabled(&root), Some(false));
     }

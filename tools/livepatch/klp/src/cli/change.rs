@@ -107,47 +107,41 @@ pub(super) enum Change {
     },
 }
 
-impl Change {
-    /// Does it take more than one step? Whoever gets a transition out of the way needs one, and
-    /// must not wait for those that wait for its end.
-    fn is_exclusive(&self) -> bool {
-        match self {
-            Self::Load { dry_run, .. } | Self::Gc { dry_run } => !dry_run,
-            Self::Install { .. } | Self::Uninstall { .. } => true,
-            // It takes the lock itself, for its second half.
-            Self::Unload { .. }
-            | Self::Enable { .. }
-            | Self::Disable { .. }
-            | Self::Reverse { .. }
-            | Self::Force { .. }
-            | Self::Guard { .. } => false,
-        }
-    }
+struct Needs {
+    /// It takes more than one step. Whoever gets a transition out of the way needs one, and must not
+    /// wait for those that wait for its end.
+    lock: bool,
+    /// A copy of a system's files has none that would do anything.
+    kernel: bool,
+}
 
-    /// A copy of a system's files has no kernel that would do anything.
-    fn check_root(&self, root: &Root) -> Result<(), Failure> {
-        let changes_files_only = match self {
-            Self::Load { dry_run, .. } | Self::Gc { dry_run } => *dry_run,
-            Self::Install { .. } | Self::Uninstall { .. } | Self::Guard { .. } => true,
+impl Change {
+    fn needs(&self) -> Needs {
+        let (lock, kernel) = match self {
+            Self::Load { dry_run: true, .. } | Self::Gc { dry_run: true } => (false, false),
+            Self::Load { .. } | Self::Gc { .. } => (true, true),
+            Self::Install { .. } | Self::Uninstall { .. } => (true, false),
+            // The former takes the lock itself, for its second half.
             Self::Unload { .. }
             | Self::Enable { .. }
             | Self::Disable { .. }
             | Self::Reverse { .. }
-            | Self::Force { .. } => false,
+            | Self::Force { .. } => (false, true),
+            Self::Guard { .. } => (false, false),
         };
-        if root.is_live() || changes_files_only {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Exit::Failed,
-            "with --root, only install, uninstall and guard change anything",
-        ))
+        Needs { lock, kernel }
     }
 
     /// Answers what was done.
     pub(super) fn run(self, root: &Root) -> Result<String, Failure> {
-        self.check_root(root)?;
-        let lock = self.is_exclusive().then(|| Lock::take(root));
+        let needs = self.needs();
+        if needs.kernel && !root.is_live() {
+            return Err(Failure::new(
+                Exit::Failed,
+                "with --root, only install, uninstall and guard change anything",
+            ));
+        }
+        let lock = needs.lock.then(|| Lock::take(root));
         let _lock = lock.transpose()?;
         match self {
             Self::Load {

@@ -155,13 +155,8 @@ fn read(root: &Root) -> Result<System, Failure> {
 }
 
 fn history(root: &Root) -> Result<History, Failure> {
-    match kmsg::records(root)? {
-        Some(records) => Ok(History::of(&records)),
-        None => Err(Failure::new(
-            Exit::NotPermitted,
-            "the kernel's log may only be read by root",
-        )),
-    }
+    let records = kmsg::records(root)?.ok_or_else(Failure::log_hidden)?;
+    Ok(History::of(&records))
 }
 
 fn info(root: &Root, what: &str, json: Json) -> Result<(), Failure> {

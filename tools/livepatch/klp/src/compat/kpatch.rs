@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::act::{delete_module, insert_module, Lock};
 use crate::files::write_whole;
-use crate::module::{ModuleFile, Opened};
+use crate::module::Opened;
 use crate::root::Root;
 use crate::source::store::{is_release, Installed};
 use crate::source::sysfs::{self, Patch};
@@ -209,8 +209,7 @@ impl Kpatch<'_> {
     }
 
     fn show_stalled(&mut self) -> Result {
-        let patches = sysfs::patches(self.root)?.unwrap_or_default();
-        let Some(patch) = patches.iter().find(|patch| patch.transition) else {
+        let Some(patch) = sysfs::in_transition(self.root)? else {
             return Ok(());
         };
         let target = patch.target();
@@ -246,8 +245,7 @@ impl Kpatch<'_> {
 
     /// The kernel does this by itself since 5.1, and has no file for it.
     fn signal(&mut self) -> Result {
-        let patches = sysfs::patches(self.root)?.unwrap_or_default();
-        let Some(patch) = patches.iter().find(|patch| patch.transition) else {
+        let Some(patch) = sysfs::in_transition(self.root)? else {
             return Ok(());
         };
         let file = Patch::file(&patch.name, "signal");
@@ -528,9 +526,10 @@ impl Kpatch<'_> {
         if !module.ends_with(".ko") {
             return die(format!("{module} isn't a .ko file"));
         }
-        let opened = Opened::open(path).ok();
-        let file = opened.as_ref().map(|opened| &opened.module);
-        let Some(built_for) = file.and_then(ModuleFile::release) else {
+        let Ok(opened) = Opened::open(path) else {
+            return die("modinfo failed");
+        };
+        let Some(built_for) = opened.module.release() else {
             return die("modinfo failed");
         };
         if built_for != release {
@@ -549,8 +548,7 @@ impl Kpatch<'_> {
             return die("failed to create install directory");
         }
         // What was looked at, and whole or not at all.
-        let bytes = opened.as_ref().map_or(&[][..], |opened| &opened.bytes);
-        if write_whole(&to, bytes).is_err() {
+        if write_whole(&to, &opened.bytes).is_err() {
             return die(format!("failed to install module {module}"));
         }
         if !self.root.is_live() {

@@ -114,6 +114,12 @@ pub fn patches(root: &Root) -> io::Result<Option<Vec<Patch>>> {
     Ok(Some(patches))
 }
 
+/// The livepatch whose transition runs: there is one at a time.
+pub fn in_transition(root: &Root) -> io::Result<Option<Patch>> {
+    let patches = patches(root)?.unwrap_or_default();
+    Ok(patches.into_iter().find(|patch| patch.transition))
+}
+
 /// One livepatch. [`None`]: it is not there, or went while it was read.
 pub fn patch(root: &Root, name: &str) -> io::Result<Option<Patch>> {
     let file = |file| Patch::file(name, file);
