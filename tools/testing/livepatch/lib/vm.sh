@@ -13,42 +13,41 @@
 # Lines of the console that no healthy kernel prints.
 SPLAT='BUG:|WARNING:|Oops|general protection|KASAN:|KCSAN:|UBSAN:|CFI failure|rcu: INFO|rcu_.*detected stalls|possible circular locking|possible recursive locking|inconsistent lock state|invalid wait context|held lock freed|suspicious RCU usage|sleeping function called|blocked for more than|Call [Tt]race:|Kernel panic|[Uu]nable to handle|invalid opcode|ODEBUG:|refcount_t:|list_(add|del) corruption|rust_kernel: panicked|unreferenced object|INFO: task|INFO: lockdep|scheduling while atomic|specification exception|illegal operation|kernel BUG'
 
-# vm_qemu O: QEMU's command line without serial ports, into the array QEMU.
+# vm_qemu O: QEMU's command line but for its serial ports, which are in SERIALS, into the array QEMU;
+# the kernel's into APPEND.
 vm_qemu() {
 	# shellcheck disable=SC2054
-	local o=$1 cpu=max,la57=off accel khz port
+	local o=$1 accel=(-accel "tcg,thread=multi") port clock=
+	local -a machine
+	[ -z "${KLP_ICOUNT:-}" ] || accel=(-accel tcg,thread=single -icount "$KLP_ICOUNT")
+	if arch_is_native; then
+		vm_native
+	else
+		machine=("${ARCH_MACHINE[@]}" "${accel[@]}" -smp "${KLP_SMP:-2}")
+	fi
 	SERIALS=()
 	for port in "${ARCH_SERIALS[@]}"; do SERIALS+=(-serial "chardev:$port"); done
-	arch_is_native || { vm_qemu_foreign "$o"; return; }
-	accel=(-accel "tcg,thread=multi" -cpu "$cpu")
-	khz=$(vm_tsc_khz)
-	if [ -n "${KLP_ICOUNT:-}" ]; then
-		# shellcheck disable=SC2054
-		accel=(-accel tcg,thread=single -cpu "$cpu" -icount "$KLP_ICOUNT")
-	elif [ "${VM_KVM:-}" = 1 ]; then
-		accel=(-accel kvm -cpu host)
-	fi
-	# la57=off: with five levels of page tables, KASAN computes nonsense for an interrupt
-	# that arrives while identify_cpu() has the CPU's features cleared.
-	# acpi=off: else the BIOS leaves the CPUs to ACPI, which this kernel does not have,
-	# and writes no MP table. One CPU per socket: the table lists sockets, not cores.
-	# shellcheck disable=SC2054
-	QEMU=(qemu-system-x86_64 -machine pc,acpi=off "${accel[@]}" -smp "${KLP_SMP:-2},sockets=${KLP_SMP:-2}" -m "${KLP_MEM:-1G}"
+	QEMU=("$ARCH_QEMU" "${machine[@]}" -m "${KLP_MEM:-1G}"
 		-nodefaults -no-user-config -display none -monitor none -no-reboot
 		-kernel "$o/$ARCH_IMAGE" -initrd "$o/klp-initramfs.cpio")
 	# printk.devkmsg: the selftests write their lines through /dev/kmsg, unlimited.
-	APPEND="console=ttyS0 panic=-1 printk.devkmsg=on tsc=reliable${khz:+ tsc_early_khz=$khz}${KLP_APPEND:+ $KLP_APPEND}"
+	APPEND="console=$ARCH_CONSOLE panic=-1 printk.devkmsg=on$clock${KLP_APPEND:+ $KLP_APPEND}"
 }
 
-# vm_qemu_foreign O: the same for a machine that this one is not.
-vm_qemu_foreign() {
-	local o=$1 accel=(-accel "tcg,thread=multi")
+# What only x86 needs: sets machine and clock of vm_qemu.
+vm_native() {
+	local khz
+	khz=$(vm_tsc_khz)
+	clock=" tsc=reliable${khz:+ tsc_early_khz=$khz}"
+	# la57=off: with five levels of page tables, KASAN computes nonsense for an interrupt
+	# that arrives while identify_cpu() has the CPU's features cleared.
 	# shellcheck disable=SC2054
-	[ -z "${KLP_ICOUNT:-}" ] || accel=(-accel tcg,thread=single -icount "$KLP_ICOUNT")
-	QEMU=("$ARCH_QEMU" "${ARCH_MACHINE[@]}" "${accel[@]}" -smp "${KLP_SMP:-2}" -m "${KLP_MEM:-1G}"
-		-nodefaults -no-user-config -display none -monitor none -no-reboot
-		-kernel "$o/$ARCH_IMAGE" -initrd "$o/klp-initramfs.cpio")
-	APPEND="console=$ARCH_CONSOLE panic=-1 printk.devkmsg=on${KLP_APPEND:+ $KLP_APPEND}"
+	accel+=(-cpu max,la57=off)
+	[ "${VM_KVM:-}" != 1 ] || [ -n "${KLP_ICOUNT:-}" ] || accel=(-accel kvm -cpu host)
+	# acpi=off: else the BIOS leaves the CPUs to ACPI, which this kernel does not have,
+	# and writes no MP table. One CPU per socket: the table lists sockets, not cores.
+	# shellcheck disable=SC2054
+	machine=(-machine pc,acpi=off "${accel[@]}" -smp "${KLP_SMP:-2},sockets=${KLP_SMP:-2}")
 }
 
 # The guest's TSC frequency, which it cannot find out by itself: see tsc-khz.c.

@@ -19,7 +19,7 @@ suite_arch() {
 	for arch in "${ARCHES[@]:1}"; do
 		[ "$core" = rust ] || break
 		arch_set "$arch"
-		test_suite arch arch_compile
+		KLP_ONLY='' test_suite "$arch core" arch_compile
 	done
 	say "    in turn: $turn"
 	arch_set "$turn"
@@ -29,18 +29,11 @@ suite_arch() {
 }
 
 arch_compile() {
-	local o rc
+	local o
 	o=$(kernel_dir rust)
 	kernel_configured rust
-	set +e
-	( step "compile the core ($KLP_ARCH)" "${o##*/}" locked arch_compile_core "$o" )
-	rc=$?
-	set -e
-	if [ "$rc" -eq 0 ]; then
-		report arch pass 0 "the core compiles for $KLP_ARCH"
-	else
-		report arch fail 0 "the core compiles for $KLP_ARCH" "see $LOGS/${o##*/}.log"
-	fi
+	step "compile the core ($KLP_ARCH)" "${o##*/}" locked arch_compile_core "$o"
+	report "$KLP_ARCH core" pass 0 "it compiles"
 }
 
 arch_compile_core() {
