@@ -4,23 +4,9 @@
  */
 
 #include <linux/cpu.h>
-#include <linux/ftrace.h>
 #include <linux/smp.h>
 #include <asm/barrier.h>
 #include "shim.h"
-
-/*
- * A task that is interrupted in the call has an exception on its stack, where
- * arch_stack_walk_reliable() gives up. But one that is preempted by the end of
- * the handler (preempt_enable_notrace()) has only calls there, and among their
- * return addresses the one behind the patched instruction.
- */
-void klp_arch_call_window(unsigned long ip, unsigned long *start,
-			  unsigned long *size)
-{
-	*start = ip;
-	*size = MCOUNT_INSN_SIZE + 1;
-}
 
 /*
  * ftrace patches text by aarch64_insn_patch_text_nosync(). That makes the new

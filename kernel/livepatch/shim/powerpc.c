@@ -14,19 +14,6 @@
 #include "shim.h"
 
 /*
- * A task that is interrupted in the call has its registers on the stack, where
- * arch_stack_walk_reliable() gives up. But one that is preempted by the end of
- * the handler (preempt_enable_notrace()) has only calls there, and among their
- * return addresses the one behind the patched instruction.
- */
-void klp_arch_call_window(unsigned long ip, unsigned long *start,
-			  unsigned long *size)
-{
-	*start = ip;
-	*size = MCOUNT_INSN_SIZE + 1;
-}
-
-/*
  * ftrace patches text by patch_instruction(). That makes the new instruction
  * visible to what other CPUs fetch, but one that has fetched the old one runs
  * it until it synchronizes its context.

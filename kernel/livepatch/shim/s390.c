@@ -3,21 +3,7 @@
  * s390: what the livepatch core has to know about calls to the ftrace handler.
  */
 
-#include <linux/ftrace.h>
 #include "shim.h"
-
-/*
- * A task that is interrupted in the call has its registers on the stack, where
- * arch_stack_walk_reliable() gives up. But one that is preempted by the end of
- * the handler (preempt_enable_notrace()) has only calls there, and among their
- * return addresses the one behind the patched instruction.
- */
-void klp_arch_call_window(unsigned long ip, unsigned long *start,
-			  unsigned long *size)
-{
-	*start = ip;
-	*size = MCOUNT_INSN_SIZE + 1;
-}
 
 /*
  * Nothing to do. When ftrace has patched text it has all CPUs serialize, which

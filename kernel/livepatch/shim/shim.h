@@ -107,7 +107,7 @@ int klp_shim_clear_jumps(struct ftrace_ops *ops, const unsigned long *ips,
 /* handler.rs: called by the handler, any context, preemption off, notrace */
 struct klp_version *klp_handler_choose(struct klp_version *top, int patch_state);
 
-/* <arch>.c: addresses that say "inside the call from @ip to the handler" */
+/* tasks.c, <arch>.c: addresses that say "in a call from @ip to the handler" */
 void klp_arch_call_window(unsigned long ip, unsigned long *start,
 			  unsigned long *size);
 /* <arch>.c: a barrier between what was done before and calls on all CPUs */

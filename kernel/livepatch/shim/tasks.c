@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
+#include <linux/ftrace.h>
 #include <linux/livepatch.h>
 #include <linux/livepatch_exit.h>
 #include <linux/percpu.h>
@@ -176,6 +177,20 @@ void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
 	for_each_possible_cpu(cpu)
 		fn(idle_task(cpu), cpu_online(cpu), cpu, data);
 	cpus_read_unlock();
+}
+
+/*
+ * A task that is preempted in the trampoline or in the handler has the address
+ * behind the patched instruction on its stack; at the instruction itself it is
+ * at @ip. Many unwinders give up where a task was interrupted, but not where it
+ * is preempted by the end of the handler (preempt_enable_notrace()): there are
+ * only calls then.
+ */
+void __weak klp_arch_call_window(unsigned long ip, unsigned long *start,
+				 unsigned long *size)
+{
+	*start = ip;
+	*size = MCOUNT_INSN_SIZE + 1;
 }
 
 /* On most architectures, nothing that returns is anywhere but on the stack. */
