@@ -3,8 +3,13 @@
 # The pristine base tree: Debian's source package through apt, or the user's own tree.
 # Sets BASE (never edited), BASE_VERSION (7.3), TREE (the copy that gets overlay and edits).
 
-BASE_PACKAGE=linux-source-7.3
+# The bases that there are edits for, the one that everything else is about first.
+BASES=(7.3 7.2)
 BASE_SUITE=trixie-backports
+
+[[ " ${BASES[*]} " == *" ${KLP_BASE:=${BASES[0]}} "* ]] ||
+	die "BASE=$KLP_BASE: there are no edits for that version, only for: ${BASES[*]} (KERNEL_SRC= is for a tree of your own)"
+BASE_PACKAGE=linux-source-$KLP_BASE
 
 base_version() {
 	awk '$1 == "VERSION" { v = $3 } $1 == "PATCHLEVEL" { p = $3 } v != "" && p != "" { print v "." p; exit }' "$1/Makefile"
@@ -33,7 +38,9 @@ base_own() {
 base_package() {
 	BASE=$CACHE/base/$BASE_PACKAGE
 	BASE_KEY=
-	TREE=$CACHE/tree
+	# The others have folders of their own, so that going to and fro keeps every build incremental.
+	[ "$KLP_BASE" = "${BASES[0]}" ] || BASE_KEY=-$KLP_BASE
+	TREE=$CACHE/tree$BASE_KEY
 	# The stamp is written last: a broken unpack is never taken for a whole one.
 	[ ! -f "$BASE.stamp" ] || return 0
 	local conf dir=$CACHE/apt/base deb

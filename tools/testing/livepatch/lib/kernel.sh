@@ -35,12 +35,16 @@ kernel_dir() {
 	esac
 }
 
+# The one with the KUnit tests of the core.
+kernel_kunit() { arch_is_native && echo doctest || echo rust; }
+
 kernel_fragments() {
-	local core name
-	core=$(kernel_core "$1")
+	local name
 	# One before the other, as a later line overrides an earlier one.
 	case $1 in
-	rust|c) set -- "core-$core" ;;
+	c) set -- core-c ;;
+	# Where one kernel has to do for scripts and KUnit, as another one takes its time to build.
+	rust) arch_is_native && set -- core-rust || set -- core-rust kunit ;;
 	# With the KUnit tests.
 	clippy|doctest) set -- core-rust doctest ;;
 	# Where allocations fail, the other two look at the way back.

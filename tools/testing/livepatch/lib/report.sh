@@ -59,7 +59,7 @@ report_matrix() {
 		awk -F'\t' -v OFS='\t' -v kernel="$name" '
 			FILENAME == ARGV[1] { print kernel, ($1 == "build" ? "build" : "run"), $2; next }
 			# An architecture is named in each line of its own.
-			{ sub("^" kernel " ", "", $1); print kernel, ($1 ~ /^(upstream|own|kunit-x86)/ ? substr($1, 1, 3) : "other") "-" $2, 1 }
+			{ sub("^" kernel " ", "", $1); print kernel, ($1 ~ /^(upstream|own|kunit-)/ ? substr($1, 1, 3) : "other") "-" $2, 1 }
 		' "$OUT/$name/times.tsv" "$OUT/$name/results.tsv"
 	done | awk -F'\t' '
 	{ if (!($1 in seen)) { seen[$1] = 1; order[++kernels] = $1 } sum[$1, $2] += $3 }

@@ -56,7 +56,7 @@ suite_kunit_x86() {
 	elif ! grep -q '^fail' -- "$log"; then
 		report kunit-x86 fail 0 "fault-points.py" "exit status $rc"
 	fi
-	suite_kunit_core doctest
+	suite_kunit_core "$(kernel_kunit)"
 	frames_of kunit-x86 "$(kernel_dir doctest)"
 }
 
@@ -73,7 +73,33 @@ frames_of() {
 
 # suite_kunit_core KERNEL
 suite_kunit_core() {
-	kunit_x86_run kunit-x86 '^klp_core_' 'klp_core_*' "$1"
+	if arch_is_native; then
+		kunit_x86_run kunit-x86 '^klp_core_' 'klp_core_*' "$1"
+	else
+		kunit_arch_run "kunit-$KLP_ARCH" '^klp_core_' 'klp_core_*' "$1"
+	fi
+}
+
+# kunit_arch_run SUITE PATTERN FILTER KERNEL: on the machine that the scripts have there, which is not
+# always the one that kunit.py would take.
+kunit_arch_run() {
+	local o config=$OUT/$1-qemu.py serial=stdio
+	local -a more=()
+	kernel_only "$4"
+	o=$(kernel_dir "$4")
+	if [ "${ARCH_SERIALS[0]}" != console ]; then
+		serial=null
+		more=(-serial stdio)
+	fi
+	{
+		printf 'from ..qemu_config import QemuArchParams\n\nQEMU_ARCH = QemuArchParams(\n'
+		printf '\tlinux_arch="%s", kconfig="", qemu_arch="%s", kernel_path="%s",\n' \
+			"$KLP_ARCH" "${ARCH_QEMU#qemu-system-}" "$ARCH_IMAGE"
+		printf '\tkernel_command_line="console=%s", serial="%s",\n\textra_qemu_params=[\n' "$ARCH_CONSOLE" "$serial"
+		printf '\t\t"%s",\n' "${ARCH_MACHINE[@]}" -smp "${KLP_SMP:-2}" "${more[@]}"
+		printf '\t])\n'
+	} >"$config"
+	kunit_run "$1" "$o" "$2" --qemu_config="$config" "$3"
 }
 
 # kunit_x86_run SUITE PATTERN FILTER KERNEL: kunit.py asks for KVM first, which may hang the guest.

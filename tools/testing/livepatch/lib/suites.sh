@@ -32,6 +32,7 @@ test_all() {
 test_arch() {
 	# An emulator takes its time.
 	[ "$VM_LIMIT" -ge 1500 ] || VM_LIMIT=1500
+	[ "$KLP_CORE" = c ] || test_suite "kunit-${KLP_ARCH/x86_64/x86}" suite_kunit_core "$(kernel_kunit)"
 	test_suite vm suite_vm "$(kernel_wanted)"
 }
 

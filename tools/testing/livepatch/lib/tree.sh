@@ -14,17 +14,15 @@ overlay_files() {
 		done | LC_ALL=C sort -u
 }
 
-# The folder with the edits for this base version; the newest one when it has none.
-edits_dir() {
-	local dir=$REPO/series/edits/$BASE_VERSION
-	[ -d "$dir" ] || dir=$(find "$REPO/series/edits" -mindepth 1 -maxdepth 1 -type d | sort -V | tail -n 1)
-	printf '%s\n' "$dir"
-}
-
+# The edits are those for the newest base, but for those that another one has its own of, under the
+# same name; one that is empty there edits nothing. An unknown version is taken for the newest.
 edit_patches() {
-	local f
-	for f in "$(edits_dir)"/*.patch; do
-		[ ! -f "$f" ] || printf '%s\n' "$f"
+	local newest own f
+	newest=$(find "$REPO/series/edits" -mindepth 1 -maxdepth 1 -type d | sort -V | tail -n 1)
+	own=$REPO/series/edits/$BASE_VERSION
+	for f in "$newest"/*.patch; do
+		[ ! -f "$own/${f##*/}" ] || f=$own/${f##*/}
+		[ ! -s "$f" ] || printf '%s\n' "$f"
 	done
 }
 
