@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A function to be patched, and what a call of it costs. In the VM, with
- * QEMU's -icount shift=0, the time stamp counter counts instructions.
+ * QEMU's -icount shift=0, a nanosecond is an instruction.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -12,10 +12,11 @@
 #include <linux/livepatch.h>
 #include <linux/module.h>
 #include <linux/sched.h>
-#include <asm/msr.h>
+#include <linux/timekeeping.h>
 #include "klp_bench.h"
 
-#define CALLS 1000
+/* The clock of some machines ticks once in many instructions. */
+#define CALLS 10000
 
 KLP_BENCH_VERSION(klp_bench_call, 0)
 
@@ -37,27 +38,24 @@ MODULE_PARM_DESC(side, "patch state of a task that measures, -1 for its own");
 
 static u64 klp_bench_loop(void)
 {
-	u64 start = rdtsc_ordered();
+	u64 start = ktime_get_raw_fast_ns();
 	unsigned int i;
 
 	for (i = CALLS; i; i--)
 		barrier();
 
-	return rdtsc_ordered() - start;
+	return ktime_get_raw_fast_ns() - start;
 }
 
 static u64 klp_bench_calls(void)
 {
-	u64 start = rdtsc_ordered();
+	u64 start = ktime_get_raw_fast_ns();
 	unsigned int i;
 
 	for (i = CALLS; i; i--)
-		asm volatile("call klp_bench_call"
-			     : ASM_CALL_CONSTRAINT
-			     : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9",
-				 "r10", "r11", "cc", "memory");
+		klp_bench_call();
 
-	return rdtsc_ordered() - start;
+	return ktime_get_raw_fast_ns() - start;
 }
 
 /* Tenths of an instruction for one call, all that is called included. */
@@ -65,7 +63,7 @@ static int klp_bench_cost_get(char *buf, const struct kernel_param *kp)
 {
 	unsigned long flags;
 	int patch_state;
-	u64 ticks;
+	u64 instructions;
 
 	local_irq_save(flags);
 	patch_state = current->patch_state;
@@ -73,11 +71,11 @@ static int klp_bench_cost_get(char *buf, const struct kernel_param *kp)
 		WRITE_ONCE(current->patch_state, side);
 	/* The first call may find caches cold, and this is no bench of that. */
 	klp_bench_call();
-	ticks = klp_bench_calls() - klp_bench_loop();
+	instructions = klp_bench_calls() - klp_bench_loop();
 	WRITE_ONCE(current->patch_state, patch_state);
 	local_irq_restore(flags);
 
-	return sysfs_emit(buf, "%llu\n", ticks * 10 / CALLS);
+	return sysfs_emit(buf, "%llu\n", instructions * 10 / CALLS);
 }
 
 static const struct kernel_param_ops klp_bench_cost_ops = {

@@ -5,7 +5,7 @@
 
 #include <linux/compiler.h>
 
-/* The compiler must not know what is returned, or it would not call this. */
+/* The compiler must know neither what is returned nor that nothing is done, or it would not call this. */
 #define KLP_BENCH_VERSION(name, version)			\
 noinline int name(void);					\
 noinline int name(void)						\
@@ -13,6 +13,7 @@ noinline int name(void)						\
 	int ret = version;					\
 								\
 	OPTIMIZER_HIDE_VAR(ret);				\
+	barrier();						\
 	return ret;						\
 }
 
