@@ -8,7 +8,14 @@
 #include <linux/uaccess.h>
 #include "tests.h"
 
-#ifdef CONFIG_X86_64
+#if defined(CONFIG_ARM64)
+#include <asm/insn.h>
+#elif defined(CONFIG_LOONGARCH)
+#include <asm/inst.h>
+#endif
+
+/* Where the call site jumps to; 0 if it calls, or does nothing. */
+#if defined(CONFIG_X86_64)
 unsigned long klp_test_jump_target(unsigned long ip)
 {
 	struct {
@@ -21,6 +28,69 @@ unsigned long klp_test_jump_target(unsigned long ip)
 		return 0;
 
 	return ip + JMP32_INSN_SIZE + code.distance;
+}
+#elif defined(CONFIG_ARM64)
+unsigned long klp_test_jump_target(unsigned long ip)
+{
+	u32 insn;
+
+	if (aarch64_insn_read((void *)ip, &insn) || !aarch64_insn_is_b(insn))
+		return 0;
+
+	return ip + aarch64_get_branch_offset(insn);
+}
+#elif defined(CONFIG_LOONGARCH)
+unsigned long klp_test_jump_target(unsigned long ip)
+{
+	union loongarch_instruction insn;
+
+	/* The first one saves the return address. */
+	ip += LOONGARCH_INSN_SIZE;
+	if (larch_insn_read((void *)ip, &insn.word) ||
+	    insn.reg0i26_format.opcode != b_op)
+		return 0;
+
+	return ip + (sign_extend64(insn.reg0i26_format.immediate_h << 16 |
+				   insn.reg0i26_format.immediate_l, 25) << 2);
+}
+#elif defined(CONFIG_S390)
+/* The same instruction goes to ftrace: who jumps, is who goes elsewhere. */
+unsigned long klp_test_jump_target(unsigned long ip)
+{
+	struct {
+		u16 opcode;
+		s32 distance;
+	} __packed code;
+	/* As in arch/s390/kernel/ftrace.h. */
+	struct {
+		u16 opcode;
+		s32 distance;
+		s16 : 16;
+		u64 rest;
+		u64 interceptor;
+	} __packed trampoline;
+	unsigned long target;
+
+	if (copy_from_kernel_nofault(&code, (void *)ip, sizeof(code)))
+		return 0;
+	target = ip + code.distance * 2L;
+	switch (code.opcode) {
+	case 0xc005:
+		break;
+	case 0xc0f4:
+		if (copy_from_kernel_nofault(&trampoline, (void *)target,
+					     sizeof(trampoline)))
+			return 0;
+		target = trampoline.interceptor;
+		break;
+	default:
+		return 0;
+	}
+
+	if (target == FTRACE_ADDR || target == FTRACE_REGS_ADDR)
+		return 0;
+
+	return target;
 }
 #else
 unsigned long klp_test_jump_target(unsigned long ip)

@@ -21,7 +21,7 @@ ROUNDS=4
 
 # can_jump() - does anything jump here at all?
 function can_jump() {
-	[[ -e "$SWITCH" && $(uname -m) == x86_64 ]]
+	[[ -e "$SWITCH" && $(uname -m) != ppc64* ]]
 }
 
 # jump_of(function) - print where its calls jump to
