@@ -150,7 +150,10 @@ kernel_selftests() {
 	touch -- "$dst/.configured"
 	local c
 	local -a cross=()
-	arch_is_native || cross=(--target="$ARCH_TRIPLE" --sysroot="$ARCH_ROOT" -fuse-ld=lld)
+	if ! arch_is_native; then
+		arch_user_land
+		cross=(--target="$ARCH_TRIPLE" --sysroot="$ARCH_ROOT" -fuse-ld=lld)
+	fi
 	for c in "$dst/livepatch"/*.c; do
 		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" "${cross[@]}" -O2 -static -Wall -o "${c%.c}" "$c"
 	done
