@@ -8,6 +8,7 @@ KLP := tools/testing/livepatch/klp-dev
 # Handed over by environment, under names of their own: plain V, O or CORE must
 # not leak into the kernel's make, where they mean something else.
 export KLP_CORE := $(or $(CORE),rust)
+export KLP_CORE_GIVEN := $(CORE)
 export KLP_BASE := $(BASE)
 export KLP_KERNEL_SRC := $(KERNEL_SRC)
 export KLP_V := $(V)

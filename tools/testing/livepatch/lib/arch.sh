@@ -14,12 +14,14 @@ ARCHES=(x86_64 arm64 s390 powerpc loongarch)
 #   ARCH_SERIALS  the order of QEMU's serial ports
 #   ARCH_TRIPLE   what clang calls it; ARCH_DEBIAN: what Debian calls it
 #   ARCH_ROOT     where the programs for its guest are
+#   ARCH_FLAVOURS how its kernel can be configured otherwise
 #   ARCH_SUITE    Debian's suite that has it, if it is not that of this machine
 arch_set() {
 	KLP_ARCH=$1
 	ARCH_SERIALS=(console results)
 	ARCH_TARGET=
 	ARCH_SUITE=
+	ARCH_FLAVOURS=()
 	case $KLP_ARCH in
 	x86_64)
 		ARCH_IMAGE=arch/x86/boot/bzImage ARCH_TARGET=bzImage
@@ -46,6 +48,7 @@ arch_set() {
 		;;
 	powerpc)
 		ARCH_IMAGE=vmlinux ARCH_TARGET=vmlinux
+		ARCH_FLAVOURS=(4k)
 		ARCH_QEMU=qemu-system-ppc64 ARCH_QEMU_PACKAGE=qemu-system-ppc
 		ARCH_MACHINE=(-machine "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"
 			-cpu "${KLP_CPU:-power9}")
@@ -66,6 +69,21 @@ arch_set() {
 }
 
 arch_set "$KLP_ARCH"
+
+# What test-all runs: each architecture, and what there is twice of it. arm64 without LSE atomics, which
+# the kernel looks for when it boots; powerpc with small pages.
+ARCH_ROWS=(x86_64 arm64 arm64-cortex-a72 s390 powerpc powerpc-4k loongarch)
+
+# arch_row ROW: one of these.
+arch_row() {
+	local KLP_CPU=${KLP_CPU:-}
+	KLP_FLAVOUR=
+	case $1 in
+	arm64-cortex-a72) KLP_CPU=cortex-a72 ;;
+	powerpc-4k) KLP_FLAVOUR=4k ;;
+	esac
+	arch_set "${1%%-*}"
+}
 
 arch_is_native() { [ "$KLP_ARCH" = x86_64 ]; }
 

@@ -8,8 +8,11 @@
 FLAVOURS=(distro cfi rt none)
 DEBUG_PARTS=(kasan lockdep kmemleak failslab kcsan)
 
+# The other architectures have no use for these, but perhaps one of their own.
+arch_is_native || FLAVOURS=("${ARCH_FLAVOURS[@]}")
+
 [[ -z $KLP_FLAVOUR || " ${FLAVOURS[*]} " == *" $KLP_FLAVOUR "* ]] ||
-	die "FLAVOUR=$KLP_FLAVOUR: there is none of that name, only: ${FLAVOURS[*]}"
+	die "FLAVOUR=$KLP_FLAVOUR: $KLP_ARCH has none of that name, only: ${FLAVOURS[*]:-none at all}"
 
 # The name of the kernel that CORE= and FLAVOUR= ask for.
 kernel_wanted() {
@@ -36,14 +39,14 @@ kernel_dir() {
 }
 
 # The one with the KUnit tests of the core.
-kernel_kunit() { arch_is_native && echo doctest || echo rust; }
+kernel_kunit() { arch_is_native && echo doctest || kernel_wanted; }
 
 kernel_fragments() {
 	local name
 	# One before the other, as a later line overrides an earlier one.
 	case $1 in
 	c) set -- core-c ;;
-	# Where one kernel has to do for scripts and KUnit, as another one takes its time to build.
+	# On other architectures one kernel has to do for both: each takes its time to build.
 	rust) arch_is_native && set -- core-rust || set -- core-rust kunit ;;
 	# With the KUnit tests.
 	clippy|doctest) set -- core-rust doctest ;;

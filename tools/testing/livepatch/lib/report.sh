@@ -56,10 +56,10 @@ report_matrix() {
 	say "results of each kernel: $OUT/KERNEL/results.ktap, logs: $OUT/KERNEL/log"
 	say
 	for name; do
-		awk -F'\t' -v OFS='\t' -v kernel="$name" '
+		awk -F'\t' -v OFS='\t' -v kernel="$name" -v arch="${name%%-*}" '
 			FILENAME == ARGV[1] { print kernel, ($1 == "build" ? "build" : "run"), $2; next }
 			# An architecture is named in each line of its own.
-			{ sub("^" kernel " ", "", $1); print kernel, ($1 ~ /^(upstream|own|kunit-)/ ? substr($1, 1, 3) : "other") "-" $2, 1 }
+			{ sub("^" arch " ", "", $1); print kernel, ($1 ~ /^(upstream|own|kunit-)/ ? substr($1, 1, 3) : "other") "-" $2, 1 }
 		' "$OUT/$name/times.tsv" "$OUT/$name/results.tsv"
 	done | awk -F'\t' '
 	{ if (!($1 in seen)) { seen[$1] = 1; order[++kernels] = $1 } sum[$1, $2] += $3 }
@@ -68,10 +68,10 @@ report_matrix() {
 	}
 	END {
 		print "passed/failed/skipped; build and test time in minutes"
-		printf "%-14s %14s %14s %14s %14s %7s %7s\n", "kernel", "upstream", "own", "KUnit", "other", "build", "test"
+		printf "%-22s %14s %14s %14s %14s %7s %7s\n", "kernel", "upstream", "own", "KUnit", "other", "build", "test"
 		for (k = 1; k <= kernels; k++) {
 			n = order[k]
-			printf "%-14s %14s %14s %14s %14s %7.1f %7.1f\n", n, counts(n, "ups"), counts(n, "own"),
+			printf "%-22s %14s %14s %14s %14s %7.1f %7.1f\n", n, counts(n, "ups"), counts(n, "own"),
 				counts(n, "kun"), counts(n, "other"), sum[n, "build"] / 60, sum[n, "run"] / 60
 			for (w = split("ups own kun other", what, " "); w > 0; w--) {
 				pass += sum[n, what[w] "-pass"]; fail += sum[n, what[w] "-fail"]; skip += sum[n, what[w] "-skip"]

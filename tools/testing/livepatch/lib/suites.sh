@@ -86,30 +86,35 @@ test_matrix() {
 	report_matrix "$@"
 }
 
-# The VM's tests on each architecture; then one table.
+# The VM's tests on each architecture, and on some with another CPU or page size; then one table.
+# Both cores, unless CORE= was given: what one core fails there and the other one does not, is its own.
 test_all_verb() {
-	local out=$OUT arch n=0
-	local -a done=()
+	local out=$OUT row core n=0
+	local -a cores=(rust c) done=()
+	[ -z "${KLP_CORE_GIVEN:-}" ] || cores=("$KLP_CORE")
 	report_start
 	test_prepare
-	for arch in "${ARCHES[@]}"; do
-		n=$((n + 1))
-		say
-		say "==== $arch ($n of ${#ARCHES[@]})"
-		arch_set "$arch"
-		if ! arch_can_run; then
-			say "$arch is left out: this machine has no $ARCH_QEMU of version $QEMU_MIN, and no apt-get to have it by"
-			continue
-		fi
-		OUT=$out/$arch
-		report_start
-		KLP_ONLY='' test_suite qemu deps_qemu
-		KLP_ONLY='' test_suite build kernel_all "$(kernel_wanted)"
-		test_arch
-		report_finish || true
-		done+=("$arch")
+	for row in "${ARCH_ROWS[@]}"; do
+		for core in "${cores[@]}"; do
+			KLP_CORE=$core
+			n=$((n + 1))
+			say
+			say "==== $row, $core ($n of $((${#ARCH_ROWS[@]} * ${#cores[@]})))"
+			arch_row "$row"
+			if ! arch_can_run; then
+				say "left out: this machine has no $ARCH_QEMU of version $QEMU_MIN, and no apt-get to have it by"
+				continue
+			fi
+			OUT=$out/$row-$core
+			report_start
+			KLP_ONLY='' test_suite qemu deps_qemu
+			KLP_ONLY='' test_suite build kernel_all "$(kernel_wanted)"
+			test_arch
+			report_finish || true
+			done+=("$row-$core")
+		done
 	done
-	arch_set x86_64
+	arch_row x86_64
 	OUT=$out
 	report_matrix "${done[@]}"
 }

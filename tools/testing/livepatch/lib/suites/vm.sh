@@ -118,7 +118,7 @@ vm_check_core() {
 
 # vm_c_fails SCRIPT NAME: does tests.list say that the C core fails this one?
 vm_c_fails() {
-	[ "$S_CORE" = c ] && grep -qxF -- "c-fails $1 $2" "$KLP_DIR/tests.list"
+	[ "$S_CORE" = c ] && grep -qxF -e "c-fails $1 $2" -e "c-fails $KLP_ARCH $1 $2" -- "$KLP_DIR/tests.list"
 }
 
 vm_result() {
