@@ -221,7 +221,7 @@ mutants_order() {
 		--skip tests::fault:: --skip orders::without:: --skip orders::names \
 		--skip tests::scenario::cpus --skip tests::scenario::fork_rt \
 		--keep tests::fault::no_idle --keep tests::fault::fork_early_flag \
-		--keep orders::without::move_then_list --jobs 2 --limit 300 \
+		--keep orders::without::move_then_list --jobs 2 --limit 300 --known "$CACHE/order-mutants.tsv" \
 		"$dir/order" "$dir/order.json"
 }
 

@@ -3,15 +3,18 @@
 """Changes a file in which the order of calls is what matters, to see whether tests notice.
 
     order_mutants.py --file FILE --crate DIR [--crate DIR...] [--also LIST] [--skip PREFIX...]
-                     [--keep TEST...] [--jobs N] [--limit SECONDS] TREE OUTCOMES
+                     [--keep TEST...] [--jobs N] [--limit SECONDS] [--known KNOWN] TREE OUTCOMES
 
 FILE, in TREE, is formatted by rustfmt. Each statement in it that is no more than a call is deleted,
 and each two of these that follow each other are swapped: cargo-mutants does neither. What cargo-mutants
 does is LIST, as printed by `cargo mutants --list --json`.
 
-Each time, the tests of the crates run, one by one and the fastest first, until one fails: this is for
-tests that explore, and which of them finds a fault soon is not known beforehand. Tests whose names begin
-with PREFIX are left out, but for each TEST. A mutant that cannot be built is not counted as caught.
+Each time, the tests of the crates run, one by one, until one fails: the fastest first, and those before
+others of which more mutants were caught. Tests whose names begin with PREFIX are left out, but for each
+TEST. A mutant that cannot be built is not counted as caught.
+
+All of them take hours. What becomes of each is kept in KNOWN at once, with a digest of the mutated tree
+and of what is asked here, so that a run that was stopped goes on where it was.
 
 OUTCOMES is written as cargo-mutants writes its outcomes.json, as far as mutants.py reads it. TREE is not
 changed: each job works on a copy beside it. What becomes of each mutant is printed as cargo-mutants prints
@@ -19,6 +22,7 @@ it, and which test has noticed.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import queue
@@ -143,6 +147,60 @@ def passes(program, test, limit):
     raise RuntimeError(f"{test}: exit status {run.returncode}")
 
 
+class Known:
+    """What became of mutants in other runs, or in this one."""
+
+    def __init__(self, args):
+        self.path = args.known
+        self.lock = threading.Lock()
+        self.outcomes = {}
+        tree = hashlib.sha256(subprocess.run(["rustc", "-V"], stdout=subprocess.PIPE, check=True).stdout)
+        tree.update(repr((args.file, args.crate, args.skip, args.keep, args.limit)).encode())
+        for folder, folders, files in os.walk(args.tree):
+            folders.sort()
+            for name in sorted(files):
+                path = os.path.join(folder, name)
+                tree.update(os.path.relpath(path, args.tree).encode() + b"\0")
+                with open(path, "rb") as source:
+                    tree.update(hashlib.sha256(source.read()).digest())
+        self.tree = tree.digest()
+        if self.path and os.path.exists(self.path):
+            with open(self.path) as source:
+                # The last line may have been cut short.
+                self.outcomes = {digest: (summary, test) for digest, summary, test in
+                                 (line.rstrip("\n").split("\t") for line in source if line.count("\t") == 2)}
+
+    def digest(self, lines):
+        return hashlib.sha256(self.tree + "\n".join(lines).encode()).hexdigest()
+
+    def get(self, lines):
+        return self.outcomes.get(self.digest(lines))
+
+    def add(self, lines, summary, test):
+        # One that takes too long may be in time on a machine that is less busy.
+        if not self.path or summary == "Timeout":
+            return
+        with self.lock, open(self.path, "a") as target:
+            target.write(f"{self.digest(lines)}\t{summary}\t{test or ''}\n")
+
+
+class Tests:
+    """The tests, by seconds, crate and name, and how many mutants each has caught."""
+
+    def __init__(self, timed):
+        self.lock = threading.Lock()
+        self.seconds = {(crate, test): seconds for seconds, crate, test in timed}
+        self.caught = dict.fromkeys(self.seconds, 0)
+
+    def in_order(self):
+        with self.lock:
+            return sorted(self.seconds, key=lambda test: self.seconds[test] / (1 + self.caught[test]))
+
+    def has_caught(self, crate, test):
+        with self.lock:
+            self.caught[crate, test] += 1
+
+
 class Job:
     """A copy of the tree, and the tests in it."""
 
@@ -167,11 +225,11 @@ class Job:
         return test in self.args.keep or not skipped
 
     def time_tests(self):
-        """The crate and name of each test, the fastest first."""
+        """All tests, none of which may fail."""
         tests = []
         programs = self.programs()
         if programs is None:
-            sys.exit("the tests cannot be built without any mutation")
+            raise RuntimeError("the tests cannot be built without any mutation")
         for crate, program in programs.items():
             listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True)
             for line in listed.stdout.splitlines():
@@ -180,11 +238,11 @@ class Job:
                     continue
                 start = time.monotonic()
                 if not passes(program, test, self.args.limit):
-                    sys.exit(f"{crate}: {test} fails without any mutation")
+                    raise RuntimeError(f"{crate}: {test} fails without any mutation")
                 tests.append((time.monotonic() - start, crate, test))
         if not tests:
-            sys.exit("there are no tests")
-        return [(crate, test) for _, crate, test in sorted(tests)]
+            raise RuntimeError("there are no tests")
+        return Tests(tests)
 
     def outcome(self, lines, tests):
         """What becomes of a mutant, in the words of cargo-mutants, and the test that says so."""
@@ -194,12 +252,13 @@ class Job:
         if programs is None:
             return "Unviable", None
         slow = None
-        for crate, test in tests:
+        for crate, test in tests.in_order():
             passed = passes(programs[crate], test, self.args.limit)
             if passed is None:
                 # A larger one may be done sooner.
                 slow = test
             elif not passed:
+                tests.has_caught(crate, test)
                 return "CaughtMutant", test
         return ("Timeout", slow) if slow else ("MissedMutant", None)
 
@@ -213,14 +272,17 @@ def main():
     parser.add_argument("--keep", default=[], action="append")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--limit", type=float, default=600)
+    parser.add_argument("--known")
     parser.add_argument("tree")
     parser.add_argument("outcomes")
     args = parser.parse_args()
 
     with open(os.path.join(args.tree, args.file)) as source:
         lines = source.read().splitlines()
+    known = Known(args)
     jobs = [Job(args, number) for number in range(args.jobs)]
-    tests = jobs[0].time_tests()
+    tests = None
+    ready = threading.Lock()
 
     todo = queue.SimpleQueue()
     all_mutants = list(order_mutants(lines))
@@ -232,13 +294,23 @@ def main():
     outcomes = [None] * len(all_mutants)
     words = {"CaughtMutant": "caught", "Unviable": "unviable", "MissedMutant": "MISSED", "Timeout": "TIMEOUT"}
 
+    def test_with(job, changed):
+        """What becomes of a mutant of which that is not known."""
+        nonlocal tests
+        with ready:
+            # Minutes, which are wasted if all is known.
+            tests = tests or jobs[0].time_tests()
+        summary, test = job.outcome(changed, tests)
+        known.add(changed, summary, test)
+        return summary, test
+
     def work(job):
         while True:
             try:
                 index, (what, first, changed) = todo.get_nowait()
             except queue.Empty:
                 return
-            summary, test = job.outcome(changed, tests)
+            summary, test = known.get(changed) or test_with(job, changed)
             name = f"{args.file}:{first + 1}:1: {what}"
             outcomes[index] = {
                 "scenario": {"Mutant": {"file": args.file, "name": name, "span": {"start": {"line": first + 1}}}},
