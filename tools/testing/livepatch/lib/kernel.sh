@@ -79,8 +79,20 @@ kernel_config_key() {
 	} | sha256sum
 }
 
+# kernel_seed O: a new build folder begins as a copy of the one of the plain kernel, if that is there: most
+# of what is built is the same. make sees what is not, by times and commands.
+kernel_seed() {
+	local o=$1 plain
+	plain=$(kernel_dir rust)
+	[ ! -e "$o" ] && [ -f "$plain/.klp-config" ] && [ -f "$plain/vmlinux" ] || return 0
+	rm -rf -- "$o.new"
+	rsync -a --exclude='/klp-*' --exclude=/.klp-config -- "$plain/" "$o.new/"
+	mv -- "$o.new" "$o"
+}
+
 kernel_configure() {
 	local kernel=$1 o=$2
+	kernel_seed "$o"
 	local -a fragments
 	mapfile -t fragments < <(kernel_fragments "$kernel")
 	mkdir -p -- "$o"
