@@ -139,7 +139,7 @@ bool klp_shim_has_direct_caller(unsigned long ip)
 	return ftrace_find_rec_direct(ip);
 }
 
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+#ifdef CONFIG_DYNAMIC_FTRACE_IPMODIFY_JMP
 bool klp_shim_can_jump(unsigned long ip, unsigned long target)
 {
 	return ftrace_can_jump(ip, target);

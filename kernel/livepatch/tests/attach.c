@@ -71,7 +71,7 @@ int klp_test_owner_filter(unsigned long ip)
 
 int klp_test_owner_jumps(unsigned long ip, unsigned long target)
 {
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+#ifdef CONFIG_DYNAMIC_FTRACE_IPMODIFY_JMP
 	return ftrace_set_jumps(&klp_test_owner, &ip, &target, 1);
 #else
 	return -EOPNOTSUPP;
@@ -80,7 +80,7 @@ int klp_test_owner_jumps(unsigned long ip, unsigned long target)
 
 int klp_test_owner_calls(unsigned long ip)
 {
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+#ifdef CONFIG_DYNAMIC_FTRACE_IPMODIFY_JMP
 	return ftrace_clear_jumps(&klp_test_owner, &ip, 1);
 #else
 	return -EOPNOTSUPP;
@@ -113,17 +113,49 @@ unsigned int klp_test_ftrace_ops(void)
 	return count;
 }
 
-#ifdef CONFIG_X86_64
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
 void klp_test_direct_tramp(void);
 
-/* Goes back to the function at once. */
+/*
+ * Goes back to the function at once. Where that is, and where the function
+ * returns to, are in registers that each architecture has chosen for it.
+ */
+#if defined(CONFIG_X86_64)
+#define KLP_TEST_DIRECT_TRAMP						\
+	ASM_ENDBR							\
+	ASM_RET
+#elif defined(CONFIG_ARM64)
+#define KLP_TEST_DIRECT_TRAMP						\
+"	hint		34\n" /* bti c */				\
+"	mov		x10, x30\n"					\
+"	mov		x30, x9\n"					\
+"	ret		x10\n"
+#elif defined(CONFIG_LOONGARCH)
+#define KLP_TEST_DIRECT_TRAMP						\
+"	move		$t1, $ra\n"					\
+"	move		$ra, $t0\n"					\
+"	jr		$t1\n"
+#elif defined(CONFIG_PPC_FTRACE_OUT_OF_LINE)
+#define KLP_TEST_DIRECT_TRAMP						\
+"	blr\n"
+#elif defined(CONFIG_PPC64)
+#define KLP_TEST_DIRECT_TRAMP						\
+"	mflr		11\n"						\
+"	mtctr		11\n"						\
+"	mtlr		0\n"						\
+"	bctr\n"
+#elif defined(CONFIG_S390)
+#define KLP_TEST_DIRECT_TRAMP						\
+"	lgr		%r1, %r0\n"					\
+"	br		%r1\n"
+#endif
+
 asm(
 "	.pushsection	.text, \"ax\", @progbits\n"
 "	.type		klp_test_direct_tramp, @function\n"
 "	.globl		klp_test_direct_tramp\n"
 "klp_test_direct_tramp:\n"
-	ASM_ENDBR
-	ASM_RET
+	KLP_TEST_DIRECT_TRAMP
 "	.size		klp_test_direct_tramp, .-klp_test_direct_tramp\n"
 "	.popsection\n"
 );

@@ -50,7 +50,7 @@ fn target_of(func: Function) -> usize {
 
 /// Where calls jump to that have to go to `replacement`, as far as this kernel can.
 fn to(replacement: Function) -> usize {
-    if cfg!(CONFIG_DYNAMIC_FTRACE_WITH_JMP) {
+    if cfg!(CONFIG_DYNAMIC_FTRACE_IPMODIFY_JMP) {
         replacement as usize
     } else {
         NOWHERE
@@ -376,7 +376,7 @@ mod tests {
     }
 }
 
-#[cfg(CONFIG_DYNAMIC_FTRACE_WITH_JMP)]
+#[cfg(CONFIG_DYNAMIC_FTRACE_IPMODIFY_JMP)]
 #[kunit_tests(klp_core_ftrace_jumps)]
 mod ftrace {
     use super::*;
@@ -406,6 +406,10 @@ mod ftrace {
         check_eq!(set(bindings::klp_test_two, target), Err(ENOENT));
         check_eq!(set(bindings::klp_test_one, 0), Err(EINVAL));
         check_eq!(set(bindings::klp_test_one, target + 1), Err(EINVAL));
+        // Half an instruction.
+        if cfg!(any(CONFIG_ARM64, CONFIG_LOONGARCH)) {
+            check_eq!(set(bindings::klp_test_one, target + 2), Err(EINVAL));
+        }
         // A trampoline of s390 may have any address.
         if !cfg!(CONFIG_S390) {
             check_eq!(set(bindings::klp_test_one, target ^ (1 << 40)), Err(EINVAL));

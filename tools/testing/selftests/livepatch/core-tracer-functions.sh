@@ -66,7 +66,8 @@ function tracer_lacks() {
 		[[ -e "$FAIL_FUNCTION/inject" ]] || echo "needs CONFIG_FAIL_FUNCTION"
 		;;
 	direct*)
-		[[ $(uname -m) == x86_64 ]] || echo "no direct caller for $(uname -m)"
+		grep -qw register_ftrace_direct /proc/kallsyms ||
+			echo "no direct callers on $(uname -m)"
 		;;
 	*)
 		is_bpf "$1" && bpf_lacks "$@"

@@ -21,7 +21,22 @@ ROUNDS=4
 
 # can_jump() - does anything jump here at all?
 function can_jump() {
-	[[ -e "$SWITCH" && $(uname -m) != ppc64* ]]
+	[[ -e "$SWITCH" ]] && grep -q ' T ftrace_can_jump$' /proc/kallsyms
+}
+
+# can_reach(function, replacement) - does the instruction go that far?
+function can_reach() {
+	local from to distance
+
+	case $(uname -m) in
+	aarch64|loongarch64)
+		from=$(awk -v name="$1" '$3 == name { print $1 }' /proc/kallsyms)
+		to=$(awk -v name="$2" '$3 == name { print $1 }' /proc/kallsyms)
+		distance=$((0x$to - 0x$from))
+		# Not to the byte: nothing is that close to the end.
+		((distance > -(127 << 20) && distance < (127 << 20)))
+		;;
+	esac
 }
 
 # jump_of(function) - print where its calls jump to
@@ -34,6 +49,10 @@ function jump_of() {
 # expect_jump(function, replacement) - sooner or later: nobody waits for it
 function expect_jump() {
 	can_jump || return 0
+	if [[ "$2" ]] && ! can_reach "$1" "$2"; then
+		expect_no_jump "$1"
+		return
+	fi
 	expect_soon "jump from $1 to '$2'" '[[ $(jump_of '"$1) == \"$2\" ]]"
 }
 
