@@ -65,7 +65,7 @@ unsigned long klp_test_jump_target(unsigned long ip)
 	struct {
 		u16 opcode;
 		s32 distance;
-		s16 : 16;
+		s16 pad;
 		u64 rest;
 		u64 interceptor;
 	} __packed trampoline;
