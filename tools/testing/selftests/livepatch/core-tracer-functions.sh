@@ -75,6 +75,11 @@ function tracer_lacks() {
 	esac
 }
 
+# kprobes_use_ftrace() - or are they breakpoints, of which ftrace does not know?
+function kprobes_use_ftrace() {
+	grep -qw kprobe_ftrace_handler /proc/kallsyms
+}
+
 # available(kinds) - those of them that this kernel has
 function available() {
 	local kind

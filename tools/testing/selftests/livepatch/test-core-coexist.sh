@@ -237,14 +237,18 @@ else
 	KINDS+=(kprobe kretprobe)
 fi
 
-core_setup $((${#KINDS[@]} + ${#RETURNS[@]} + 7))
+# A breakpoint is in nobody's way.
+OWNERS=(ipmodify)
+kprobes_use_ftrace && OWNERS+=(kprobe_post)
+
+core_setup $((${#KINDS[@]} + ${#RETURNS[@]} + 2 * ${#OWNERS[@]} + 3))
 for kind in "${KINDS[@]}"; do
 	core_case "$kind, attached and detached in any order" beside "$kind"
 done
 for kind in "${RETURNS[@]}"; do
 	core_case "$kind on the stack of a task that is waited for" return_address "$kind"
 done
-for kind in ipmodify kprobe_post; do
+for kind in "${OWNERS[@]}"; do
 	core_case "$kind or a livepatch on a function of the kernel" \
 		one_of_two $kind cmdline_proc_show vmlinux
 	core_case "$kind or a livepatch on the last function of a module" \
