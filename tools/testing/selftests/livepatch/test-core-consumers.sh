@@ -298,9 +298,9 @@ function consumer() {
 }
 
 # redirect_between(who answers, attached) - another livepatch was there before
-# the kprobe. This one may have to queue up
-# behind, if what it hangs on is attached only now: then the kprobe is the last
-# to say where the function goes on, although the livepatch is in force.
+# the kprobe. This one may have to queue up behind, if what it hangs on is
+# attached only now: then the kprobe is the last to say where the function goes
+# on, although the livepatch is in force.
 function redirect_between() {
 	trap clean_tracers EXIT
 	KIND=kprobe_redirect SEES=- ALONE=$2
