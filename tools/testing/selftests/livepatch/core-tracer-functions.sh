@@ -75,6 +75,12 @@ function tracer_lacks() {
 	esac
 }
 
+# direct_sees_patched() - does a direct caller, too, when a livepatch leads the
+# call elsewhere? The trampoline of powerpc does either the one or the other.
+function direct_sees_patched() {
+	[[ $(uname -m) != ppc64* ]]
+}
+
 # kprobes_use_ftrace() - or are they breakpoints, of which ftrace does not know?
 function kprobes_use_ftrace() {
 	grep -qw kprobe_ftrace_handler /proc/kallsyms
