@@ -80,11 +80,12 @@ kernel_config_key() {
 }
 
 # kernel_seed O: a new build folder begins as a copy of the one of the plain kernel, if that is there: most
-# of what is built is the same. make sees what is not, by times and commands.
+# of what is built is the same. make sees what is not, by times and commands. Not where objtool is built:
+# the folder is in its commands, so it is built anew, and then all that it has looked at.
 kernel_seed() {
 	local o=$1 plain
 	plain=$(kernel_dir rust)
-	[ ! -e "$o" ] && [ -f "$plain/.klp-config" ] && [ -f "$plain/vmlinux" ] || return 0
+	[ ! -e "$o" ] && [ -f "$plain/.klp-config" ] && [ -f "$plain/vmlinux" ] && [ ! -e "$plain/tools/objtool" ] || return 0
 	rm -rf -- "$o.new"
 	rsync -a --exclude='/klp-*' --exclude=/.klp-config -- "$plain/" "$o.new/"
 	mv -- "$o.new" "$o"
