@@ -66,7 +66,8 @@ if ! kprobes_use_ftrace; then
 		<(echo "$BREAKPOINTS") <(echo "$CONSUMERS"))
 fi
 
-direct_sees_patched || CONSUMERS=${CONSUMERS/$'direct\t\t1D\tlivepatch\tlivepatch\tcalls'/$'direct\t\t1D\tlivepatch\tlivepatch\tnothing'}
+direct_sees_patched ||
+	CONSUMERS=$(sed '/^direct\t/s/calls/nothing/' <<< "$CONSUMERS")
 
 # other_answer(kind) - what a call returns when this one decides it, or when
 # nobody does
