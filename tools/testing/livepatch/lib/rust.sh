@@ -56,7 +56,7 @@ suite_kunit_x86() {
 	elif ! grep -q '^fail' -- "$log"; then
 		report kunit-x86 fail 0 "fault-points.py" "exit status $rc"
 	fi
-	suite_kunit_core "$(kernel_kunit)"
+	suite_kunit_core doctest
 	frames_of kunit-x86 "$(kernel_dir doctest)"
 }
 

@@ -19,9 +19,12 @@ SWITCH=/sys/module/livepatch/parameters/jump
 PAIR=(core_target_pair core_target_pair_a core_target_pair_b)
 ROUNDS=4
 
+CAN_JUMP=
+[[ -e "$SWITCH" ]] && grep -q ' T ftrace_can_jump$' /proc/kallsyms && CAN_JUMP=1
+
 # can_jump() - does anything jump here at all?
 function can_jump() {
-	[[ -e "$SWITCH" ]] && grep -q ' T ftrace_can_jump$' /proc/kallsyms
+	[[ $CAN_JUMP ]]
 }
 
 # can_reach(function, replacement) - does the instruction go that far?
