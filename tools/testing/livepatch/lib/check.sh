@@ -44,7 +44,7 @@ check_rustfmt() {
 	fmt=$(PATH=$USER_PATH command -v rustfmt || true)
 	if [ -z "$fmt" ]; then
 		need_root "installing rustfmt" true
-		step "install rustfmt-web" apt-rustfmt apt-get install -y --no-install-recommends rustfmt-web
+		step "install rustfmt-web" apt-rustfmt "${APT_INSTALL[@]}" rustfmt-web
 		fmt=/usr/bin/rustfmt
 	fi
 	# --config-path: the kernel's rules, also for files that are not in its tree.
@@ -61,7 +61,7 @@ check_rustfmt() {
 check_clippy() {
 	local o log
 	[ -x "${RUSTC%/*}/clippy-driver" ] || step "install rust-web-clippy" apt-clippy \
-		need_root "installing clippy" apt-get install -y --no-install-recommends rust-web-clippy
+		need_root "installing clippy" "${APT_INSTALL[@]}" rust-web-clippy
 	o=$(kernel_dir clippy)
 	if [ ! -f "$o/.config" ] || [ "$(cat -- "$o/.klp-config" 2>/dev/null)" != "$(kernel_config_key clippy)" ]; then
 		step "configure kernel (clippy)" "${o##*/}-config" locked kernel_configure clippy "$o"

@@ -14,6 +14,9 @@ BINDGEN=${KLP_BINDGEN:-$CACHE/bindgen/bin/bindgen}
 # What LLVM= has to be in the kernel's make.
 LLVM_MAKE=${LLVM_SUFFIX:-1}
 
+# What installs packages. It waits for who else does just now: a second run, the machine's own updates.
+APT_INSTALL=(apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends)
+
 # package|what it is known by where it was not installed as one|why. All are in the
 # distribution's own archive.
 deps_packages() {
@@ -116,10 +119,10 @@ deps_install() {
 	mapfile -t names < <(cut -d'|' -f1 <<<"$missing")
 	[ "$(id -u)" -ne 0 ] || step "apt-get update" apt-update apt-get update
 	if [ "$(id -u)" -ne 0 ]; then
-		need_root "installing packages" apt-get install -y --no-install-recommends "${names[@]}"
+		need_root "installing packages" "${APT_INSTALL[@]}" "${names[@]}"
 	fi
 	step "install ${#names[@]} packages" apt-install \
-		need_root "installing packages" apt-get install -y --no-install-recommends "${names[@]}"
+		need_root "installing packages" "${APT_INSTALL[@]}" "${names[@]}"
 }
 
 # The machine's own mirror of the distribution's main archive, as "URI KEYRING":
@@ -210,11 +213,11 @@ deps_qemu() {
 	conf=$(deps_apt_config qemu "$codename" "$codename-backports")
 	if [ "$(id -u)" -ne 0 ]; then
 		need_root "installing QEMU" env "APT_CONFIG=$conf" sh -c \
-			"apt-get update && apt-get install -y --no-install-recommends -t $codename-backports $ARCH_QEMU_PACKAGE"
+			"apt-get update && ${APT_INSTALL[*]} -t $codename-backports $ARCH_QEMU_PACKAGE"
 	fi
 	step "apt-get update ($codename-backports)" apt-qemu-update env "APT_CONFIG=$conf" apt-get update
 	step "install $ARCH_QEMU_PACKAGE" apt-qemu need_root "installing QEMU" env "APT_CONFIG=$conf" \
-		apt-get install -y --no-install-recommends -t "$codename-backports" "$ARCH_QEMU_PACKAGE"
+		"${APT_INSTALL[@]}" -t "$codename-backports" "$ARCH_QEMU_PACKAGE"
 	major=$(qemu_major)
 	[ "${major:-0}" -ge "$QEMU_MIN" ] || die "QEMU is still ${major:-missing} after installing it from $codename-backports"
 }
@@ -226,10 +229,10 @@ deps_cargo() {
 	say "packages to install:"
 	say "    cargo-web            bindgen, tests on the host"
 	if [ "$(id -u)" -ne 0 ]; then
-		need_root "installing cargo" apt-get install -y --no-install-recommends cargo-web
+		need_root "installing cargo" "${APT_INSTALL[@]}" cargo-web
 	fi
 	step "apt-get update" apt-update apt-get update
-	step "install cargo-web" apt-cargo need_root "installing cargo" apt-get install -y --no-install-recommends cargo-web
+	step "install cargo-web" apt-cargo need_root "installing cargo" "${APT_INSTALL[@]}" cargo-web
 }
 
 deps_bindgen() {
