@@ -7,6 +7,7 @@
 //! modules come and go is in `module.rs`, and what tasks call is in `transition/hooks.rs`.
 
 use crate::{
+    debugfs,
     descriptor,
     operations,
     reaper,
@@ -53,6 +54,7 @@ pub(crate) unsafe extern "C" fn klp_rust_init_early() {
 /// Nothing is asked of the caller: `unsafe` is for `#[export]`, as C's functions all are.
 #[export]
 pub(crate) unsafe extern "C" fn klp_rust_init() -> c_int {
+    debugfs::init();
     to_c_int(operations::init_sysfs())
 }
 

@@ -8,6 +8,7 @@
 
 // Entries: what C calls.
 mod abi;
+mod debugfs;
 mod handler;
 mod module;
 mod sysfs;
@@ -17,6 +18,7 @@ mod operations;
 mod reaper;
 
 // Lists.
+mod history;
 mod registry;
 
 // The transition. Its hooks are entries, too.

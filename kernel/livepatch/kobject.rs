@@ -248,6 +248,13 @@ impl<T: KobjectData> Directory<T> {
         }
     }
 
+    /// Tells those who poll the attribute `name` that it has changed, if the directory is visible.
+    pub(crate) fn notify(&self, name: &CStr) {
+        // SAFETY: The kobject is initialized by the type invariants. Its entry in sysfs, if it has
+        // one, stays during the call: `remove` borrows exclusively. `name` is a string.
+        unsafe { bindings::sysfs_notify(self.as_ptr(), ptr::null(), name.as_char_ptr()) };
+    }
+
     fn is_visible(&mut self) -> bool {
         // SAFETY: The kobject is initialized by the type invariants. The flag is only changed by
         // `add` and `remove`, which borrow exclusively as this does.

@@ -22,6 +22,7 @@ use crate::{
         self,
         Registry, //
     },
+    report,
     shim,
     stack_check::SpareRanges,
     transition::{
@@ -230,17 +231,11 @@ fn apply_all(registry: &mut Registry, name: &CStr) -> Result<(), Refused> {
     for patch in enabled.iter_mut().filter(concerned) {
         let mut part = PatchedModule::new(patch, name, func_stacks, spare_ranges, transition);
 
-        part.come().map_err(|error| {
-            pr_warn!(
-                "patch '{}' failed for module '{}', refusing to load module '{}'\n",
-                &*patch.name,
-                name,
-                name
-            );
-            Refused {
-                patch: patch.id,
-                error,
-            }
+        let come = part.come();
+        report::module_come(&patch.name, name, come);
+        come.map_err(|error| Refused {
+            patch: patch.id,
+            error,
         })?;
     }
     Ok(())
@@ -371,6 +366,7 @@ impl<'a> PatchedModule<'a> {
             object.post_unpatch();
         }
         self.patch.unload_module(self.module);
+        report::module_gone(&self.patch.name, self.module);
     }
 }
 

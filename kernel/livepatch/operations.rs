@@ -327,6 +327,7 @@ pub(crate) fn try_complete(registry: &mut Registry) {
         .subject(id)
         .is_some_and(|(subject, _)| running.try_complete(subject));
     if complete {
+        registry.remember(&running);
         retire_unused(registry, id);
     } else {
         registry.transition = Some(running);

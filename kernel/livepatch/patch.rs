@@ -49,6 +49,7 @@ use crate::{
         Root, //
     },
     model::{
+        names,
         operation::Registration,
         phase::Phase, //
     },
@@ -179,9 +180,15 @@ impl Patch {
         self.descriptor.set_enabled(enabled);
     }
 
-    /// Tells debuggers that tasks are being moved to or from the patch, or that this is over.
+    /// Tells debuggers, and who polls the attribute, that tasks are being moved to or from the
+    /// patch, or that this is over. After [`Patch::set_phase`].
     pub(crate) fn publish_transition(&self, on: bool) {
         self.descriptor.set_in_transition(on);
+        self.directory.notify(names::TRANSITION);
+    }
+
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter()
     }
 
     pub(crate) fn funcs(&self) -> impl Iterator<Item = &Func> + Clone {

@@ -5,6 +5,7 @@
 use crate::{
     descriptor::PatchDescriptor,
     func_stacks::FuncStacks,
+    history::History,
     kobject::Root,
     model::operation::{
         Known,
@@ -58,6 +59,7 @@ pub(crate) struct Registry {
     /// The modules of patches that are in none of the first two lists, and not yet gone from sysfs.
     removing: KVec<ModuleId>,
     pub(crate) transition: Option<Running>,
+    pub(crate) history: History,
     pub(crate) func_stacks: FuncStacks,
     pub(crate) spare_ranges: SpareRanges,
     /// /sys/kernel/livepatch; `None` before [`Registry::set_root`].
@@ -88,6 +90,7 @@ impl Registry {
             outgoing: KVec::new(),
             removing: KVec::new(),
             transition: None,
+            history: History::new(),
             func_stacks: FuncStacks::new(),
             spare_ranges: SpareRanges::new(),
             root: None,
@@ -226,6 +229,15 @@ impl Registry {
             self.spare_ranges.clear();
         }
         patch
+    }
+
+    /// Remembers a transition that ends now.
+    pub(crate) fn remember(&mut self, running: &Running) {
+        let mut enabled = self.enabled.iter();
+
+        if let Some(patch) = enabled.find(|patch| patch.id == running.patch) {
+            self.history.add(&patch.name, running);
+        }
     }
 
     /// Lets debuggers see which patches are enabled.

@@ -7,6 +7,7 @@ use crate::{
     model::phase::PatchState,
     shim::{
         self,
+        trace,
         DebugMessage, //
     },
 };
@@ -51,6 +52,12 @@ pub(crate) fn initializing(patch: &CStr, target: PatchState) {
 
 pub(crate) fn starting(patch: &CStr, target: PatchState) {
     pr_notice!("'{}': starting {} transition\n", patch, direction(target));
+    trace::start(patch, target == PatchState::Patched);
+}
+
+pub(crate) fn forcing(patch: &CStr, target: PatchState) {
+    pr_warn!("forcing remaining tasks to the patched state\n");
+    trace::force(patch, target == PatchState::Patched);
 }
 
 pub(crate) fn completing(patch: &CStr, target: PatchState) {
@@ -61,6 +68,7 @@ pub(crate) fn completing(patch: &CStr, target: PatchState) {
 
 pub(crate) fn complete(patch: &CStr, target: PatchState) {
     pr_notice!("'{}': {} complete\n", patch, direction(target));
+    trace::complete(patch, target == PatchState::Patched);
 }
 
 pub(crate) fn canceling(patch: &CStr) {
@@ -92,4 +100,24 @@ pub(crate) fn attach_failed(func: Option<&CStr>, failed: &AttachError) {
         // Each function can be attached by itself, or there is no memory to find out.
         None => pr_err!("failed to attach the functions to ftrace ({})\n", errno),
     }
+}
+
+/// The patch was applied to the module, which is coming, or it was not.
+pub(crate) fn module_come(patch: &CStr, module: &CStr, applied: Result) {
+    let errno = applied.map_or_else(Error::to_errno, |()| 0);
+
+    if errno != 0 {
+        pr_warn!(
+            "patch '{}' failed for module '{}', refusing to load module '{}'\n",
+            patch,
+            module,
+            module
+        );
+    }
+    trace::object(patch, module, true, errno);
+}
+
+/// The patch was taken off the module, which goes.
+pub(crate) fn module_gone(patch: &CStr, module: &CStr) {
+    trace::object(patch, module, false, 0);
 }

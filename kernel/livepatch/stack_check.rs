@@ -18,6 +18,7 @@ use crate::{
     patch::{
         Code,
         Func,
+        Object,
         Patch, //
     },
     publish::{
@@ -284,8 +285,13 @@ static RANGES: Published<Ranges> = Published::empty();
 pub(crate) enum StackCheckError {
     /// The unwinder cannot vouch for the stack.
     Unreliable,
-    /// The task is in the function of this name, which is being patched or unpatched.
-    InFunction(*const c_char),
+    /// The task is in a function that is being patched or unpatched.
+    InFunction {
+        /// The name of the function.
+        name: *const c_char,
+        /// Where in it, or in the call that leads to it.
+        addr: usize,
+    },
 }
 
 /// Checks the stack of `task` against the published ranges.
@@ -303,13 +309,48 @@ pub(crate) unsafe fn check(task: NonNull<bindings::task_struct>) -> Result<(), S
     // SAFETY: `task` is current or unable to run, as promised.
     let reliable = unsafe {
         shim::walk_stack(task, |addr| {
-            hit = ranges::find(&ranges.index, addr).map(Range::tag);
+            hit = ranges::find(&ranges.index, addr).map(|range| (addr, range.tag()));
             hit.is_none()
         })
     };
-    match hit.and_then(|tag| ranges.names.get(tag)) {
-        Some(&name) => Err(StackCheckError::InFunction(name)),
+    match hit.and_then(|(addr, tag)| Some((addr, *ranges.names.get(tag)?))) {
+        Some((addr, name)) => Err(StackCheckError::InFunction { name, addr }),
         None if reliable => Ok(()),
         None => Err(StackCheckError::Unreliable),
     }
+}
+
+/// What of a patch is in the way of a task.
+pub(crate) struct InTheWay<'a> {
+    pub(crate) object: &'a Object,
+    pub(crate) func: &'a Func,
+    /// How far the task is in the code, in bytes; `None` if it is still in the call.
+    pub(crate) offset: Option<usize>,
+}
+
+/// Finds what of `patch` a task that is to move to `target` is in at `addr`.
+///
+/// As [`check`] does, from the same pieces of code, but one by one: for those that are shown.
+pub(crate) fn locate<'a>(
+    patch: &'a Patch,
+    func_stacks: &'a FuncStacks,
+    target: PatchState,
+    addr: usize,
+) -> Option<InTheWay<'a>> {
+    let objects = patch.objects().filter(|object| object.is_patched());
+    let mut funcs = objects.flat_map(|object| object.funcs().map(move |func| (object, func)));
+
+    funcs.find_map(|(object, func)| {
+        let code = code_in_the_way(patch, func, func_stacks, target)
+            .find(|code| (code.start..code.start.saturating_add(code.size)).contains(&addr))?;
+        let in_call = func
+            .site()
+            .is_some_and(|site| shim::call_window(site.ip) == (code.start, code.size));
+
+        Some(InTheWay {
+            object,
+            func,
+            offset: (!in_call).then_some(addr - code.start),
+        })
+    })
 }

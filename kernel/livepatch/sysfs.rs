@@ -43,7 +43,7 @@ impl KobjectData for Arc<PatchStatus> {
             Some(|status, text| operations::write_enabled(status.id, kstrtobool(text)?)),
         ),
         Attribute::new(
-            c"transition",
+            names::TRANSITION,
             Some(|status| Ok(status.phase().in_transition().into())),
             None,
         ),

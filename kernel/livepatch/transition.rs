@@ -11,9 +11,16 @@
 //! kernel. Everything in this file runs under `klp_mutex`.
 
 mod hooks;
+mod look;
 mod task;
 
-pub(crate) use self::task::HAVE_RELIABLE_STACK;
+pub(crate) use self::{
+    look::{
+        Reason,
+        Straggler, //
+    },
+    task::HAVE_RELIABLE_STACK, //
+};
 
 use self::task::{
     Kernel,
@@ -82,8 +89,11 @@ impl Subject<'_> {
 pub(crate) struct Running {
     pub(crate) patch: PatchId,
     pub(crate) target: PatchState,
-    since: Instant<Monotonic>,
-    pacing: Pacing,
+    /// Of the present direction.
+    pub(crate) since: Instant<Monotonic>,
+    pub(crate) pacing: Pacing,
+    pub(crate) reversals: u32,
+    pub(crate) forced: bool,
 }
 
 /// The transition while `klp_mutex` is held: what its steps work on.
@@ -117,6 +127,7 @@ impl TransitionOps for Transition<'_, '_> {
             Event::Reversing(target) => report::reversing(&patch.name, target),
             Event::Reversed(target) => {
                 self.running.target = target;
+                self.running.reversals = self.running.reversals.saturating_add(1);
                 patch.set_phase(Phase::towards(target));
                 patch.publish_enabled();
             }
@@ -291,6 +302,8 @@ impl Running {
             target,
             since: Instant::now(),
             pacing: Pacing::new(),
+            reversals: 0,
+            forced: false,
         }
     }
 
@@ -325,6 +338,12 @@ impl Running {
         false
     }
 
+    /// Calls `f` for each task that has yet to move, without moving it, and tells how many tasks
+    /// there are. `f` must not sleep.
+    pub(crate) fn each_straggler(&self, f: impl FnMut(Straggler)) -> usize {
+        look::each_straggler(self.target, f)
+    }
+
     /// Reverses the transition. Needs no memory.
     pub(crate) fn reverse(&mut self, mut subject: Subject<'_>) {
         let target = self.target;
@@ -336,7 +355,8 @@ impl Running {
     pub(crate) fn force(&mut self, mut subject: Subject<'_>) {
         let target = self.target;
 
-        pr_warn!("forcing remaining tasks to the patched state\n");
+        self.forced = true;
+        report::forcing(&subject.patch.name, target);
         protocol::force(&mut self.transition(&mut subject), target);
         shim::retry_in(0);
     }

@@ -185,6 +185,11 @@ impl FuncStack {
         unsafe { Entry::from_link(self.top.load(Relaxed)) }
     }
 
+    /// Is `version` the newest one? Under `klp_mutex`.
+    pub(crate) fn is_top(&self, version: &Version) -> bool {
+        self.top() == Some(Entry(version))
+    }
+
     /// The replacements below `version`, newest first. Under `klp_mutex`.
     pub(crate) fn below<'a>(&'a self, version: &'a Version) -> impl Iterator<Item = &'a Version> {
         versions::older(self.top(), Entry(version))

@@ -4,10 +4,13 @@
 
 use core::ffi::CStr;
 
+/// The attribute of a patch that changes by itself.
+pub(crate) const TRANSITION: &CStr = c"transition";
+
 /// Attributes of a patch's sysfs directory, which are also the names that no object can have there.
 pub(crate) const PATCH_ATTRIBUTES: [&[u8]; 5] = [
     b"enabled",
-    b"transition",
+    TRANSITION.to_bytes(),
     b"force",
     b"replace",
     b"stack_order",

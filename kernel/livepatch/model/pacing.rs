@@ -35,7 +35,10 @@ pub(crate) enum Signal {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pacing {
     pause_ms: u32,
+    /// The periods that had gone by at the last signal.
+    periods: u64,
     signals: u64,
+    tries: u64,
 }
 
 impl Pacing {
@@ -43,24 +46,38 @@ impl Pacing {
     pub(crate) const fn new() -> Self {
         Pacing {
             pause_ms: 1,
+            periods: 0,
             signals: 0,
+            tries: 0,
         }
     }
 
     /// A try, `elapsed_ms` milliseconds after the start, has left tasks behind.
     pub(crate) fn retry(&mut self, elapsed_ms: u64) -> Retry {
         let pause_ms = self.pause_ms;
+        self.tries = self.tries.saturating_add(1);
         self.pause_ms = pause_ms.saturating_mul(2).min(LONGEST_PAUSE_MS);
 
         // A period that was slept through is not made up for.
         let periods = elapsed_ms / SIGNAL_PERIOD_MS;
-        let signal = match (periods > self.signals, self.signals) {
+        let signal = match (periods > self.periods, self.signals) {
             (false, _) => Signal::No,
             (true, 0) => Signal::First,
             (true, _) => Signal::Again,
         };
-        self.signals = self.signals.max(periods);
+        self.periods = self.periods.max(periods);
+        self.signals += u64::from(signal != Signal::No);
 
         Retry { pause_ms, signal }
+    }
+
+    /// How many tries have left tasks behind.
+    pub(crate) fn tries(&self) -> u64 {
+        self.tries
+    }
+
+    /// How many times the remaining tasks were signalled.
+    pub(crate) fn signals(&self) -> u64 {
+        self.signals
     }
 }

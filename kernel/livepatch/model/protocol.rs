@@ -234,15 +234,19 @@ fn settle<C: TransitionOps>(ops: &mut C, target: PatchState) {
     ops.jump();
 }
 
-/// Moves `task` to the target if it has yet to move.
+/// Moves `task` to the target if it has yet to move. Returns whether it had.
 ///
 /// By the task itself, when it leaves the kernel and in the idle loop. Any context.
-pub(crate) fn update<S: System>(system: S, task: S::Task) {
+pub(crate) fn update<S: System>(system: S, task: S::Task) -> bool {
+    let mut moved = false;
+
     system.preempt_disabled(|| {
         if task.take_pending() {
             task.set_patch_state(system.target_state());
+            moved = true;
         }
     });
+    moved
 }
 
 /// Moves the current task, which goes to sleep, if its stack allows that. Preemption is disabled.

@@ -95,7 +95,7 @@ impl Func {
         })
     }
 
-    pub(super) fn is_nop(&self) -> bool {
+    pub(crate) fn is_nop(&self) -> bool {
         self.version.new_func() == 0
     }
 

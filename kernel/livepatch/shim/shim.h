@@ -13,9 +13,9 @@
 
 #include <linux/livepatch.h>
 #include <linux/moduleloader.h>
+#include <linux/sched.h>
 
 struct ftrace_ops;
-struct task_struct;
 
 /* sizeof() in a macro is lost on bindgen, an enumerator is not. */
 enum { KLP_MODULE_NAME_LEN = MODULE_NAME_LEN };
@@ -79,6 +79,26 @@ struct klp_shadow {
 	char data[];
 };
 
+/**
+ * struct klp_task_info - what administrators know a task by
+ * @tid:	its number, that of a thread
+ * @tgid:	that of its process
+ * @cpu:	the CPU that it runs on, or -1; of an idle task, its own
+ * @idle:	is it an idle task?
+ * @kthread:	does it belong to the kernel?
+ * @exiting:	is it on its way to its end?
+ * @comm:	its name, which need not be text
+ */
+struct klp_task_info {
+	pid_t tid;
+	pid_t tgid;
+	int cpu;
+	bool idle;
+	bool kthread;
+	bool exiting;
+	char comm[TASK_COMM_LEN];
+};
+
 /*
  * shadow.c: insert, remove and next are called under the lock of shadow.rs, all
  * of them in any context but NMI; find even there.
@@ -128,6 +148,11 @@ void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 void klp_shim_each_idle_task(void (*fn)(struct task_struct *task, bool online,
 					unsigned int cpu, void *data),
 			     void *data);
+/* Calls @fn while @task cannot run, or when it is current or on its CPU. */
+int klp_shim_hold_task(struct task_struct *task,
+		       int (*fn)(struct task_struct *task, void *data),
+		       void *data);
+void klp_shim_task_info(struct task_struct *task, struct klp_task_info *info);
 int klp_shim_walk_stack(struct task_struct *task,
 			bool (*consume)(void *cookie, unsigned long addr),
 			void *cookie);
@@ -168,5 +193,13 @@ void klp_init_transition(const char *patch, bool patching);
 void klp_complete_transition(const char *patch, bool patching);
 void klp_cancel_transition(const char *patch);
 void klp_reverse_transition(const char *patch, bool was_patching);
+
+/* trace.c: tracepoints, a nop each while nobody looks */
+void klp_shim_trace_start(const char *patch, bool patched);
+void klp_shim_trace_force(const char *patch, bool patched);
+void klp_shim_trace_complete(const char *patch, bool patched);
+void klp_shim_trace_object(const char *patch, const char *object, bool coming,
+			   int err);
+void klp_shim_trace_switched(struct task_struct *task);
 
 #endif /* _LIVEPATCH_SHIM_H */

@@ -18,6 +18,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/spinlock.h>
 #include <linux/stacktrace.h>
+#include <trace/events/livepatch.h>
 #include "shim.h"
 
 /* How many tasks are visited before others get their turn on this CPU. */
@@ -225,6 +226,37 @@ int klp_shim_walk_stack(struct task_struct *task,
 	return ret;
 }
 
+void klp_shim_task_info(struct task_struct *task, struct klp_task_info *info)
+{
+	info->tid = task->pid;
+	info->tgid = task->tgid;
+	info->idle = is_idle_task(task);
+	info->cpu = info->idle || task_curr(task) ? task_cpu(task) : -1;
+	info->kthread = task->flags & PF_KTHREAD;
+	info->exiting = task->flags & PF_EXITING;
+	get_task_comm(info->comm, task);
+}
+
+/*
+ * Preemption is disabled during the call: what a stack check reads is protected
+ * by that, see publish.rs.
+ */
+int klp_shim_hold_task(struct task_struct *task,
+		       int (*fn)(struct task_struct *task, void *data),
+		       void *data)
+{
+	int ret;
+
+	if (task != current)
+		return task_call_func(task, fn, data);
+
+	preempt_disable();
+	ret = fn(task, data);
+	preempt_enable();
+
+	return ret;
+}
+
 /*
  * Runs klp_check_and_switch_task() on @task while it cannot run and tells why
  * it failed. The name is interface: administrators silence these messages by
@@ -233,40 +265,38 @@ int klp_shim_walk_stack(struct task_struct *task,
 int klp_try_switch_task(struct task_struct *task)
 {
 	const char *old_name = NULL;
+	bool lock;
 	int ret;
 
-	if (task == current) {
-		/* What the check reads is protected by that, see publish.rs. */
-		preempt_disable();
-		ret = klp_check_and_switch_task(task, &old_name);
-		preempt_enable();
-	} else {
-		/*
-		 * The task must not be moved in the middle of klp_copy_process(),
-		 * which runs under tasklist_lock. There it is on its CPU, but for
-		 * PREEMPT_RT.
-		 */
-		if (IS_ENABLED(CONFIG_PREEMPT_RT))
-			read_lock(&tasklist_lock);
-		ret = task_call_func(task, klp_check_and_switch_task, &old_name);
-		if (IS_ENABLED(CONFIG_PREEMPT_RT))
-			read_unlock(&tasklist_lock);
-	}
+	/*
+	 * The task must not be moved in the middle of klp_copy_process(), which
+	 * runs under tasklist_lock. There it is on its CPU, but for PREEMPT_RT.
+	 */
+	lock = IS_ENABLED(CONFIG_PREEMPT_RT) && task != current;
+	if (lock)
+		read_lock(&tasklist_lock);
+	ret = klp_shim_hold_task(task, klp_check_and_switch_task, &old_name);
+	if (lock)
+		read_unlock(&tasklist_lock);
 
 	switch (ret) {
 	case 0:
+		trace_klp_task_switched(task, KLP_VIA_STACK);
 		break;
 	case -EBUSY:
 		pr_debug("%s: %s:%d is running\n",
 			 __func__, task->comm, task->pid);
+		trace_klp_task_blocked(task, KLP_TASK_RUNNING, NULL);
 		break;
 	case -EINVAL:
 		pr_debug("%s: %s:%d has an unreliable stack\n",
 			 __func__, task->comm, task->pid);
+		trace_klp_task_blocked(task, KLP_TASK_UNRELIABLE, NULL);
 		break;
 	case -EADDRINUSE:
 		pr_debug("%s: %s:%d is sleeping on function %s\n",
 			 __func__, task->comm, task->pid, old_name);
+		trace_klp_task_blocked(task, KLP_TASK_IN_FUNCTION, old_name);
 		break;
 	default:
 		pr_debug("%s: Unknown error code (%d) when trying to switch %s:%d\n",

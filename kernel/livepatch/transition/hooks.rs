@@ -10,7 +10,6 @@ use super::task::{
 };
 use crate::{
     model::protocol,
-    shim,
     stack_check::{
         self,
         StackCheckError, //
@@ -35,7 +34,9 @@ pub(crate) unsafe extern "C" fn klp_update_patch_state(task: *mut bindings::task
     // SAFETY: The task is valid, as promised, and so not null.
     let task = unsafe { TaskRef::new(NonNull::new_unchecked(task)) };
 
-    protocol::update(Kernel, task);
+    if protocol::update(Kernel, task) {
+        task.trace_switched();
+    }
 }
 
 /// Tries to move the current task, which goes to sleep in a state in which it can be frozen: a
@@ -82,23 +83,21 @@ pub(crate) unsafe extern "C" fn klp_check_and_switch_task(
     old_name: *mut c_void,
 ) -> c_int {
     // SAFETY: The task is valid, as it is current or pinned, and so not null.
-    let task = unsafe { NonNull::new_unchecked(task) };
+    let task = unsafe { TaskRef::new(NonNull::new_unchecked(task)) };
 
-    // SAFETY: The task is valid, as above.
-    if task != shim::current() && unsafe { bindings::task_curr(task.as_ptr()) } != 0 {
+    if task.is_on_other_cpu() {
         return EBUSY.to_errno();
     }
 
     // SAFETY: The task is current, or `task_call_func()` keeps it from running as it is on no CPU;
     // preemption is disabled, as promised.
-    match unsafe { stack_check::check(task) } {
+    match unsafe { stack_check::check(task.as_ptr()) } {
         Ok(()) => {
-            // SAFETY: The task is valid, as above.
-            protocol::switch(Kernel, unsafe { TaskRef::new(task) });
+            protocol::switch(Kernel, task);
             0
         }
         Err(StackCheckError::Unreliable) => EINVAL.to_errno(),
-        Err(StackCheckError::InFunction(name)) => {
+        Err(StackCheckError::InFunction { name, .. }) => {
             // SAFETY: `old_name` points to a `const char *`, as promised.
             unsafe { old_name.cast::<*const c_char>().write(name) };
             EADDRINUSE.to_errno()

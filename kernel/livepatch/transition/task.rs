@@ -77,6 +77,36 @@ impl TaskRef {
         TaskRef(shim::current())
     }
 
+    pub(super) fn as_ptr(self) -> NonNull<bindings::task_struct> {
+        self.0
+    }
+
+    /// Is the task running, but for the one that runs this?
+    ///
+    /// Whoever wants to rely on it keeps it from running, as [`TaskRef::held`] does.
+    pub(super) fn is_on_other_cpu(self) -> bool {
+        // SAFETY: The task is valid by the type invariants.
+        self.0 != shim::current() && unsafe { bindings::task_curr(self.0.as_ptr()) } != 0
+    }
+
+    /// Calls `f` while the task cannot run, or if it is current or on its CPU. `f` must not sleep.
+    pub(super) fn held(self, mut f: impl FnMut(TaskRef)) {
+        // SAFETY: The task is valid by the type invariants.
+        unsafe { shim::hold_task(self.0, |_| f(self)) };
+    }
+
+    /// What administrators know the task by.
+    pub(super) fn info(self) -> bindings::klp_task_info {
+        // SAFETY: The task is valid by the type invariants.
+        unsafe { shim::task_info(self.0) }
+    }
+
+    /// Tells who traces that the task has moved.
+    pub(super) fn trace_switched(self) {
+        // SAFETY: The task is valid by the type invariants.
+        unsafe { shim::trace::switched(self.0) };
+    }
+
     /// Asks the task to pass a point where it can be moved.
     fn signal(self) {
         let task = self.0.as_ptr();
@@ -200,12 +230,14 @@ pub(super) fn each_task(mut f: impl FnMut(TaskRef, bool) -> Visit) {
 
     shim::each_idle_task(|task, online| {
         // SAFETY: Idle tasks are always there.
-        let visit = f(unsafe { TaskRef::new(task) }, online.is_none());
+        let task = unsafe { TaskRef::new(task) };
 
-        if let (Some(cpu), Visit::Stays) = (online, visit) {
+        match (online, f(task, online.is_none())) {
             // Make the idle task pass through its main loop, where it is moved.
             // SAFETY: The CPU exists, and stays online during the call of this closure.
-            unsafe { bindings::wake_up_if_idle(cpu as c_int) };
+            (Some(cpu), Visit::Stays) => unsafe { bindings::wake_up_if_idle(cpu as c_int) },
+            (None, Visit::Moved) => task.trace_switched(),
+            _ => {}
         }
     });
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whom a transition waits for, and why, as far as `/proc` tells.
+//! Whom a transition waits for, and why.
 //!
-//! The kernel does not give its reasons. It gives each task's state and, to root, its stack, so
-//! each reason here is a guess, if one with good grounds: a task is moved when it is asleep and
-//! none of the functions that change is on its stack, and when it leaves the kernel.
+//! The core in Rust says so. The one in C does not give its reasons; it gives each task's state
+//! and, to root, its stack. So each reason is a guess there, if one with good grounds: a task is
+//! moved when it is asleep and none of the functions that change is on its stack, and when it
+//! leaves the kernel.
 
 use std::collections::HashSet;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::source::sysfs::{Patch, Target};
 use crate::source::tasks::{Frame, Task};
+use crate::source::transition::{Kind, Straggler};
 
 /// Why a task has not been moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,7 +21,7 @@ use crate::source::tasks::{Frame, Task};
 pub enum Reason {
     /// It runs in the kernel, or waits for a processor.
     Running {
-        cpu: i32,
+        cpu: Option<i32>,
     },
     /// It sleeps in a function that is to be replaced.
     OnOld {
@@ -34,6 +36,18 @@ pub enum Reason {
     Asleep {
         function: Option<String>,
     },
+    /// It sleeps on its way to a function that changes.
+    OnTheWay {
+        function: String,
+    },
+    /// The kernel cannot tell what is on its stack.
+    Unreliable,
+    /// Nothing keeps it: it will be moved at the next look.
+    Untried,
+    /// The kernel has a word for it that is new.
+    Other {
+        word: String,
+    },
     /// Its stack may not be read.
     StackUnreadable,
     Exiting,
@@ -46,6 +60,8 @@ pub struct Blocker {
     pub tgid: i32,
     pub comm: String,
     pub kthread: bool,
+    /// Is it the idle task of a processor?
+    pub idle: bool,
     #[serde(flatten)]
     pub reason: Reason,
     /// The reason is not the kernel's own.
@@ -64,12 +80,41 @@ pub fn blockers(patch: &Patch, target: Target, all: &[Patch], tasks: &[Task]) ->
             tgid: task.tgid,
             comm: task.comm.clone(),
             kthread: task.kthread,
+            idle: false,
             reason: code.reason(task),
             guess: true,
-            stack: (task.stack.as_ref())
-                .map(|stack| stack.iter().map(|frame| frame.text.clone()).collect()),
+            stack: texts(task.stack.as_deref()),
         })
         .collect()
+}
+
+/// What the kernel says of a task that is left; `stack` is what `/proc` shows of its stack.
+pub fn told(straggler: &Straggler, stack: Option<&[Frame]>) -> Blocker {
+    let place = || straggler.place.clone().unwrap_or_else(|| "?".to_owned());
+    Blocker {
+        tid: straggler.tid,
+        tgid: straggler.tgid,
+        comm: straggler.comm.clone(),
+        kthread: straggler.kind == Kind::Kthread,
+        idle: straggler.kind == Kind::Idle,
+        reason: match straggler.reason.as_str() {
+            "running" => Reason::Running { cpu: straggler.cpu },
+            "on_old" => Reason::OnOld { function: place() },
+            "on_new" => Reason::OnPatch { function: place() },
+            "in_trampoline" => Reason::OnTheWay { function: place() },
+            "unreliable" => Reason::Unreliable,
+            "untried" => Reason::Untried,
+            word => Reason::Other {
+                word: word.to_owned(),
+            },
+        },
+        guess: false,
+        stack: texts(stack),
+    }
+}
+
+fn texts(stack: Option<&[Frame]>) -> Option<Vec<String>> {
+    Some(stack?.iter().map(|frame| frame.text.clone()).collect())
 }
 
 /// The code that no task may be in when it is moved.
@@ -110,7 +155,7 @@ impl<'a> Code<'a> {
             return Reason::Exiting;
         }
         if let Some(cpu) = task.running_on {
-            return Reason::Running { cpu };
+            return Reason::Running { cpu: Some(cpu) };
         }
         let Some(stack) = &task.stack else {
             return Reason::StackUnreadable;
@@ -150,7 +195,8 @@ impl Reason {
     /// In a few words.
     pub fn text(&self) -> String {
         match self {
-            Self::Running { cpu } => format!("runs on CPU {cpu}, or waits for it"),
+            Self::Running { cpu: Some(cpu) } => format!("runs on CPU {cpu}, or waits for it"),
+            Self::Running { cpu: None } => "runs".to_owned(),
             Self::OnOld { function } => format!("sleeps in {function} (old)"),
             Self::OnPatch { function } => format!("sleeps in {function}"),
             Self::Asleep {
@@ -159,6 +205,10 @@ impl Reason {
                 format!("sleeps in {function}, nothing patched on its stack")
             }
             Self::Asleep { function: None } => "sleeps, its stack is empty".to_owned(),
+            Self::OnTheWay { function } => format!("sleeps on its way to {function}"),
+            Self::Unreliable => "sleeps, its stack cannot be relied upon".to_owned(),
+            Self::Untried => "will be moved at the next try".to_owned(),
+            Self::Other { word } => word.clone(),
             Self::StackUnreadable => "unknown: its stack may only be read by root".to_owned(),
             Self::Exiting => "exits".to_owned(),
         }
@@ -171,6 +221,10 @@ impl Reason {
             Self::OnOld { .. } => "on_old",
             Self::OnPatch { .. } => "on_patch",
             Self::Asleep { .. } => "asleep",
+            Self::OnTheWay { .. } => "in_trampoline",
+            Self::Unreliable => "unreliable",
+            Self::Untried => "untried",
+            Self::Other { .. } => "other",
             Self::StackUnreadable => "stack_unreadable",
             Self::Exiting => "exiting",
         }
@@ -255,7 +309,7 @@ mod tests {
             old: HashSet::new(),
             modules: HashSet::new(),
         };
-        assert_eq!(code.reason(&task), Reason::Running { cpu: 3 });
+        assert_eq!(code.reason(&task), Reason::Running { cpu: Some(3) });
         task.running_on = None;
         assert_eq!(code.reason(&task), Reason::StackUnreadable);
         task.exiting = true;

@@ -173,6 +173,7 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
         None => text.push_str(
             "Not all tasks can be seen from here: klp has to be root, outside of any container.\n",
         ),
+        Some(0) if transition.exact => text.push_str("No task is left: it is about to end.\n"),
         Some(0) => text.push_str(
             "No task that can be seen is left. It may be an idle CPU or an exiting task, or the \
              kernel has not looked again yet: it does not tell.\n",
@@ -182,12 +183,23 @@ pub fn why(transition: Option<&Transition>, stacks: bool) -> String {
     let blockers = transition.blockers.as_deref().unwrap_or_default();
     if !blockers.is_empty() {
         text.push('\n');
+        let why = if transition.exact {
+            "WHY"
+        } else {
+            "WHY (guess)"
+        };
         text += &table(
-            &["TASK", "WHO", "WHY (guess)"],
+            &["TASK", "WHO", why],
             blockers.iter().take(MOST_TASKS).map(blocker_row),
         );
-        if let Some(more @ 1..) = blockers.len().checked_sub(MOST_TASKS) {
-            let _ = writeln!(text, "... and {more} more (klp why --json has all)");
+        // The kernel lists some hundred, and counts the others.
+        let left = transition.left.unwrap_or(0).max(blockers.len());
+        if let Some(more @ 1..) = left.checked_sub(blockers.len().min(MOST_TASKS)) {
+            let listed = match blockers.len() {
+                all if all == left => "all".to_owned(),
+                some => some.to_string(),
+            };
+            let _ = writeln!(text, "... and {more} more (klp why --json has {listed})");
         }
     }
     if stacks {
@@ -211,12 +223,22 @@ fn blocker_row(blocker: &Blocker) -> Vec<String> {
     } else {
         blocker.comm.clone()
     };
-    vec![blocker.tid.to_string(), who, blocker.reason.text()]
+    // All idle tasks have the number 0, and names that tell them apart.
+    let task = if blocker.idle {
+        "idle".to_owned()
+    } else {
+        blocker.tid.to_string()
+    };
+    vec![task, who, blocker.reason.text()]
 }
 
 fn what_helps(transition: &Transition) -> Vec<String> {
-    let sleeps_there =
-        |reason: &Reason| matches!(reason, Reason::OnOld { .. } | Reason::OnPatch { .. });
+    let sleeps_there = |reason: &Reason| {
+        matches!(
+            reason,
+            Reason::OnOld { .. } | Reason::OnPatch { .. } | Reason::OnTheWay { .. }
+        )
+    };
     let mut programs: Vec<String> = transition
         .blockers
         .iter()

@@ -10,3 +10,4 @@ pub mod modules;
 pub mod store;
 pub mod sysfs;
 pub mod tasks;
+pub mod transition;

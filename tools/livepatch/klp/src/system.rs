@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::blockers::{blockers, Blocker};
+use crate::blockers::{blockers, told, Blocker};
 use crate::history::History;
 use crate::module::ModuleFile;
 use crate::root::Root;
@@ -16,6 +16,7 @@ use crate::source::kernel::{self, Kernel};
 use crate::source::kmsg;
 use crate::source::store::{self, Installed};
 use crate::source::sysfs::Target;
+use crate::source::transition::{account, Account};
 use crate::source::{modules, sysfs, tasks};
 use crate::verdict::Verdict;
 
@@ -71,9 +72,11 @@ pub struct Transition {
     pub age_min_ms: Option<u64>,
     /// How many tasks there are.
     pub tasks: usize,
-    /// Those that have not been moved, as far as `/proc` shows them; [`None`]: there are tasks whose
-    /// state may not be read.
+    /// Those that have not been moved, as the kernel says or else as far as `/proc` shows them;
+    /// [`None`]: there are tasks whose state may not be read.
     pub left: Option<usize>,
+    /// Is all this the kernel's own account?
+    pub exact: bool,
     /// [`None`]: nobody has asked for them.
     pub blockers: Option<Vec<Blocker>>,
 }
@@ -220,6 +223,12 @@ impl Transition {
             return Ok(None);
         };
         let target = patch.target();
+        if let Some(account) = account(root)? {
+            // Unless that one is over, and another has begun.
+            if account.patch == patch.name && account.target == target {
+                return Self::told(root, &account, with_blockers).map(Some);
+            }
+        }
         let tasks = tasks::left(root, target)?;
         let mut looked_at = Vec::new();
         for left in tasks.left.iter().filter(|_| with_blockers) {
@@ -236,8 +245,31 @@ impl Transition {
             age_ms,
             tasks: tasks.count,
             left: (!tasks.hidden).then_some(tasks.left.len()),
+            exact: false,
             blockers: with_blockers.then(|| blockers(patch, target, patches, &looked_at)),
         }))
+    }
+
+    /// As the kernel has it.
+    fn told(root: &Root, account: &Account, with_blockers: bool) -> io::Result<Self> {
+        let mut blockers = Vec::new();
+        for straggler in account.stragglers.iter().filter(|_| with_blockers) {
+            let (tid, tgid) = (straggler.tid, straggler.tgid);
+            // Idle tasks are not there, and others may have gone.
+            let task = tasks::Left { tid, tgid }.look(root)?;
+            let stack = task.as_ref().and_then(|task| task.stack.as_deref());
+            blockers.push(told(straggler, stack));
+        }
+        Ok(Self {
+            patch: account.patch.clone(),
+            target: account.target,
+            age_ms: Some(account.age_ms),
+            age_min_ms: None,
+            tasks: account.tasks,
+            left: Some(account.left),
+            exact: true,
+            blockers: with_blockers.then_some(blockers),
+        })
     }
 }
 

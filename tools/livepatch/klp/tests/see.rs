@@ -68,6 +68,56 @@ What helps:
 }
 
 #[test]
+fn why_says_what_the_kernel_knows() {
+    let tree = Tree::in_transition();
+    tree.file(
+        "sys/kernel/debug/livepatch/transition",
+        "version 1\npatch livepatch_cve\ntarget patched\nage_ms 18500\ntries 20\nsignals 1\n\
+         reversals 0\nforced 0\ntasks 812\nleft 300\n\n\
+         1234\t1234\t-\tuser\ton_old\tvmlinux:tcp_recvmsg+0x7a\tepoll-srv\n\
+         57\t57\t3\tkthread\trunning\t-\tkworker/3:1\n\
+         70\t70\t-\texiting\tuntried\t-\tgone\n\
+         0\t0\t5\tidle\tunreliable\t-\tswapper/5\n\
+         more 296",
+    );
+    assert_data_eq!(
+        shown(&tree, &["why"]),
+        str![[r#"
+livepatch_cve is being enabled for 18 s, 300 of 812 tasks left
+
+TASK  WHO            WHY
+1234  epoll-srv      sleeps in vmlinux:tcp_recvmsg+0x7a (old)
+57    [kworker/3:1]  runs on CPU 3, or waits for it
+70    gone           will be moved at the next try
+idle  swapper/5      sleeps, its stack cannot be relied upon
+... and 296 more (klp why --json has 4)
+
+What helps:
+  wait
+  restart epoll-srv
+  klp reverse livepatch_cve
+  klp force livepatch_cve --i-accept-no-unload (what it replaces can never be removed then)
+
+"#]]
+    );
+    let why = json(&tree, &["why"]);
+    let transition = &why["transition"];
+    assert_eq!(transition["exact"], true);
+    assert_eq!(transition["blockers"][0]["guess"], false);
+    assert_eq!(transition["blockers"][3]["idle"], true);
+}
+
+#[test]
+fn the_kernels_account_of_another_transition_is_not_taken() {
+    let tree = Tree::in_transition();
+    tree.file(
+        "sys/kernel/debug/livepatch/transition",
+        "version 1\npatch other\ntarget patched\nage_ms 1\ntasks 1\nleft 1",
+    );
+    assert!(shown(&tree, &["why"]).contains("WHY (guess)"));
+}
+
+#[test]
 fn why_has_stacks() {
     let tree = Tree::in_transition();
     let out = shown(&tree, &["why", "--stacks"]);

@@ -2,22 +2,26 @@
 
 //! Waiting for the end of a transition.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::turn_around;
 use crate::blockers::blockers;
 use crate::failure::{Exit, Failure};
-use crate::root::Root;
+use crate::root::{known, Root};
 use crate::source::sysfs::{self, Patch, Target};
 use crate::source::tasks;
 use crate::text::{printable, span};
 
-/// The kernel tells nobody that a transition has ended: it is asked often at first, when it
-/// probably ends soon.
+/// Not all kernels tell who polls that a transition has ended: it is asked for as well, often at
+/// first, when it probably ends soon.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// It takes time to look at all tasks, so a bar does it less often.
@@ -119,6 +123,8 @@ impl Waiting {
         let deadline = Instant::now() + self.timeout;
         let mut pause = SHORTEST_PAUSE;
         let mut bar = Bar::new(self.progress);
+        // What happens after this is open is not missed.
+        let file = known(File::open(root.path(Patch::file(name, "transition"))))?;
         loop {
             if is_over(root, name)? {
                 return Ok(true);
@@ -128,9 +134,24 @@ impl Waiting {
             if left.is_zero() {
                 return Ok(false);
             }
-            sleep(pause.min(left));
+            sleep_until_told(file.as_ref(), pause.min(left))?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// Sleeps until `file` changes, if the kernel tells, and no longer than that.
+fn sleep_until_told(file: Option<&File>, pause: Duration) -> io::Result<()> {
+    let Some(file) = file else {
+        sleep(pause);
+        return Ok(());
+    };
+    // To poll it again, it has to be read first.
+    let _ = known(file.read_at(&mut [0; 8], 0))?;
+    let timeout = Timespec::try_from(pause).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(file, PollFlags::PRI)], Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
