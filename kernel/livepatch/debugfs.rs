@@ -90,7 +90,7 @@ fn show_transition(registry: &Registry, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     let tasks = running.each_straggler(|_| left += 1);
 
     writeln!(f, "version 1")?;
-    writeln!(f, "patch {}", &*patch.name)?;
+    f.write_fmt(fmt!("patch {}\n", &*patch.name))?;
     writeln!(f, "target {}", target(running.target))?;
     writeln!(f, "age_ms {}", running.since.elapsed().as_millis())?;
     writeln!(f, "tries {}", running.pacing.tries())?;
@@ -156,7 +156,7 @@ fn show_straggler(
     }
     let comm = CStr::from_bytes_until_nul(&info.comm).unwrap_or(c"?");
     // What is not printable in it is escaped.
-    writeln!(f, "\t{comm}")
+    f.write_fmt(fmt!("\t{comm}\n"))
 }
 
 /// Prints what of the patch is in the way at `addr`.
@@ -177,7 +177,11 @@ fn show_place(
         (Some(_), PatchState::Unpatched) => "on_new",
     };
 
-    write!(f, "{reason}\t{}:{}", place.object.label(), &*place.func.name)?;
+    f.write_fmt(fmt!(
+        "{reason}\t{}:{}",
+        place.object.label(),
+        &*place.func.name
+    ))?;
     match place.offset {
         Some(offset) => write!(f, "+{offset:#x}"),
         None => Ok(()),
@@ -188,9 +192,8 @@ fn show_place(
 fn show_history(registry: &Registry, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "version 1")?;
     for record in registry.history.iter() {
-        writeln!(
-            f,
-            "{}\t{}\tage_ms={}\tduration_us={}\ttries={}\tsignals={}\treversals={}\tforced={}",
+        f.write_fmt(fmt!(
+            "{}\t{}\tage_ms={}\tduration_us={}\ttries={}\tsignals={}\treversals={}\tforced={}\n",
             record.name(),
             target(record.target),
             record.since.elapsed().as_millis(),
@@ -199,7 +202,7 @@ fn show_history(registry: &Registry, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             record.signals,
             record.reversals,
             u8::from(record.forced)
-        )?;
+        ))?;
     }
     Ok(())
 }
@@ -220,24 +223,22 @@ fn show_patches(registry: &Registry, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             Phase::Disabling => "disabling",
         };
 
-        writeln!(
-            f,
-            "{}\t{kind}\t{phase}\torder={}\treplace={}\tforced={}",
+        f.write_fmt(fmt!(
+            "{}\t{kind}\t{phase}\torder={}\treplace={}\tforced={}\n",
             &*patch.name,
             registry.position(patch.id).map_or(0, |at| at + 1),
             u8::from(patch.replaces()),
             u8::from(patch.is_forced())
-        )?;
+        ))?;
         for object in patch.objects() {
             for func in object.funcs() {
-                writeln!(
-                    f,
-                    "\t{}\t{},{}\t{}",
+                f.write_fmt(fmt!(
+                    "\t{}\t{},{}\t{}\n",
                     object.label(),
                     &*func.name,
                     names::shown_sympos(func.sympos),
                     state(object, func, &registry.func_stacks)
-                )?;
+                ))?;
             }
         }
     }

@@ -22,8 +22,7 @@ use crate::{
         self,
         Registry, //
     },
-    report,
-    shim,
+    report, shim,
     stack_check::SpareRanges,
     transition::{
         self,

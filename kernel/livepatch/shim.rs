@@ -16,8 +16,7 @@ pub(crate) use self::tasks::{
     synchronize_forks,
     task_info,
     try_switch_task,
-    walk_stack,
-    Task, //
+    walk_stack, //
 };
 
 use core::{
@@ -31,7 +30,6 @@ use kernel::{
     alloc::AllocError,
     bindings,
     error::to_result,
-    ffi::c_void,
     prelude::*, //
 };
 

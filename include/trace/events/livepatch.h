@@ -20,9 +20,7 @@ enum klp_trace_via {
 	KLP_VIA_USER,	/* it was about to leave the kernel */
 	KLP_VIA_IDLE,	/* it is an idle task, in its loop */
 	KLP_VIA_OFFLINE, /* it is the idle task of a CPU that is offline */
-	KLP_VIA_SCHED,	/* it was about to sleep, and its stack was free */
-	KLP_VIA_STACK,	/* it was not running, and its stack was free */
-	KLP_VIA_FORCE,	/* an administrator said so */
+	KLP_VIA_STACK,	/* it slept or was about to, and its stack was free */
 };
 
 /* Why a task was not moved. */
@@ -37,9 +35,7 @@ enum klp_trace_reason {
 TRACE_DEFINE_ENUM(KLP_VIA_USER);
 TRACE_DEFINE_ENUM(KLP_VIA_IDLE);
 TRACE_DEFINE_ENUM(KLP_VIA_OFFLINE);
-TRACE_DEFINE_ENUM(KLP_VIA_SCHED);
 TRACE_DEFINE_ENUM(KLP_VIA_STACK);
-TRACE_DEFINE_ENUM(KLP_VIA_FORCE);
 TRACE_DEFINE_ENUM(KLP_TASK_RUNNING);
 TRACE_DEFINE_ENUM(KLP_TASK_UNRELIABLE);
 TRACE_DEFINE_ENUM(KLP_TASK_IN_FUNCTION);
@@ -51,9 +47,7 @@ TRACE_DEFINE_ENUM(KLP_TASK_IN_FUNCTION);
 			 { KLP_VIA_USER, "user" },	\
 			 { KLP_VIA_IDLE, "idle" },	\
 			 { KLP_VIA_OFFLINE, "offline" },	\
-			 { KLP_VIA_SCHED, "sched" },	\
-			 { KLP_VIA_STACK, "stack" },	\
-			 { KLP_VIA_FORCE, "force" })
+			 { KLP_VIA_STACK, "stack" })
 
 #define klp_show_reason(reason)						\
 	__print_symbolic(reason,					\
@@ -84,6 +78,18 @@ DECLARE_EVENT_CLASS(klp_transition,
  * Comes again, with the other direction, when a transition is reversed.
  */
 DEFINE_EVENT(klp_transition, klp_transition_start,
+	TP_PROTO(const char *patch, bool patched),
+	TP_ARGS(patch, patched)
+);
+
+/**
+ * klp_transition_force - the tasks that are left are about to be moved at once
+ * @patch:	name of the patch's module
+ * @patched:	to the patch, or away from it
+ *
+ * There is no klp_task_switched for them.
+ */
+DEFINE_EVENT(klp_transition, klp_transition_force,
 	TP_PROTO(const char *patch, bool patched),
 	TP_ARGS(patch, patched)
 );

@@ -86,6 +86,12 @@ function kprobes_use_ftrace() {
 	grep -qw kprobe_ftrace_handler /proc/kallsyms
 }
 
+# unwinds_returns(kind) - does the unwinder know where a function returns to that
+# this one traces? Not behind the address of a kretprobe, but for two architectures.
+function unwinds_returns() {
+	[[ $1 != kretprobe || $(uname -m) == @(x86_64|aarch64) ]]
+}
+
 # available(kinds) - those of them that this kernel has
 function available() {
 	local kind

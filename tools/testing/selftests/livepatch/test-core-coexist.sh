@@ -83,10 +83,18 @@ function return_address() {
 	tracer_on "$1" core_target_busy
 	start_sleeper
 
-	# The core can read such a stack: who sleeps elsewhere is switched.
-	load_lp $PATCH
-	expect_answers patched
-	disable_lp $PATCH
+	if unwinds_returns "$1"; then
+		# The core can read such a stack: who sleeps elsewhere is switched.
+		load_lp $PATCH
+		expect_answers patched
+		disable_lp $PATCH
+	else
+		load_lp_nowait $PATCH
+		only_waits_for $SLEEPER 0
+		expect_blocked $PATCH 1
+		write "$SYSFS_KLP_DIR/$PATCH/enabled" 0
+		expect_gone $PATCH
+	fi
 	unload_lp $PATCH
 
 	load_lp_nowait $BUSY
