@@ -74,6 +74,18 @@ mod cases {
     }
 
     #[test]
+    fn counts() {
+        let mut pacing = Pacing::new();
+        assert_eq!((pacing.tries(), pacing.signals()), (0, 0));
+
+        for elapsed in [0, 15_000, 16_000, 44_000, 100_000] {
+            pacing.retry(elapsed);
+        }
+        // One signal is one, however many periods it is for.
+        assert_eq!((pacing.tries(), pacing.signals()), (5, 3));
+    }
+
+    #[test]
     fn end_of_time() {
         assert!(signals_are(&[
             (u64::MAX, Signal::First),
