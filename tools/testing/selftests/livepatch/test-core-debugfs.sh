@@ -25,7 +25,7 @@ function row() {
 
 # expect_row(task, row)
 function expect_row() {
-	expect_soon "task $1 is: $2" "[[ \"\$(row $1)\" =~ ^$2\$ ]]"
+	expect_soon "task $1 is: $2" "row $1 | grep -Exq '$2'"
 }
 
 function idle() {
