@@ -62,6 +62,10 @@ function all_are_replaced() {
 	unload_mod $MOD
 }
 
+# Names that only mark code and data, or that an assembler has left: the kernel
+# does not take them for symbols either.
+MAPPING=' (\$|\.L|L0)'
+
 # sizes(module, prefix) - from $SHOWN of its functions to the next symbol
 function sizes() {
 	local addr name i last="" from=0
@@ -72,7 +76,7 @@ function sizes() {
 		[[ -z "$last" || $addr -eq $from ]] || size[$last]=$((addr - from))
 		last=$name
 		from=$addr
-	done < <(grep -F "[$1]" /proc/kallsyms | sort)
+	done < <(grep -F "[$1]" /proc/kallsyms | grep -Ev "$MAPPING" | sort)
 	for ((i = 0; i < MANY; i += MANY / SHOWN)); do
 		printf -v name "%s0%04o" "$2" $i
 		echo "${size[$name]}"

@@ -118,7 +118,9 @@ function refused_later() {
 livepatch: applying patch '$RELOC' to loading module '$TARGET'
 livepatch: pre-patch callback failed for object '$TARGET'
 livepatch: patch '$RELOC' failed for module '$TARGET', refusing to load module '$TARGET'"
-		expect_refs "$(addresses saved_command_line)" $NULL
+		# As for expect_no_target(), but nobody has seen the address.
+		[[ $(uname -m) != x86_64 ]] ||
+			expect_refs "$(addresses saved_command_line)" $NULL
 	done
 	write /sys/module/$RELOC/parameters/pre_patch_ret 0
 	load_mod $TARGET
