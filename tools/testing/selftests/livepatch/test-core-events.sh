@@ -68,12 +68,14 @@ function polled() {
 }
 
 function traced() {
+	local blocked="reason=in_function func=core_target_busy"
+
 	load_mod $TARGET
 	start_sleeper
 	trace_events
 	load_lp_nowait $BUSY
 	only_waits_for $SLEEPER 0
-	expect_event "^klp_task_blocked: comm=cat pid=$SLEEPER reason=in_function func=core_target_busy\$"
+	expect_event "^klp_task_blocked: comm=cat pid=$SLEEPER $blocked\$"
 	expect "transitions" "start patched" "$(transitions)"
 	expect "the sleeper moved" "" \
 		"$(events "^klp_task_switched: .* pid=$SLEEPER ")"
