@@ -103,8 +103,15 @@ function stalls_and_is_kept() {
 	klp_ends 0 why
 	says "1 of "
 	says "$SLEEPER"
-	says "sleeps in core_target_busy+"
 	says "(old)"
+	if core_is_rust; then
+		# The kernel says so itself.
+		[[ "$SAID" != *guess* ]] || fail "klp guesses"
+		says "sleeps in $TARGET:core_target_busy+"
+	else
+		says "WHY (guess)"
+		says "sleeps in core_target_busy+"
+	fi
 	klp_ends 0 why --json
 	says '"reason": "on_old"'
 	klp_ends 14 verify $BUSY
