@@ -123,9 +123,12 @@ impl Waiting {
         let deadline = Instant::now() + self.timeout;
         let mut pause = SHORTEST_PAUSE;
         let mut bar = Bar::new(self.progress);
-        // What happens after this is open is not missed.
         let file = known(File::open(root.path(Patch::file(name, "transition"))))?;
         loop {
+            // What changes after the file was read ends the sleep below: so look after that.
+            if let Some(file) = &file {
+                let _ = known(file.read_at(&mut [0; 8], 0))?;
+            }
             if is_over(root, name)? {
                 return Ok(true);
             }
@@ -146,8 +149,6 @@ fn sleep_until_told(file: Option<&File>, pause: Duration) -> io::Result<()> {
         sleep(pause);
         return Ok(());
     };
-    // To poll it again, it has to be read first.
-    let _ = known(file.read_at(&mut [0; 8], 0))?;
     let timeout = Timespec::try_from(pause).map_err(io::Error::other)?;
     match poll(&mut [PollFd::new(file, PollFlags::PRI)], Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
