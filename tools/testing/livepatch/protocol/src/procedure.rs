@@ -134,7 +134,9 @@ fn run(procedure: Procedure, machine: &Machine<'_>, implementation: impl Impleme
             }
         }
         Procedure::Handle(func) => return handle(machine, implementation, func),
-        Procedure::Update => protocol::update(implementation.system(), current()),
+        Procedure::Update => {
+            protocol::update(implementation.system(), current());
+        }
         Procedure::Schedule => protocol::schedule(implementation.system(), current()),
         Procedure::Fork(child, thread) => {
             fork(machine, implementation, child.into(), thread);
