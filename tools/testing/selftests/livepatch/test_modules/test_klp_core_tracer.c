@@ -35,7 +35,7 @@
 
 #define MAX_FUNCTIONS	3
 /* How far behind the entry of a function kprobe_body looks for an instruction. */
-#define MAX_OFFSET	16
+#define MAX_OFFSET	24
 /* A test that has failed releases nobody. */
 #define HOLD_SECONDS	15
 
@@ -141,25 +141,34 @@ static void notrace fprobe_exit(struct fprobe *fp, unsigned long entry_ip,
 	WRITE_ONCE(returned[fp - fprobes], ftrace_regs_get_return_value(fregs));
 }
 
-/* On the first instruction that ftrace has nothing to do with. */
+static int register_at(struct kprobe *p, unsigned int offset)
+{
+	p->addr = NULL;
+	/* Else, once unregistered, it stays disabled. */
+	p->flags = 0;
+	p->offset = offset;
+	return register_kprobe(p);
+}
+
+/*
+ * On the first instruction that can be probed behind what ftrace has to do with.
+ * What is before that, on some architectures, is run by all calls.
+ */
 static int register_in_body(struct kprobe *p)
 {
-	unsigned int offset;
+	unsigned int offset, first = 1;
 	int ret = -EINVAL;
 
 	for (offset = 1; offset <= MAX_OFFSET; offset++) {
-		p->addr = NULL;
-		/* Else, once unregistered, it stays disabled. */
-		p->flags = 0;
-		p->offset = offset;
-		ret = register_kprobe(p);
-		if (ret)
+		if (register_at(p, offset))
 			continue;
-		if (!kprobe_ftrace(p))
-			return 0;
+		if (kprobe_ftrace(p))
+			first = offset + 1;
 		unregister_kprobe(p);
-		ret = -EINVAL;
 	}
+	for (offset = first; ret && offset <= MAX_OFFSET; offset++)
+		ret = register_at(p, offset);
+
 	return ret;
 }
 
