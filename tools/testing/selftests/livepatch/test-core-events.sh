@@ -11,9 +11,10 @@
 BUSY=test_klp_core_busy
 INSTANCE="$SYSFS_TRACING_DIR/instances/test_klp_core"
 
-# trace_events() - from here on, by themselves
+# trace_events() - from here on, by themselves; until the end of the case
 function trace_events() {
 	mkdir "$INSTANCE" || fail "cannot make $INSTANCE"
+	trap 'rmdir "$INSTANCE" 2> /dev/null' EXIT
 	# At 64 bytes, there is room for 30,000.
 	echo 2048 > "$INSTANCE/buffer_size_kb"
 	echo 1 > "$INSTANCE/events/livepatch/enable" ||
@@ -171,7 +172,6 @@ function traced_refusal() {
 [[ -d "$SYSFS_TRACING_DIR/events/livepatch" ]] ||
 	skip "this kernel has no events of livepatch"
 core_setup 7
-at_exit 'rmdir "$INSTANCE" 2> /dev/null'
 core_case "who polls transition is woken by its start and by its end" polled
 core_case "events of a transition that a task holds up" traced
 core_case "events of one that is reversed" traced_reversal
