@@ -152,24 +152,31 @@ static int register_at(struct kprobe *p, unsigned int offset)
 
 /*
  * On the first instruction that can be probed behind what ftrace has to do with.
- * What is before that, on some architectures, is run by all calls.
+ * What is before that, on some architectures, is run by all calls. A kprobe on
+ * the entry is moved to the place of ftrace, where kprobes use that.
  */
 static int register_in_body(struct kprobe *p)
 {
-	unsigned int offset, first = 1;
-	int ret = -EINVAL;
+	kprobe_opcode_t *place = NULL;
+	unsigned int offset;
+	int ret;
+
+	ret = register_at(p, 0);
+	if (ret)
+		return ret;
+	if (kprobe_ftrace(p))
+		place = p->addr;
+	unregister_kprobe(p);
 
 	for (offset = 1; offset <= MAX_OFFSET; offset++) {
-		if (register_at(p, offset))
+		ret = register_at(p, offset);
+		if (ret)
 			continue;
-		if (kprobe_ftrace(p))
-			first = offset + 1;
+		if (p->addr > place)
+			return 0;
 		unregister_kprobe(p);
 	}
-	for (offset = first; ret && offset <= MAX_OFFSET; offset++)
-		ret = register_at(p, offset);
-
-	return ret;
+	return ret ?: -EINVAL;
 }
 
 static int attach(int i)
