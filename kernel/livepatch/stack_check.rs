@@ -313,8 +313,12 @@ pub(crate) unsafe fn check(task: NonNull<bindings::task_struct>) -> Result<(), S
             hit.is_none()
         })
     };
-    match hit.and_then(|(addr, tag)| Some((addr, *ranges.names.get(tag)?))) {
-        Some((addr, name)) => Err(StackCheckError::InFunction { name, addr }),
+    match hit {
+        // By the type invariants, there is a name.
+        Some((addr, tag)) => Err(match ranges.names.get(tag) {
+            Some(&name) => StackCheckError::InFunction { name, addr },
+            None => StackCheckError::Unreliable,
+        }),
         None if reliable => Ok(()),
         None => Err(StackCheckError::Unreliable),
     }
