@@ -12,7 +12,7 @@ mod switch;
 mod wait;
 
 pub use boot::{guard_clear, guard_end, guard_settle, load_all, load_at_boot};
-pub use load::{load, Load};
+pub use load::{load, Checking, Load};
 pub use lock::Lock;
 pub use store::{install, uninstall};
 pub use switch::{disable, enable, force, gc, reverse, unload, Done};

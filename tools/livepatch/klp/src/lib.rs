@@ -8,6 +8,7 @@
 
 pub mod act;
 pub mod blockers;
+pub mod check;
 pub mod compat;
 pub mod doctor;
 pub mod failure;

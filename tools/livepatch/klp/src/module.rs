@@ -2,6 +2,8 @@
 
 //! Module files: `.ko`, and what is packed with gzip, xz or zstd.
 
+pub mod listing;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use comfy_table::{presets, ContentArrangement, Table};
 
 use crate::blockers::{Blocker, Reason};
+use crate::check::{Checked, Outcome};
 use crate::doctor::{Finding, State};
 use crate::history::{End, History, Operation};
 use crate::module::ModuleFile;
@@ -494,6 +495,35 @@ pub fn fixes(system: &System) -> String {
             (_, None) => "nobody knows whether the installed file is what is loaded",
         };
         let _ = writeln!(text, "{}: unknown, {why}", patch.name);
+    }
+    text
+}
+
+/// `klp check`: each question about each file.
+pub fn check(checked: &[Checked]) -> String {
+    let word = |outcome| match outcome {
+        Outcome::Pass => "ok",
+        Outcome::Warn => "warn",
+        Outcome::Unknown => "??",
+        Outcome::Fail => "FAIL",
+    };
+    let mut text = String::new();
+    for file in checked {
+        let verdict = match file.outcome {
+            Outcome::Pass | Outcome::Warn => "can be loaded",
+            Outcome::Unknown => "can be loaded, as far as can be told",
+            Outcome::Fail => "will be REFUSED",
+        };
+        let _ = writeln!(text, "{} {verdict}", printable(&file.file));
+        for finding in &file.findings {
+            let _ = writeln!(
+                text,
+                "  {:4}  {:11}  {}",
+                word(finding.outcome),
+                finding.about,
+                printable(&finding.text)
+            );
+        }
     }
     text
 }

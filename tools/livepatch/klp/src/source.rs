@@ -4,6 +4,7 @@
 
 pub mod ftrace;
 pub mod guard;
+pub mod kallsyms;
 pub mod kernel;
 pub mod kmsg;
 pub mod modules;

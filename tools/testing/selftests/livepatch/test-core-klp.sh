@@ -339,6 +339,90 @@ function what_is_refused() {
 	expect_no_trace test_klp_bad
 }
 
+# end_with(module) - whatever has become of it
+function end_with() {
+	local name=$1
+
+	[[ -e "$SYSFS_KLP_DIR/$name" ]] && end_transition $name
+	if [[ $(klp $name enabled 2> /dev/null) == 1 ]]; then
+		disable_lp $name
+	fi
+	if [[ -d /sys/module/$name ]]; then
+		expect_soon "$name is not held" 'rmmod '$name' 2> /dev/null'
+	fi
+}
+
+# agree(module) - what klp says of a file is what the kernel does with it. Where
+# klp does not know what is in it, it says so.
+function agree() {
+	local name=$1 said code loaded
+
+	said=$("$KLP" check "$(module $name)" 2>&1)
+	code=$?
+	if insmod "$(module $name)" 2> /dev/null; then
+		loaded=1
+	else
+		loaded=0
+	fi
+	log "% klp check $name: $code, loaded: $loaded"
+	case $code,$loaded in
+	4,1)
+		fail "klp says that $name will be refused: $said"
+		;;
+	0,0)
+		[[ "$said" == *"  ??    functions"* ]] ||
+			fail "klp says that $name can be loaded: $said"
+		;;
+	0,1|4,0)
+		;;
+	*)
+		fail "klp check $name: exit code $code"
+		;;
+	esac
+	end_with $name
+}
+
+# livepatches() - the names of all test modules that are livepatches
+function livepatches() {
+	local file
+
+	for file in test_modules/*.ko; do
+		"$KLP" info "$file" | grep -q "^livepatch  *yes" && basename "$file" .ko
+	done
+}
+
+function check_is_right() {
+	local all=$(livepatches) name known=0
+
+	[[ $(wc -w <<< "$all") -gt 30 ]] || fail "where are the livepatches? $all"
+	for name in $all; do
+		"$KLP" check "$(module $name)" | grep -q "  ok    functions" && : $((known++))
+		agree $name
+	done
+	[[ $known -gt 20 ]] || fail "klp knows the functions of $known only"
+	# It is not marked as one, and refused for it.
+	agree test_klp_bad_unmarked
+	# And those whose module is there.
+	load_mod $TARGET
+	for name in $BUSY ${REPLACE}1 test_klp_core_stack1 test_klp_core_alias1; do
+		klp_ends 0 check "$(module $name)"
+		agree $name
+	done
+	tracer_on ipmodify core_target_version
+	klp_ends 4 check "$(module $BUSY)"
+	says "another program redirects its calls"
+	agree $BUSY
+	klp_ends 4 load --check fail "$(module $BUSY)"
+	says "klp check: conflicts: $TARGET:core_target_version"
+	# The kernel itself, and what klp makes of it.
+	klp_ends 7 load "$(module $BUSY)"
+	says "klp check: conflicts: $TARGET:core_target_version"
+	tracer_off ipmodify
+	klp_ends 0 load --check strict "$(module $BUSY)"
+	klp_ends 0 unload $BUSY
+	unload_mod $TARGET
+}
+
 function called_as_kpatch() {
 	local kpatch="$CORE_TMP/kpatch"
 
@@ -361,7 +445,7 @@ Installed patch modules:"
 	says "kpatch: failed to disable module $UPSTREAM"
 }
 
-core_setup $((15 + $(core_is_rust && echo 1 || echo 0)))
+core_setup $((16 + $(core_is_rust && echo 1 || echo 0)))
 core_case "load, look, load again, unload" load_and_unload
 core_case "a module without its livepatch is collected" disabled_and_collected
 core_case "a stall that is kept: why, reverse" stalls_and_is_kept
@@ -376,6 +460,7 @@ core_case "without waiting" does_not_wait
 core_case "the module of what is replaced goes" what_is_replaced_goes
 core_case "loaded at boot" loaded_at_boot
 core_case "what is refused" what_is_refused
+core_case "check says what the kernel then says" check_is_right
 core_case "called as kpatch" called_as_kpatch
 # Only the Rust core has registered livepatches.
 if core_is_rust; then

@@ -2,6 +2,7 @@
 
 //! Loading a livepatch.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,19 +11,33 @@ use rustix::io::Errno;
 
 use super::switch::{remove, settle, Done, MODULE_WAIT};
 use super::{enable, insert_module, Log, Waiting};
+use crate::check::{self, Checked, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::module::{ModuleFile, Opened};
 use crate::root::Root;
 use crate::source::sysfs::{self, Patch, Target};
 use crate::source::{kernel, modules, store};
+use crate::system::System;
 
 /// One that is disabled and has not gone after this time was registered.
 const DISABLED_WAIT: Duration = Duration::from_secs(1);
+
+/// What has to be told before anything is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Checking {
+    /// Nothing: the kernel says what it does not take.
+    Off,
+    /// That the kernel will not refuse it, as far as can be told.
+    Fail,
+    /// That it will take it: what cannot be told is refused, too.
+    Strict,
+}
 
 /// How to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     pub waiting: Waiting,
+    pub checking: Checking,
     /// Look at everything, load nothing.
     pub dry_run: bool,
     /// Leave the modules of livepatches that the new one replaces.
@@ -36,7 +51,7 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
     }
     let opened = Opened::open(find(root, what)?)?;
     let file = &opened.module;
-    check(root, file)?;
+    is_for_this_kernel(root, file)?;
     if let Some(patch) = stays(root, &file.name)? {
         let unknown = is_the_same(root, file)?;
         return match (patch.enabled, how.dry_run) {
@@ -48,6 +63,7 @@ pub fn load(root: &Root, what: &str, how: &Load) -> Done {
             (false, false) => enable(root, &file.name, &how.waiting),
         };
     }
+    checked(root, &opened, how.checking)?;
     if how.dry_run {
         is_no_other(root, &file.name)?;
         return Ok(match sysfs::in_transition(root)? {
@@ -149,7 +165,7 @@ fn begin(root: &Root, name: &str, waiting: &Waiting) -> Done {
 }
 
 /// What can be told from the file.
-fn check(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
+fn is_for_this_kernel(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
     let refuse =
         |why: String| Failure::new(Exit::Refused, format!("{}: {why}", file.path.display()));
     if !file.is_livepatch() {
@@ -170,6 +186,42 @@ fn check(root: &Root, file: &ModuleFile) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Looks at it as `klp check` does.
+fn checked(root: &Root, opened: &Opened, checking: Checking) -> Result<(), Failure> {
+    let least = match checking {
+        Checking::Off => return Ok(()),
+        Checking::Fail => Outcome::Fail,
+        Checking::Strict => Outcome::Unknown,
+    };
+    let checked = check::check(root, opened, &System::read(root, false)?)?;
+    if checked.outcome < least {
+        return Ok(());
+    }
+    let failure = Failure::new(Exit::Refused, format!("{} is not loaded", checked.file));
+    Err(with_findings(failure, &checked, least))
+}
+
+/// Adds what a look at the file tells, after the kernel has refused it.
+fn explained(root: &Root, opened: &Opened, failure: Failure) -> Failure {
+    let system = System::read(root, false);
+    match system.and_then(|system| check::check(root, opened, &system)) {
+        Ok(checked) => with_findings(failure, &checked, Outcome::Fail),
+        // It is about the refusal.
+        Err(_) => failure,
+    }
+}
+
+fn with_findings(mut failure: Failure, checked: &Checked, least: Outcome) -> Failure {
+    for finding in checked.findings.iter().filter(|it| it.outcome >= least) {
+        let _ = write!(
+            failure.text,
+            "\nklp check: {}: {}",
+            finding.about, finding.text
+        );
+    }
+    failure
 }
 
 /// Is what is loaded under this name what is in the file? Answers what is to be said if nobody
@@ -216,10 +268,11 @@ fn insert(root: &Root, opened: &Opened) -> Result<(), Failure> {
     };
     let what = format!("cannot load {}", opened.module.path.display());
     let switched_off = root.flag("/proc/sys/kernel/modules_disabled")? == Some(true);
-    Err(log.add(match Errno::from_io_error(&error) {
+    let failure = log.add(match Errno::from_io_error(&error) {
         Some(errno) => why_not_loaded(&what, errno, switched_off),
         None => Failure::of_io(&what, error),
-    }))
+    });
+    Err(explained(root, opened, failure))
 }
 
 /// What the kernel means by an error number when it loads a livepatch.

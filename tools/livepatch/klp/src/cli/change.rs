@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
-use klp::act::{self, Load, Lock, OnStall, Waiting};
+use klp::act::{self, Checking, Load, Lock, OnStall, Waiting};
 use klp::failure::{Exit, Failure};
 use klp::render;
 use klp::root::Root;
@@ -31,6 +31,9 @@ pub(super) enum Change {
         /// Only look whether it could be loaded
         #[arg(long)]
         dry_run: bool,
+        /// Load only what `klp check` has no fail for; strict: and nothing that cannot be told
+        #[arg(long, value_enum, default_value = "off")]
+        check: Checking,
         /// Leave the modules of livepatches that this one replaces
         #[arg(long)]
         keep_replaced: bool,
@@ -148,12 +151,14 @@ impl Change {
                 what,
                 boot,
                 dry_run,
+                check,
                 keep_replaced,
                 wait,
                 ..
             } => {
                 let how = Load {
                     waiting: wait.into(),
+                    checking: check,
                     dry_run,
                     keep_replaced,
                 };

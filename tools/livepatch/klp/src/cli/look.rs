@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
+use klp::check::{self, Outcome};
 use klp::doctor;
 use klp::failure::{Exit, Failure};
 use klp::files::write_whole;
 use klp::history::History;
-use klp::module::ModuleFile;
+use klp::module::{ModuleFile, Opened};
 use klp::render;
 use klp::root::Root;
 use klp::source::ftrace::Attached;
@@ -21,7 +22,9 @@ use klp::verdict::Code;
 use klp::verify::{self, Answer};
 
 use super::duration;
-use super::output::{say, Document, File, Findings, Fixes, Json, List, Operations, Patches, Why};
+use super::output::{
+    say, Document, File, Files, Findings, Fixes, Json, List, Operations, Patches, Why,
+};
 
 /// The verbs that look.
 #[derive(Subcommand)]
@@ -65,6 +68,17 @@ pub(super) enum Look {
     Verify {
         /// This one; all if none is given
         name: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Would this kernel take a livepatch, as things stand? Ends with 4 if not
+    Check {
+        /// Files, or names of installed ones
+        #[arg(value_name = "FILE|NAME", required = true)]
+        what: Vec<String>,
+        /// End with 4 also if something cannot be told
+        #[arg(long)]
+        strict: bool,
         #[command(flatten)]
         json: Json,
     },
@@ -123,6 +137,7 @@ impl Look {
             }
             Self::Info { what, json } => info(root, &what, json)?,
             Self::Verify { name, json } => return verify(root, name.as_deref(), json),
+            Self::Check { what, strict, json } => return check(root, &what, strict, json),
             Self::Fixes { json } => {
                 let system = read(root)?;
                 let document = Document::new("klp/fixes/1", Fixes::from(&system));
@@ -198,6 +213,28 @@ fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failu
     json.print(&document, || render::verify(&verified))?;
     let code = if all { Code::Well } else { Code::NotInForce };
     Ok((code as u8).into())
+}
+
+fn check(root: &Root, what: &[String], strict: bool, json: Json) -> Result<ExitCode, Failure> {
+    let system = read(root)?;
+    let release = system.kernel.release.as_deref().unwrap_or_default();
+    let mut checked = Vec::new();
+    for what in what {
+        let path = store::find(root, release, what)?;
+        let path = path.ok_or_else(|| Failure::no_such_patch(what))?;
+        checked.push(check::check(root, &Opened::open(path)?, &system)?);
+    }
+    let refused = match strict {
+        true => Outcome::Unknown,
+        false => Outcome::Fail,
+    };
+    let worst = checked.iter().map(|file| file.outcome).max();
+    let document = Document::new("klp/check/1", Files { files: &checked });
+    json.print(&document, || render::check(&checked))?;
+    Ok(match worst {
+        Some(worst) if worst >= refused => (Exit::Refused as u8).into(),
+        _ => ExitCode::SUCCESS,
+    })
 }
 
 fn prom(root: &Root, out: Option<&Path>) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use klp::check::Checked;
 use klp::doctor::Finding;
 use klp::failure::Failure;
 use klp::history::{End, History, Operation};
@@ -131,6 +132,12 @@ impl<'a> From<&'a System> for Fixes<'a> {
 #[derive(Serialize)]
 pub(super) struct Findings<'a> {
     pub(super) findings: &'a [Finding],
+}
+
+/// `klp/check/1`
+#[derive(Serialize)]
+pub(super) struct Files<'a> {
+    pub(super) files: &'a [Checked],
 }
 
 /// `klp/verify/1`

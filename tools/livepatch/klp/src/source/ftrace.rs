@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `enabled_functions` of tracefs: which functions call somebody.
+//! tracefs: which functions can call somebody, and which ones do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use crate::root::Root;
 
-const FILES: [&str; 2] = [
-    "/sys/kernel/tracing/enabled_functions",
-    "/sys/kernel/debug/tracing/enabled_functions",
-];
+const DIRS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// The functions that call somebody, by the object they are in and their names. Of several with one
 /// name the flags of all are put together.
@@ -31,8 +28,8 @@ pub struct Flags {
 impl Attached {
     /// [`None`]: it may not be read, or tracefs is not mounted.
     pub fn read(root: &Root) -> io::Result<Option<Self>> {
-        for file in FILES {
-            if let Some(text) = root.text(file)? {
+        for dir in DIRS {
+            if let Some(text) = root.text(format!("{dir}/enabled_functions"))? {
                 return Ok(Some(Self::parse(&text)));
             }
         }
@@ -57,6 +54,50 @@ impl Attached {
     }
 }
 
+/// The functions that ftrace can have call somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Traceable {
+    /// Where their calls are, since Linux 6.5.
+    Addresses(Vec<u64>),
+    /// Their names by object.
+    Names(HashSet<(String, String)>),
+}
+
+impl Traceable {
+    /// [`None`]: it may not be read, or tracefs is not mounted.
+    pub fn read(root: &Root) -> io::Result<Option<Self>> {
+        for dir in DIRS {
+            if let Some(text) = root.text(format!("{dir}/available_filter_functions_addrs"))? {
+                return Ok(Some(Self::Addresses(addresses(&text))));
+            }
+            if let Some(text) = root.text(format!("{dir}/available_filter_functions"))? {
+                return Ok(Some(Self::Names(text.lines().map(place).collect())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// `address function [module]`
+fn addresses(text: &str) -> Vec<u64> {
+    let addresses = text.lines().filter_map(|line| line.split(' ').next());
+    addresses
+        .filter_map(|address| u64::from_str_radix(address, 16).ok())
+        .collect()
+}
+
+/// `function [module]`
+fn place(line: &str) -> (String, String) {
+    let (function, object) = match line.split_once(" [") {
+        Some((function, rest)) => (
+            function,
+            rest.trim_end_matches(']').split(' ').next().unwrap_or(rest),
+        ),
+        None => (line, "vmlinux"),
+    };
+    (object.to_owned(), function.trim().to_owned())
+}
+
 /// `function [module] (count) R I D ...`; what follows a tabulator is about whom it calls, and so
 /// are lines that begin with one.
 fn line(line: &str) -> Option<(String, String, Flags)> {
@@ -65,19 +106,13 @@ fn line(line: &str) -> Option<(String, String, Flags)> {
     }
     let (place, rest) = line.split_once(" (")?;
     let (_, flags) = rest.split('\t').next()?.split_once(')')?;
-    let (function, object) = match place.split_once(" [") {
-        Some((function, rest)) => (
-            function,
-            rest.trim_end_matches(']').split(' ').next().unwrap_or(rest),
-        ),
-        None => (place, "vmlinux"),
-    };
     let has = |flag| flags.split_whitespace().any(|it| it == flag);
     let flags = Flags {
         redirects: has("I"),
         direct: has("D"),
     };
-    Some((object.to_owned(), function.trim().to_owned(), flags))
+    let (object, function) = self::place(place);
+    Some((object, function, flags))
 }
 
 #[cfg(test)]
@@ -103,10 +138,22 @@ mod tests {
         assert_eq!(attached.flags("vmlinux", "g"), flags(false, false));
     }
 
+    #[test]
+    fn what_can_be_traced_has_addresses() {
+        let text = "ffffffff81000004 f\nffffffffc0000004 g [ext4]\nnonsense\n";
+        assert_eq!(
+            addresses(text),
+            [0xffff_ffff_8100_0004, 0xffff_ffff_c000_0004]
+        );
+        assert_eq!(place("g [ext4 0123]"), ("ext4".to_owned(), "g".to_owned()));
+    }
+
     proptest! {
         #[test]
         fn anything_may_be_in_the_file(text: String) {
             Attached::parse(&text);
+            addresses(&text);
+            place(&text);
         }
     }
 }

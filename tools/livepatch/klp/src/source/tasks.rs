@@ -2,6 +2,7 @@
 
 //! `/proc`: tasks, and which of them a transition waits for.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -59,37 +60,79 @@ pub fn left(root: &Root, target: Target) -> io::Result<Tasks> {
         Target::Patched => "1",
         Target::Unpatched => "0",
     };
+    let (all, hidden) = all(root)?;
     let mut tasks = Tasks {
-        hidden: !all_are_shown(root)?,
-        ..Tasks::default()
+        count: all.len(),
+        left: Vec::new(),
+        hidden,
     };
+    for task in all {
+        let file = task.dir().join("patch_state");
+        match root.text(&file)?.as_deref() {
+            // -1: no transition, or it is a new one.
+            Some("-1") => {}
+            Some(state) if state == wanted => {}
+            Some(_) => tasks.left.push(task),
+            // The task has gone, or others may not see its state.
+            None => tasks.hidden |= root.exists(&file),
+        }
+    }
+    tasks.left.sort();
+    Ok(tasks)
+}
+
+/// All tasks, and whether there are others that may not be seen.
+fn all(root: &Root) -> io::Result<(Vec<Left>, bool)> {
+    let mut hidden = !all_are_shown(root)?;
+    let mut tasks = Vec::new();
     for tgid in root
         .names("/proc")?
         .unwrap_or_default()
         .iter()
         .filter_map(|name| name.parse().ok())
     {
-        let dir = PathBuf::from(format!("/proc/{tgid}/task"));
-        let Some(threads) = root.names(&dir)? else {
-            tasks.hidden = true;
-            continue;
-        };
-        for name in threads {
-            let dir = dir.join(&name);
-            let Ok(tid) = name.parse() else { continue };
-            tasks.count += 1;
-            match root.text(dir.join("patch_state"))?.as_deref() {
-                // -1: no transition, or it is a new one.
-                Some("-1") => {}
-                Some(state) if state == wanted => {}
-                Some(_) => tasks.left.push(Left { tid, tgid }),
-                // The task has gone, or others may not see its state.
-                None => tasks.hidden |= root.exists(dir.join("patch_state")),
+        match root.names(format!("/proc/{tgid}/task"))? {
+            Some(threads) => {
+                let tids = threads.iter().filter_map(|name| name.parse().ok());
+                tasks.extend(tids.map(|tid| Left { tid, tgid }));
             }
+            None => hidden = true,
         }
     }
-    tasks.left.sort();
-    Ok(tasks)
+    Ok((tasks, hidden))
+}
+
+/// The names of tasks, by object and function that they sleep in.
+pub type Sleepers = BTreeMap<(String, String), Vec<String>>;
+
+/// Which tasks sleep in these functions now, of objects and names. [`None`]: stacks may not be read.
+pub fn asleep_in(root: &Root, functions: &HashSet<(&str, &str)>) -> io::Result<Option<Sleepers>> {
+    let mut found = Sleepers::new();
+    let mut any = false;
+    for task in all(root)?.0 {
+        let Some(stack) = root.text(task.dir().join("stack"))? else {
+            continue;
+        };
+        any = true;
+        let frames = frames(&stack);
+        let places: BTreeSet<(&str, &str)> = frames
+            .iter()
+            .map(|frame| {
+                let object = frame.module.as_deref().unwrap_or("vmlinux");
+                (object, frame.function.as_str())
+            })
+            .filter(|place| functions.contains(place))
+            .collect();
+        if places.is_empty() {
+            continue;
+        }
+        let comm = root.text(task.dir().join("comm"))?.unwrap_or_default();
+        for (object, function) in places {
+            let place = (object.to_owned(), function.to_owned());
+            found.entry(place).or_default().push(comm.clone());
+        }
+    }
+    Ok(any.then_some(found))
 }
 
 /// Has `/proc` all tasks? Those of others are not there if it is mounted with `hidepid=`, and in a
@@ -104,10 +147,14 @@ fn all_are_shown(root: &Root) -> io::Result<bool> {
 }
 
 impl Left {
+    fn dir(self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/task/{}", self.tgid, self.tid))
+    }
+
     /// Looks closer. [`None`]: it has gone.
     pub fn look(self, root: &Root) -> io::Result<Option<Task>> {
         let Self { tid, tgid } = self;
-        let dir = PathBuf::from(format!("/proc/{tgid}/task/{tid}"));
+        let dir = self.dir();
         let Some(stat) = root.bytes(dir.join("stat"))? else {
             return Ok(None);
         };

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/proc/kallsyms`: the symbols of the kernel and of the modules that are loaded.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+
+use crate::root::Root;
+
+const FILE: &str = "/proc/kallsyms";
+
+/// The symbols that somebody has asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kallsyms {
+    /// By object and name: the addresses of all symbols of that name, in the order in which the
+    /// kernel counts them.
+    symbols: HashMap<String, HashMap<String, Vec<u64>>>,
+    /// Where there is any symbol, in order. Empty if addresses may not be seen.
+    starts: Vec<u64>,
+}
+
+impl Kallsyms {
+    /// Those whose names are `wanted`. [`None`]: there is no such file, or it has nothing.
+    pub fn read(root: &Root, wanted: &HashSet<&str>) -> io::Result<Option<Self>> {
+        let text = root.text(FILE)?;
+        Ok(text
+            .filter(|text| !text.is_empty())
+            .map(|text| Self::parse(&text, wanted)))
+    }
+
+    fn parse(text: &str, wanted: &HashSet<&str>) -> Self {
+        let mut found = Self::default();
+        for (address, name, object) in text.lines().filter_map(line) {
+            if address != 0 {
+                found.starts.push(address);
+            }
+            if wanted.contains(name) {
+                let names = found.symbols.entry(object.to_owned()).or_default();
+                names.entry(name.to_owned()).or_default().push(address);
+            }
+        }
+        found.starts.sort_unstable();
+        found.starts.dedup();
+        found
+    }
+
+    /// The addresses of the symbols of this name; 0 if they may not be seen.
+    pub fn addresses(&self, object: &str, name: &str) -> &[u64] {
+        let names = self.symbols.get(object);
+        names
+            .and_then(|names| names.get(name))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Is there a symbol of this name anywhere?
+    pub fn has(&self, name: &str) -> bool {
+        self.symbols.values().any(|names| names.contains_key(name))
+    }
+
+    /// Where the symbol begins that has this address in it.
+    pub fn start(&self, address: u64) -> Option<u64> {
+        let after = self.starts.partition_point(|start| *start <= address);
+        self.starts.get(after.checked_sub(1)?).copied()
+    }
+
+    /// May addresses be seen?
+    pub fn has_addresses(&self) -> bool {
+        !self.starts.is_empty()
+    }
+}
+
+/// `address type name`, and, of a module, a tabulator and `[module]`.
+fn line(line: &str) -> Option<(u64, &str, &str)> {
+    let (address, rest) = line.split_once(' ')?;
+    let (_, rest) = rest.split_once(' ')?;
+    let (name, object) = match rest.split_once('\t') {
+        // A build ID may follow the name of the module.
+        Some((name, object)) => (
+            name,
+            object
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .split(' ')
+                .next()?,
+        ),
+        None => (rest, "vmlinux"),
+    };
+    Some((u64::from_str_radix(address, 16).ok()?, name, object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &str = "\
+ffffffff81000000 T _text
+ffffffff81000010 t twice
+ffffffff81000020 t once
+ffffffff81000030 t twice
+ffffffffc0000000 t once\t[ext4]
+";
+
+    #[test]
+    fn symbols_are_counted_by_object() {
+        let kallsyms = Kallsyms::parse(TEXT, &HashSet::from(["once", "twice"]));
+        assert_eq!(
+            kallsyms.addresses("vmlinux", "twice"),
+            [0xffff_ffff_8100_0010, 0xffff_ffff_8100_0030]
+        );
+        assert_eq!(kallsyms.addresses("ext4", "once").len(), 1);
+        assert!(kallsyms.addresses("ext4", "twice").is_empty());
+        assert!(kallsyms.has("once") && !kallsyms.has("_text"));
+        assert_eq!(
+            kallsyms.start(0xffff_ffff_8100_0024),
+            Some(0xffff_ffff_8100_0020)
+        );
+        assert_eq!(kallsyms.start(1), None);
+    }
+
+    #[test]
+    fn addresses_may_be_hidden() {
+        let kallsyms = Kallsyms::parse("0000000000000000 t once\n", &HashSet::from(["once"]));
+        assert!(!kallsyms.has_addresses());
+        assert_eq!(kallsyms.addresses("vmlinux", "once"), [0]);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_be_in_the_file(text: String) {
+            Kallsyms::parse(&text, &HashSet::new());
+        }
+    }
+}
