@@ -6,6 +6,8 @@ mod change;
 mod generate;
 mod look;
 mod output;
+mod rehearse;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,12 +15,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use change::Change;
-use clap::{CommandFactory as _, Parser, Subcommand};
-use klp::compat::kpatch;
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use klp::compat::{kpatch, suse};
 use klp::failure::Failure;
+use klp::rehearse::guest;
 use klp::root::Root;
 use klp::text::printable_lines;
 use look::Look;
+use rehearse::Rehearse;
+use watch::Watch;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,8 +54,27 @@ struct Cli {
 enum Verb {
     #[command(flatten)]
     Look(Look),
+    /// Load a livepatch into a virtual machine with this kernel, and unload it again
+    Rehearse(Rehearse),
+    /// `status` and `why`, again and again
+    Watch(Watch),
     #[command(flatten)]
     Change(Change),
+    /// SUSE's: the livepatches
+    #[command(hide = true)]
+    Patches {
+        #[arg(short, long, action = ArgAction::Count)]
+        verbose: u8,
+    },
+    /// SUSE's: the tasks that a transition waits for
+    #[command(hide = true)]
+    Blocking {
+        #[arg(short, long, action = ArgAction::Count)]
+        verbose: u8,
+    },
+    /// SUSE's: is the package manager's
+    #[command(hide = true)]
+    Downgrade,
     /// Write man pages, and completions for shells
     #[command(hide = true)]
     Generate { dir: PathBuf },
@@ -79,6 +103,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub fn main() -> ExitCode {
+    if guest::is_here() {
+        guest::run();
+        return ExitCode::FAILURE;
+    }
     let args: Vec<String> = std::env::args_os()
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
@@ -86,6 +114,10 @@ pub fn main() -> ExitCode {
     if program.is_some_and(|name| name == "kpatch") {
         let root = Root::new(std::env::var_os("KLP_ROOT").unwrap_or_else(|| "/".into()));
         return kpatch::run(&root, &args[1..], &mut io::stdout(), &mut io::stderr()).into();
+    }
+    if program.is_some_and(|name| name == "klp-suse") {
+        let root = Root::new(std::env::var_os("KLP_ROOT").unwrap_or_else(|| "/".into()));
+        return suse::run(&root, &args[1..], &mut io::stdout(), &mut io::stderr()).into();
     }
 
     let cli = Cli::parse();
@@ -108,15 +140,30 @@ pub fn main() -> ExitCode {
 fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Look(look) => look.run(root),
+        Verb::Rehearse(rehearse) => {
+            rehearse.run(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Watch(watch) => {
+            watch.run(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Change(change) => {
             output::say(&printable_lines(&change.run(root)?))?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Patches { verbose } => Ok(suses(root, suse::Verb::Patches, verbose)),
+        Verb::Blocking { verbose } => Ok(suses(root, suse::Verb::Blocking, verbose)),
+        Verb::Downgrade => Ok(suses(root, suse::Verb::Downgrade, 0)),
         Verb::Generate { dir } => {
             generate::generate(Cli::command(), &dir)?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn suses(root: &Root, verb: suse::Verb, verbose: u8) -> ExitCode {
+    suse::answer(root, verb, verbose, &mut io::stdout(), &mut io::stderr()).into()
 }
 
 #[cfg(test)]

@@ -3,3 +3,4 @@
 //! What the older tools print, for programs that read it.
 
 pub mod kpatch;
+pub mod suse;

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod files;
 pub mod history;
 pub mod module;
+pub mod rehearse;
 pub mod render;
 pub mod root;
 pub mod source;

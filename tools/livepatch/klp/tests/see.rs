@@ -901,3 +901,18 @@ fn what_would_be_refused_would_not_be_loaded() {
         "a would be loaded when the transition of livepatch_cve has ended\n"
     );
 }
+
+#[test]
+fn watch_prints_what_changes() {
+    let tree = Tree::in_transition();
+    let shown = shown(&tree, &["watch", "--interval", "1ms", "--times", "3"]);
+    assert_eq!(
+        shown.matches("VERDICT  in transition").count(),
+        1,
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\nlivepatch_cve is being enabled"),
+        "{shown}"
+    );
+}

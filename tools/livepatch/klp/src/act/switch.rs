@@ -54,8 +54,17 @@ pub(super) fn settle(root: &Root, name: &str, target: Target, waiting: &Waiting)
 /// Turns the transition that runs around, and waits for its end.
 pub fn reverse(root: &Root, name: Option<&str>, waiting: &Waiting) -> Done {
     let patch = in_transition(root, name)?;
-    let from = patch.target();
-    if !turn_around(root, &patch.name, from)? {
+    let mut from = patch.target();
+    let mut turned = turn_around(root, &patch.name, from);
+    if matches!(&turned, Err(failure) if failure.exit == Exit::Failed) {
+        // The kernel says that there is a transition a moment before it says where it leads.
+        let now = in_transition(root, Some(&patch.name))?.target();
+        if now != from {
+            from = now;
+            turned = turn_around(root, &patch.name, from);
+        }
+    }
+    if !turned? {
         return Err(Failure::new(
             Exit::Failed,
             format!(
