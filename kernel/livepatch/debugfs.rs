@@ -8,8 +8,8 @@
 //! patches        all patches with their functions, and which versions are in use
 //! ```
 //!
-//! For root, to be read. Nothing is kept for these files: all of it is looked up when they are
-//! read, under `klp_mutex`. The format is in `Documentation/ABI/testing/debugfs-livepatch`; fields
+//! For root, to be read. Nothing but the history is kept for these files: all else is looked up
+//! when they are read, under `klp_mutex`. The format is in `Documentation/ABI/testing/debugfs-livepatch`; fields
 //! and lines may be added, so `version` is that of the meaning of those that there are.
 
 use crate::{
@@ -31,10 +31,13 @@ use crate::{
         self,
         Registry, //
     },
-    stack_check,
+    stack_check::{
+        self,
+        InTheWay,
+        Place, //
+    },
     transition::{
         Reason,
-        Running,
         Straggler, //
     },
 };
@@ -86,8 +89,6 @@ fn show_transition(registry: &Registry, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     let Some(patch) = registry.get(running.patch) else {
         return Ok(());
     };
-    let mut left = 0_usize;
-    let tasks = running.each_straggler(|_| left += 1);
 
     writeln!(f, "version 1")?;
     f.write_fmt(fmt!("patch {}\n", &*patch.name))?;
@@ -97,33 +98,21 @@ fn show_transition(registry: &Registry, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     writeln!(f, "signals {}", running.pacing.signals())?;
     writeln!(f, "reversals {}", running.reversals)?;
     writeln!(f, "forced {}", u8::from(running.forced))?;
-    writeln!(f, "tasks {tasks}")?;
-    writeln!(f, "left {left}")?;
+    // Without memory the file ends here.
+    let Ok(stragglers) = running.stragglers(MOST_TASKS) else {
+        return Ok(());
+    };
+
+    writeln!(f, "tasks {}", stragglers.tasks)?;
+    writeln!(f, "left {}", stragglers.left)?;
     writeln!(f)?;
-    show_stragglers(running, patch, &registry.func_stacks, f)
-}
-
-/// Lists those who have yet to move, as far as there is room for them.
-fn show_stragglers(
-    running: &Running,
-    patch: &Patch,
-    func_stacks: &FuncStacks,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    let mut listed = 0_usize;
-    let mut result = Ok(());
-
-    running.each_straggler(|straggler| {
-        listed += 1;
-        if listed <= MOST_TASKS && result.is_ok() {
-            result = show_straggler(&straggler, running.target, patch, func_stacks, f);
-        }
-    });
-    result?;
-    if listed > MOST_TASKS {
-        writeln!(f, "more {}", listed - MOST_TASKS)?;
+    for straggler in &stragglers.listed {
+        show_straggler(straggler, running.target, patch, &registry.func_stacks, f)?;
     }
-    Ok(())
+    match stragglers.left.saturating_sub(stragglers.listed.len()) {
+        0 => Ok(()),
+        more => writeln!(f, "more {more}"),
+    }
 }
 
 /// Prints `<tid> <tgid> <cpu> <kind> <reason> <where> <comm>`, with tabs between them.
@@ -134,7 +123,7 @@ fn show_straggler(
     func_stacks: &FuncStacks,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    let info = straggler.info();
+    let info = &straggler.info;
     let kind = match (info.idle, info.exiting, info.kthread) {
         (true, ..) => "idle",
         (_, true, _) => "exiting",
@@ -148,43 +137,48 @@ fn show_straggler(
         cpu => write!(f, "{cpu}")?,
     }
     write!(f, "\t{kind}\t")?;
-    match straggler.reason() {
+    match straggler.reason {
         Reason::Running => write!(f, "running\t-")?,
         Reason::Unreliable => write!(f, "unreliable\t-")?,
         Reason::Nothing => write!(f, "untried\t-")?,
-        Reason::At(addr) => show_place(addr, target, patch, func_stacks, f)?,
+        Reason::InFunction { name, addr } => {
+            let found = stack_check::locate(patch, func_stacks, target, name, addr);
+            show_place(found, target, f)?
+        }
     }
     let comm = CStr::from_bytes_until_nul(&info.comm).unwrap_or(c"?");
     // What is not printable in it is escaped.
     f.write_fmt(fmt!("\t{comm}\n"))
 }
 
-/// Prints what of the patch is in the way at `addr`.
+/// Prints what of the patch is in the way, and where in it the task is.
 fn show_place(
-    addr: usize,
+    found: Option<InTheWay<'_>>,
     target: PatchState,
-    patch: &Patch,
-    func_stacks: &FuncStacks,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    let Some(place) = stack_check::locate(patch, func_stacks, target, addr) else {
-        // The module that it was in goes just now.
-        return write!(f, "untried\t-");
+    let reason = match (&found, target) {
+        (
+            Some(InTheWay {
+                place: Place::Call, ..
+            }),
+            _,
+        ) => "in_trampoline",
+        (_, PatchState::Patched) => "on_old",
+        (_, PatchState::Unpatched) => "on_new",
     };
-    let reason = match (place.offset, target) {
-        (None, _) => "in_trampoline",
-        (Some(_), PatchState::Patched) => "on_old",
-        (Some(_), PatchState::Unpatched) => "on_new",
+    let Some(found) = found else {
+        return write!(f, "{reason}\t-");
     };
 
     f.write_fmt(fmt!(
         "{reason}\t{}:{}",
-        place.object.label(),
-        &*place.func.name
+        found.object.label(),
+        &*found.func.name
     ))?;
-    match place.offset {
-        Some(offset) => write!(f, "+{offset:#x}"),
-        None => Ok(()),
+    match found.place {
+        Place::At(offset) => write!(f, "+{offset:#x}"),
+        Place::Call | Place::Unknown => Ok(()),
     }
 }
 

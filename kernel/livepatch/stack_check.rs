@@ -328,33 +328,52 @@ pub(crate) unsafe fn check(task: NonNull<bindings::task_struct>) -> Result<(), S
 pub(crate) struct InTheWay<'a> {
     pub(crate) object: &'a Object,
     pub(crate) func: &'a Func,
-    /// How far the task is in the code, in bytes; `None` if it is still in the call.
-    pub(crate) offset: Option<usize>,
+    pub(crate) place: Place,
 }
 
-/// Finds what of `patch` a task that is to move to `target` is in at `addr`.
-///
-/// As [`check`] does, from the same pieces of code, but one by one: for those that are shown.
+/// Where in a function a task is.
+pub(crate) enum Place {
+    /// In the call that leads to it, or to a replacement.
+    Call,
+    /// So many bytes behind its beginning.
+    At(usize),
+    /// In code that is not there any more.
+    Unknown,
+}
+
+/// Finds what of `patch` a task that is to move to `target` is in, by what [`check`] has said of it.
 pub(crate) fn locate<'a>(
     patch: &'a Patch,
-    func_stacks: &'a FuncStacks,
+    func_stacks: &FuncStacks,
     target: PatchState,
+    name: *const c_char,
     addr: usize,
 ) -> Option<InTheWay<'a>> {
-    let objects = patch.objects().filter(|object| object.is_patched());
-    let mut funcs = objects.flat_map(|object| object.funcs().map(move |func| (object, func)));
+    let mut funcs = patch
+        .objects()
+        .flat_map(|object| object.funcs().map(move |func| (object, func)));
+    // Each function has a name of its own, whatever it is.
+    let (object, func) = funcs.find(|(_, func)| func.name.as_char_ptr() == name)?;
+    let contains = |code: &Code| {
+        addr.checked_sub(code.start)
+            .is_some_and(|at| at < code.size)
+    };
 
-    funcs.find_map(|(object, func)| {
-        let code = code_in_the_way(patch, func, func_stacks, target)
-            .find(|code| (code.start..code.start.saturating_add(code.size)).contains(&addr))?;
-        let in_call = func
-            .site()
-            .is_some_and(|site| shim::call_window(site.ip) == (code.start, code.size));
-
-        Some(InTheWay {
-            object,
-            func,
-            offset: (!in_call).then_some(addr - code.start),
-        })
+    // The call is in the original function, so that is asked first.
+    let call = func.site().map(|site| {
+        let (start, size) = shim::call_window(site.ip);
+        Code { start, size }
+    });
+    let place = if call.is_some_and(|call| contains(&call)) {
+        Place::Call
+    } else {
+        code_in_the_way(patch, func, func_stacks, target)
+            .find(contains)
+            .map_or(Place::Unknown, |code| Place::At(addr - code.start))
+    };
+    Some(InTheWay {
+        object,
+        func,
+        place,
     })
 }

@@ -17,7 +17,8 @@ mod task;
 pub(crate) use self::{
     look::{
         Reason,
-        Straggler, //
+        Straggler,
+        Stragglers, //
     },
     task::HAVE_RELIABLE_STACK, //
 };
@@ -338,10 +339,9 @@ impl Running {
         false
     }
 
-    /// Calls `f` for each task that has yet to move, without moving it, and tells how many tasks
-    /// there are. `f` must not sleep.
-    pub(crate) fn each_straggler(&self, f: impl FnMut(Straggler)) -> usize {
-        look::each_straggler(self.target, f)
+    /// Finds out who has yet to move, and why the first `most` of them have not. May sleep.
+    pub(crate) fn stragglers(&self, most: usize) -> Result<Stragglers> {
+        Stragglers::find(self.target, most)
     }
 
     /// Reverses the transition. Needs no memory.

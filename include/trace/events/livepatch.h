@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/tracepoint.h>
 
+/* This part is read again for each use of the macros below. */
 #ifndef _TRACE_LIVEPATCH_ENUMS
 #define _TRACE_LIVEPATCH_ENUMS
 
@@ -112,7 +113,7 @@ DEFINE_EVENT(klp_transition, klp_transition_complete,
  * @via:	how it came to that
  */
 TRACE_EVENT(klp_task_switched,
-	TP_PROTO(struct task_struct *task, int via),
+	TP_PROTO(struct task_struct *task, enum klp_trace_via via),
 	TP_ARGS(task, via),
 	TP_STRUCT__entry(
 		__array(char, comm, TASK_COMM_LEN)
@@ -134,10 +135,12 @@ TRACE_EVENT(klp_task_switched,
  * @reason:	why not
  * @func:	name of the patched function that is in the way, or %NULL
  *
- * Once for each try; the pauses between tries are those of the core.
+ * Once for each try. The pauses between the tries of a transition are those of
+ * the core; a kthread that can be frozen tries by itself each time it sleeps.
  */
 TRACE_EVENT(klp_task_blocked,
-	TP_PROTO(struct task_struct *task, int reason, const char *func),
+	TP_PROTO(struct task_struct *task, enum klp_trace_reason reason,
+		 const char *func),
 	TP_ARGS(task, reason, func),
 	TP_STRUCT__entry(
 		__array(char, comm, TASK_COMM_LEN)

@@ -148,7 +148,8 @@ static void klp_walk_exiting(void (*fn)(struct task_struct *task, void *data),
 
 /*
  * Calls @fn for all tasks that there are when this is called, and for some of
- * those that come and go meanwhile. A new process or thread is added at the end
+ * those that come and go meanwhile; with %NULL before the walk begins once more,
+ * as it has lost its place. A new process or thread is added at the end
  * of its list, so that it is met unless its parent was met before it forked.
  *
  * Or unless the walk stands on a leader, the last one in the list, whose place
@@ -162,8 +163,10 @@ void klp_shim_each_task(void (*fn)(struct task_struct *task, void *data),
 	unsigned int lost = 0;
 
 	/* A walk that gives no turns cannot lose its place. */
-	while (!klp_walk(fn, data, lost < KLP_LOST_WALKS))
+	while (!klp_walk(fn, data, lost < KLP_LOST_WALKS)) {
 		lost++;
+		fn(NULL, data);
+	}
 
 	klp_walk_exiting(fn, data);
 }
@@ -228,12 +231,14 @@ int klp_shim_walk_stack(struct task_struct *task,
 
 void klp_shim_task_info(struct task_struct *task, struct klp_task_info *info)
 {
+	unsigned int flags = READ_ONCE(task->flags);
+
 	info->tid = task->pid;
 	info->tgid = task->tgid;
 	info->idle = is_idle_task(task);
 	info->cpu = info->idle || task_curr(task) ? task_cpu(task) : -1;
-	info->kthread = task->flags & PF_KTHREAD;
-	info->exiting = task->flags & PF_EXITING;
+	info->kthread = flags & PF_KTHREAD;
+	info->exiting = flags & PF_EXITING;
 	get_task_comm(info->comm, task);
 }
 

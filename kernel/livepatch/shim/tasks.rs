@@ -23,18 +23,19 @@ pub(crate) fn synchronize_forks() {
 /// Calls `f` for each task that there is, then for those that exit. One may be met twice; one that
 /// is forked meanwhile may not be met, if its parent was. May sleep between two calls.
 ///
+/// Calls it with `None` when the walk begins once more, and meets all tasks again.
+///
 /// The task is valid during the call: RCU is held, so `f` must not sleep.
-pub(crate) fn each_task<F: FnMut(Task)>(mut f: F) {
+pub(crate) fn each_task<F: FnMut(Option<Task>)>(mut f: F) {
     /// # Safety
     ///
     /// For the walk below only: `data` must point to an `F` that nobody else uses.
-    unsafe extern "C" fn visit<F: FnMut(Task)>(
+    unsafe extern "C" fn visit<F: FnMut(Option<Task>)>(
         task: *mut bindings::task_struct,
         data: *mut c_void,
     ) {
-        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above. The
-        // walk comes to valid tasks, whose address is not null.
-        unsafe { (*data.cast::<F>())(NonNull::new_unchecked(task)) }
+        // SAFETY: `data` is a pointer to an `F` that nobody else uses, by the contract above.
+        unsafe { (*data.cast::<F>())(NonNull::new(task)) }
     }
 
     // SAFETY: The callback gets a pointer to `f`, which it expects, for the time of the call.

@@ -9,7 +9,10 @@ use super::task::{
     TaskRef, //
 };
 use crate::{
-    model::protocol,
+    model::protocol::{
+        self,
+        System, //
+    },
     stack_check::{
         self,
         StackCheckError, //
@@ -34,9 +37,13 @@ pub(crate) unsafe extern "C" fn klp_update_patch_state(task: *mut bindings::task
     // SAFETY: The task is valid, as promised, and so not null.
     let task = unsafe { TaskRef::new(NonNull::new_unchecked(task)) };
 
-    if protocol::update(Kernel, task) {
-        task.trace_switched();
-    }
+    // A transition that completes has waited for what is under way without preemption: who traces
+    // it is told of the task before.
+    Kernel.preempt_disabled(|| {
+        if protocol::update(Kernel, task) {
+            task.trace_switched();
+        }
+    });
 }
 
 /// Tries to move the current task, which goes to sleep in a state in which it can be frozen: a

@@ -224,6 +224,9 @@ impl System for Kernel {
 /// [`each_task`](crate::model::protocol::TransitionOps::each_task) of the protocol.
 pub(super) fn each_task(mut f: impl FnMut(TaskRef, bool) -> Visit) {
     shim::each_task(|task| {
+        // What is done to a task that is met twice is done once.
+        let Some(task) = task else { return };
+
         // SAFETY: The walk keeps the task valid during the call of the closure.
         f(unsafe { TaskRef::new(task) }, false);
     });
@@ -245,6 +248,7 @@ pub(super) fn each_task(mut f: impl FnMut(TaskRef, bool) -> Visit) {
 /// Signals all tasks that have yet to move. One that moves meanwhile is signalled in vain.
 pub(super) fn signal() {
     shim::each_task(|task| {
+        let Some(task) = task else { return };
         // SAFETY: The walk keeps the task valid during the call of this closure.
         let task = unsafe { TaskRef::new(task) };
 

@@ -48,12 +48,15 @@ function says() {
 }
 
 function polled() {
+	local poller
+
 	load_mod $TARGET
 	start_sleeper
 	load_lp_nowait $BUSY
 	expect_blocked $BUSY 1
 	./test_klp-poll "$SYSFS_KLP_DIR/$BUSY/transition" > "$CORE_TMP/poll" &
-	remember $!
+	poller=$!
+	remember $poller
 	expect_soon "the first look" 'says "1"'
 	release_sleepers
 	expect_soon "woken by the end" 'says "1 0"'
@@ -62,8 +65,9 @@ function polled() {
 	expect_soon "woken by a start" 'says "1 0 1"'
 	release_sleepers
 	expect_gone $BUSY
-	kill $!
-	wait $!
+	# It may have noticed that the file is gone.
+	kill $poller 2> /dev/null
+	wait $poller
 	unload_lp $BUSY
 	unload_mod $TARGET
 }

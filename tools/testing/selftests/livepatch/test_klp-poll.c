@@ -5,7 +5,8 @@
  *	test_klp-poll FILE
  *
  * Prints what FILE says, and then a line each time that poll() says that it
- * has changed, until it cannot be read any more. Never looks by itself.
+ * has changed, until it cannot be read any more or is terminated. Never looks
+ * by itself.
  */
 
 #include <errno.h>
