@@ -37,6 +37,7 @@ pub enum Reason {
         function: Option<String>,
     },
     /// It sleeps on its way to a function that changes.
+    #[serde(rename = "in_trampoline")]
     OnTheWay {
         function: String,
     },
@@ -62,6 +63,9 @@ pub struct Blocker {
     pub kthread: bool,
     /// Is it the idle task of a processor?
     pub idle: bool,
+    /// Is it a program that can be started again? Those that exit are none any more.
+    #[serde(skip)]
+    pub program: bool,
     #[serde(flatten)]
     pub reason: Reason,
     /// The reason is not the kernel's own.
@@ -81,6 +85,7 @@ pub fn blockers(patch: &Patch, target: Target, all: &[Patch], tasks: &[Task]) ->
             comm: task.comm.clone(),
             kthread: task.kthread,
             idle: false,
+            program: !task.kthread && !task.exiting,
             reason: code.reason(task),
             guess: true,
             stack: texts(task.stack.as_deref()),
@@ -97,6 +102,7 @@ pub fn told(straggler: &Straggler, stack: Option<&[Frame]>) -> Blocker {
         comm: straggler.comm.clone(),
         kthread: straggler.kind == Kind::Kthread,
         idle: straggler.kind == Kind::Idle,
+        program: straggler.kind == Kind::User,
         reason: match straggler.reason.as_str() {
             "running" => Reason::Running { cpu: straggler.cpu },
             "on_old" => Reason::OnOld { function: place() },

@@ -244,7 +244,7 @@ fn what_helps(transition: &Transition) -> Vec<String> {
         .blockers
         .iter()
         .flatten()
-        .filter(|blocker| !blocker.kthread && sleeps_there(&blocker.reason))
+        .filter(|blocker| blocker.program && sleeps_there(&blocker.reason))
         .map(|blocker| format!("restart {}", printable(&blocker.comm)))
         .collect();
     programs.sort();

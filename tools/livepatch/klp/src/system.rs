@@ -253,10 +253,15 @@ impl Transition {
     /// As the kernel has it.
     fn told(root: &Root, account: &Account, with_blockers: bool) -> io::Result<Self> {
         let mut blockers = Vec::new();
+        // In a container, the kernel's numbers are those of other tasks.
+        let same_numbers = tasks::all_are_shown(root)?;
         for straggler in account.stragglers.iter().filter(|_| with_blockers) {
             let (tid, tgid) = (straggler.tid, straggler.tgid);
             // Idle tasks are not there, and others may have gone.
-            let task = tasks::Left { tid, tgid }.look(root)?;
+            let task = match same_numbers {
+                true => tasks::Left { tid, tgid }.look(root)?,
+                false => None,
+            };
             let stack = task.as_ref().and_then(|task| task.stack.as_deref());
             blockers.push(told(straggler, stack));
         }

@@ -65,6 +65,35 @@ function beside_hog() {
 	remember $BESIDE
 }
 
+# is_on_the_way() - and that is what the Rust core says of the victim, unless the
+# unwinder refuses a task that was interrupted
+function is_on_the_way() {
+	local reason="in_trampoline"
+
+	core_is_rust || return 0
+	[[ $(uname -m) == x86_64 ]] || reason="in_trampoline|unreliable"
+	expect_soon "the victim is on its way" \
+		"grep -Eq '^$VICTIM	.*	($reason)	' /sys/kernel/debug/livepatch/transition"
+}
+
+# Nothing is patched yet, so the version that it has chosen is the original.
+function patched() {
+	load_mod $TARGET
+	start_victim
+	beside_hog load_lp_nowait ${STACK}1
+	only_waits_for $VICTIM 0
+	expect_blocked ${STACK}1 1
+	is_on_the_way
+	end_victim
+	expect "the version that was chosen" 0 "$(cat "$CORE_TMP/answer")"
+	end_transition ${STACK}1
+	unload_mod $TRACER
+	expect "version" 1 "$(target version)"
+	disable_lp ${STACK}1
+	unload_lp ${STACK}1
+	unload_mod $TARGET
+}
+
 function disabled() {
 	load_mod $TARGET
 	load_lp ${STACK}1
@@ -72,6 +101,7 @@ function disabled() {
 	beside_hog write "$SYSFS_KLP_DIR/${STACK}1/enabled" 0
 	only_waits_for $VICTIM 1
 	expect_blocked ${STACK}1 0
+	is_on_the_way
 	end_victim
 	expect "the version that was chosen" 1 "$(cat "$CORE_TMP/answer")"
 	expect_gone ${STACK}1
@@ -88,6 +118,7 @@ function stacked() {
 	beside_hog load_lp_nowait ${STACK}2
 	only_waits_for $VICTIM 0
 	expect_blocked ${STACK}2 1
+	is_on_the_way
 	end_victim
 	expect "the version that was chosen" 1 "$(cat "$CORE_TMP/answer")"
 	end_transition ${STACK}2
@@ -100,8 +131,9 @@ function stacked() {
 	unload_mod $TARGET
 }
 
-core_setup 2
+core_setup 3
 allow_hogs
+core_case "preempted on the way to the original" patched
 core_case "preempted on the way to a version that goes" disabled
 core_case "preempted on the way to a version below a new one" stacked
 core_finish

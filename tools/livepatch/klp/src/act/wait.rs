@@ -123,11 +123,15 @@ impl Waiting {
         let deadline = Instant::now() + self.timeout;
         let mut pause = SHORTEST_PAUSE;
         let mut bar = Bar::new(self.progress);
-        let file = known(File::open(root.path(Patch::file(name, "transition"))))?;
+        let mut file = known(File::open(root.path(Patch::file(name, "transition"))))?;
         loop {
-            // What changes after the file was read ends the sleep below: so look after that.
-            if let Some(file) = &file {
-                let _ = known(file.read_at(&mut [0; 8], 0))?;
+            // What changes after the file was read ends the sleep below: so look after that. One that
+            // cannot be read any more is that of a livepatch which has gone; there may be another one
+            // of its name.
+            if let Some(open) = &file {
+                if known(open.read_at(&mut [0; 8], 0))?.is_none() {
+                    file = None;
+                }
             }
             if is_over(root, name)? {
                 return Ok(true);

@@ -137,7 +137,7 @@ pub fn asleep_in(root: &Root, functions: &HashSet<(&str, &str)>) -> io::Result<O
 
 /// Has `/proc` all tasks? Those of others are not there if it is mounted with `hidepid=`, and in a
 /// container those of the rest of the system are not.
-fn all_are_shown(root: &Root) -> io::Result<bool> {
+pub fn all_are_shown(root: &Root) -> io::Result<bool> {
     /// The first namespace has this number on all kernels: `PROC_PID_INIT_INO`.
     const FIRST: &str = "pid:[4026531836]";
 
