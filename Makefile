@@ -23,7 +23,7 @@ ifneq ($(origin LLVM_SUFFIX),undefined)
 export KLP_LLVM_SUFFIX := $(LLVM_SUFFIX)
 endif
 
-VERBS := run shell test test-all test-arch test-ci test-flavours test-debug test-kselftest test-klp-build prove bench klp kernel tree series check-series check deps clean
+VERBS := run shell test test-all test-arch test-ci test-flavours test-debug test-kselftest test-klp-build test-stock prove bench klp kernel tree series check-series check deps clean
 
 .PHONY: help $(VERBS)
 

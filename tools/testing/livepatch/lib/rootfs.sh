@@ -117,6 +117,8 @@ rootfs_kernel() {
 # Where modules are signed, so are these; after they were stripped, which takes a signature away.
 rootfs_sign() {
 	grep -qx CONFIG_MODULE_SIG=y -- "$1/.config" || return 0
+	# Who has a kernel of others has not got their key either.
+	[ -x "$1/scripts/sign-file" ] || return 0
 	find "$2" -name '*.ko' -exec "$1/scripts/sign-file" \
 		"$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$1/.config")" \
 		"$1/certs/signing_key.pem" "$1/certs/signing_key.x509" {} \;
