@@ -5,7 +5,7 @@
 # test-ci does that after all tests on this one.
 
 # Enough to see that calls, stacks, modules and relocations are right there: KUnit has many more.
-ARCH_SCRIPTS="test-syscall.sh test-livepatch.sh test-callbacks.sh test-core-depth.sh test-core-reloc.sh"
+ARCH_SCRIPTS="test-syscall.sh test-livepatch.sh test-callbacks.sh test-core-reloc.sh"
 
 test_arch_verb() {
 	report_start
