@@ -5,7 +5,10 @@
 //! This is the module that `livepatch!` writes. What it is made of is below `livepatch/`: each file
 //! there writes one kind of item, from what `parse` has read. `replacement` is a macro of its own.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{
+    Literal,
+    TokenStream, //
+};
 use quote::quote;
 
 mod abi_types;
@@ -40,7 +43,7 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
     let own_shadows = statics::own_shadows(&info);
     let patch = lists::patch(&info);
     let module_impl = module_impl(&info, &start);
-    let mark = mark();
+    let modinfo = modinfo(&info);
     let module = &info.module;
 
     quote! {
@@ -64,7 +67,7 @@ pub(crate) fn livepatch(mut info: LivepatchInfo) -> TokenStream {
             #module_impl
         };
 
-        #mark
+        #modinfo
 
         ::kernel::prelude::module! {
             type: LivepatchModule,
@@ -96,16 +99,30 @@ fn needs_rust_core(info: &LivepatchInfo) -> TokenStream {
     }
 }
 
-/// Returns the mark of modules that the livepatch core takes patches from.
-fn mark() -> TokenStream {
-    quote! {
-        #[cfg(MODULE)]
-        const _: () = {
-            #[link_section = ".modinfo"]
-            #[used(compiler)]
-            static __LIVEPATCH: [u8; 12] = *b"livepatch=Y\0";
-        };
+/// Returns what the module says of itself: the mark of modules that the livepatch core takes patches
+/// from, and what tools want to know before one is loaded, see
+/// `Documentation/ABI/testing/modinfo-livepatch`.
+fn modinfo(info: &LivepatchInfo) -> TokenStream {
+    let replace = if info.replace { "Y" } else { "N" };
+    let mut fields = vec!["livepatch=Y".to_owned(), format!("klp_replace={replace}")];
+    if !info.fixes.is_empty() {
+        fields.push(format!("klp_fixes={}", info.fixes.join(",")));
     }
+
+    let fields = fields.iter().map(|field| {
+        let bytes = [field.as_bytes(), b"\0"].concat();
+        let (length, bytes) = (bytes.len(), Literal::byte_string(&bytes));
+
+        quote! {
+            #[cfg(MODULE)]
+            const _: () = {
+                #[link_section = ".modinfo"]
+                #[used(compiler)]
+                static __LIVEPATCH: [u8; #length] = *#bytes;
+            };
+        }
+    });
+    fields.collect()
 }
 
 /// How the init function hands the description to the livepatch core.

@@ -10,11 +10,13 @@ use proc_macro2::{
 };
 use quote::quote;
 use syn::{
+    bracketed,
     ext::IdentExt,
     parse::{
         Parse,
         ParseStream, //
     },
+    punctuated::Punctuated,
     Error,
     Ident,
     LitBool,
@@ -77,6 +79,29 @@ fn parse_license(input: ParseStream<'_>) -> Result<AsciiLitStr> {
     Ok(license)
 }
 
+/// Parses the value of the key `fixes`: names of what is fixed, which tools that read them tell apart
+/// by commas.
+fn parse_fixes(input: ParseStream<'_>) -> Result<Vec<String>> {
+    let list;
+    bracketed!(list in input);
+    let names = Punctuated::<AsciiLitStr, Token![,]>::parse_terminated(&list)?;
+
+    let name = |name: &AsciiLitStr| {
+        let text = name.value();
+        let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != ',');
+
+        if is_name {
+            Ok(text)
+        } else {
+            Err(Error::new_spanned(
+                name,
+                "what is fixed has a name without spaces and commas, like \"CVE-2026-1234\"",
+            ))
+        }
+    };
+    names.iter().map(name).collect()
+}
+
 /// From when until when the livepatch core knows a livepatch.
 #[derive(Clone, Copy)]
 pub(crate) enum Registration {
@@ -108,6 +133,7 @@ pub(crate) struct LivepatchInfo {
     pub(crate) module: TokenStream,
     pub(crate) registration: Registration,
     pub(crate) replace: bool,
+    pub(crate) fixes: Vec<String>,
     pub(crate) objects: Vec<Object>,
     pub(crate) states: Vec<Variable>,
     pub(crate) shadows: Vec<Variable>,
@@ -128,6 +154,7 @@ impl Parse for LivepatchInfo {
             params => input.parse::<TokenTree>()?,
             registration => Registration::parse(input)?,
             replace => input.parse::<LitBool>()?,
+            fixes => parse_fixes(input)?,
             objects [required] => parse_objects(input)?,
             states => parse_states(input)?,
             shadows => parse_shadows(input)?,
@@ -149,6 +176,7 @@ impl Parse for LivepatchInfo {
             },
             registration: registration.unwrap_or(Registration::OneShot),
             replace: replace.is_some_and(|replace| replace.value),
+            fixes: fixes.unwrap_or_default(),
             objects,
             states: states.unwrap_or_default(),
             shadows: shadows.unwrap_or_default(),

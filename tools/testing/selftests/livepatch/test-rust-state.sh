@@ -20,7 +20,14 @@ function says() {
 	logged | grep -E "^($1): "
 }
 
+# field(module, name) - what the module's file says of itself
+function field() {
+	modinfo -F $2 "test_modules/$1.ko"
+}
+
 function alone() {
+	expect "klp_fixes" "CVE-0000-0001,test#2" "$(field $ONE klp_fixes)"
+	expect "klp_replace" N "$(field $ONE klp_replace)"
 	start_log
 	load_lp $ONE
 	expect /proc/cmdline $ONE "$(cat /proc/cmdline)"
@@ -33,6 +40,8 @@ $ONE: post_unpatch: Some(42)" "$(says $ONE)"
 }
 
 function replaced() {
+	expect "klp_replace" Y "$(field $TWO klp_replace)"
+	expect "klp_fixes" "" "$(field $TWO klp_fixes)"
 	start_log
 	load_lp $ONE
 	load_lp $TWO

@@ -18,6 +18,7 @@ livepatch! {
     name: "test_klp_rust_state1",
     description: "Livepatch test: a state in Rust, version 1",
     license: "GPL",
+    fixes: ["CVE-0000-0001", "test#2"],
     objects: {
         vmlinux: {
             cmdline_proc_show: fn(&SeqFile, *mut c_void) -> Result => show,
