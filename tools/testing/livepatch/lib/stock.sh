@@ -83,8 +83,8 @@ stock_selftests() {
 	rsync -rlp --checksum -- "$TREE/tools/testing/selftests/kselftest/" "$o/klp-selftests/kselftest/"
 	mkdir -p -- "$STOCK_DIR/root/selftests"
 	rsync -rlp --checksum -- "$src/" "$STOCK_DIR/root/selftests/"
-	# Those in Rust need what Debian's headers do not have.
-	chroot "$STOCK_DIR/root" make -C "/lib/modules/$release/build" M=/selftests/test_modules CONFIG_RUST= \
+	# objtool wants /proc. Modules in Rust need what Debian's headers do not have.
+	unshare --mount --pid --fork --root="$STOCK_DIR/root" --mount-proc make -C "/lib/modules/$release/build" M=/selftests/test_modules CONFIG_RUST= \
 		CONFIG_DEBUG_INFO_BTF_MODULES= -j"$JOBS" modules
 	cp -- "$STOCK_DIR"/root/selftests/test_modules/*.ko "$o/klp-selftests/livepatch/test_modules/"
 	for c in "$o"/klp-selftests/livepatch/*.c; do
