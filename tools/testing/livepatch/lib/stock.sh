@@ -28,6 +28,33 @@ suite_stock() {
 	rootfs_build "$o"
 	vm_probe_kvm "$o"
 	vm_scripts "$o" c "$OUT/log/console-stock.log" "own test-core-klp.sh"
+	stock_rehearse "$o"
+}
+
+# klp boots that kernel by itself, and tells what becomes of a livepatch there.
+stock_rehearse() {
+	local o=$1 modules=$1/klp-selftests/livepatch/test_modules
+	printf '#!/bin/sh\ngrep "has been live patched" /proc/cmdline\n' >"$o/klp-smoke"
+	printf '#!/bin/sh\nexit 3\n' >"$o/klp-smoke-fails"
+	stock_rehearsed 0 "one that is good" "$o" "$modules/test_klp_livepatch.ko" --test "$o/klp-smoke"
+	stock_rehearsed 0 "one of a module that is loaded before" "$o" "$modules/test_klp_core_busy.ko" \
+		--module "$modules/test_klp_core_target.ko"
+	stock_rehearsed 1 "one whose test fails" "$o" "$modules/test_klp_livepatch.ko" --test "$o/klp-smoke-fails"
+	stock_rehearsed 4 "one that is refused" "$o" "$modules/test_klp_bad_unmarked.ko"
+}
+
+# stock_rehearsed CODE NAME O MODULE ARGUMENT...
+stock_rehearsed() {
+	local wanted=$1 name=$2 o=$3 code=0 log
+	shift 3
+	log="$OUT/log/rehearse-${name// /-}.log"
+	"$o/klp-selftests/livepatch/test_klp-tool" rehearse --kernel "$o/$ARCH_IMAGE" "$@" >"$log" 2>&1 || code=$?
+	if [ "$code" -eq "$wanted" ]; then
+		report rehearse pass 0 "$name"
+	else
+		report rehearse fail 0 "$name" "exit code $code, not $wanted: $(tail -n 1 -- "$log")"
+		sed 's/^/    | /' -- "$log"
+	fi
 }
 
 stock_release() { find "$STOCK_DIR/packages/usr/lib/modules" -mindepth 1 -maxdepth 1 -printf '%f\n'; }

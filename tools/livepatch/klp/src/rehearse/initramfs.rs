@@ -26,7 +26,7 @@ impl Initramfs {
     /// Only the folders that everybody needs.
     pub(super) fn new() -> Self {
         let mut new = Self::default();
-        for name in ["proc", "sys", "dev", "tmp"] {
+        for name in ["proc", "sys", "dev", "tmp", "run"] {
             new.folder(name);
         }
         new
