@@ -123,6 +123,7 @@ mod tests {
                 "sys",
                 "dev",
                 "tmp",
+                "run",
                 "init",
                 "klp",
                 "klp/modules",
