@@ -9,8 +9,9 @@
 //! ```
 //!
 //! For root, to be read. Nothing but the history is kept for these files: all else is looked up
-//! when they are read, under `klp_mutex`. The format is in `Documentation/ABI/testing/debugfs-livepatch`; fields
-//! and lines may be added, so `version` is that of the meaning of those that there are.
+//! when they are read, under `klp_mutex`. The format is in
+//! `Documentation/ABI/testing/debugfs-livepatch`; fields and lines may be added, so `version` is
+//! that of the meaning of those that there are.
 
 use crate::{
     func_stacks::FuncStacks,

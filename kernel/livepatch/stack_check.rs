@@ -341,7 +341,8 @@ pub(crate) enum Place {
     Unknown,
 }
 
-/// Finds what of `patch` a task that is to move to `target` is in, by what [`check`] has said of it.
+/// Finds what of `patch` a task that is to move to `target` is in, by what [`check`] has said of
+/// it.
 pub(crate) fn locate<'a>(
     patch: &'a Patch,
     func_stacks: &FuncStacks,

@@ -99,8 +99,8 @@ fn needs_rust_core(info: &LivepatchInfo) -> TokenStream {
     }
 }
 
-/// Returns what the module says of itself: the mark of modules that the livepatch core takes patches
-/// from, and what tools want to know before one is loaded, see
+/// Returns what the module says of itself: the mark of modules that the livepatch core takes
+/// patches from, and what tools want to know before one is loaded, see
 /// `Documentation/ABI/testing/modinfo-livepatch`.
 fn modinfo(info: &LivepatchInfo) -> TokenStream {
     let replace = if info.replace { "Y" } else { "N" };

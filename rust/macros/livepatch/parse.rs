@@ -79,8 +79,8 @@ fn parse_license(input: ParseStream<'_>) -> Result<AsciiLitStr> {
     Ok(license)
 }
 
-/// Parses the value of the key `fixes`: names of what is fixed, which tools that read them tell apart
-/// by commas.
+/// Parses the value of the key `fixes`: names of what is fixed, which tools that read them tell
+/// apart by commas.
 fn parse_fixes(input: ParseStream<'_>) -> Result<Vec<String>> {
     let list;
     bracketed!(list in input);
@@ -88,9 +88,9 @@ fn parse_fixes(input: ParseStream<'_>) -> Result<Vec<String>> {
 
     let name = |name: &AsciiLitStr| {
         let text = name.value();
-        let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != ',');
+        let is_part = |c: char| c.is_ascii_graphic() && c != ',';
 
-        if is_name {
+        if !text.is_empty() && text.chars().all(is_part) {
             Ok(text)
         } else {
             Err(Error::new_spanned(

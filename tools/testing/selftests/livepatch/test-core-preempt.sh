@@ -68,12 +68,12 @@ function beside_hog() {
 # is_on_the_way() - and that is what the Rust core says of the victim, unless the
 # unwinder refuses a task that was interrupted
 function is_on_the_way() {
-	local reason="in_trampoline"
+	local reason="in_trampoline" file=/sys/kernel/debug/livepatch/transition
 
 	core_is_rust || return 0
 	[[ $(uname -m) == x86_64 ]] || reason="in_trampoline|unreliable"
 	expect_soon "the victim is on its way" \
-		"grep -Eq '^$VICTIM	.*	($reason)	' /sys/kernel/debug/livepatch/transition"
+		"grep -Eq '^$VICTIM	.*	($reason)	' $file"
 }
 
 # Nothing is patched yet, so the version that it has chosen is the original.
