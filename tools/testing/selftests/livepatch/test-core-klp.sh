@@ -307,6 +307,11 @@ function loaded_at_boot() {
 	klp_ends 0 load --all --boot
 	klp_ends 0 guard --end
 	[[ ! -e $guard ]] || fail "the guard is still there"
+	# In an initramfs there is no disk that one could be on.
+	klp_ends 0 unload $UPSTREAM
+	klp_ends 0 load --all --boot --initrd
+	expect "enabled" 1 "$(klp $UPSTREAM enabled)"
+	[[ ! -e $guard ]] || fail "there is a guard in an initramfs"
 
 	# What is refused has not crashed anything.
 	klp_ends 0 uninstall ${REPLACE}1

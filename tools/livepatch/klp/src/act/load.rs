@@ -42,6 +42,8 @@ pub struct Load {
     pub dry_run: bool,
     /// Leave the modules of livepatches that the new one replaces.
     pub keep_replaced: bool,
+    /// At boot: before the root file system is there.
+    pub in_initramfs: bool,
 }
 
 /// Loads a livepatch, from a file or by the name of an installed one. One that is there is enabled.

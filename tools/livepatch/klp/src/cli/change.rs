@@ -28,6 +28,9 @@ pub(super) enum Change {
         /// As the kernel's command line wants it, and without those that have crashed a boot
         #[arg(long, requires = "all", conflicts_with = "what")]
         boot: bool,
+        /// Before the root file system is there: only the command line counts
+        #[arg(long, requires = "boot")]
+        initrd: bool,
         /// Only look whether it could be loaded
         #[arg(long)]
         dry_run: bool,
@@ -150,6 +153,7 @@ impl Change {
             Self::Load {
                 what,
                 boot,
+                initrd,
                 dry_run,
                 check,
                 keep_replaced,
@@ -161,6 +165,7 @@ impl Change {
                     checking: check,
                     dry_run,
                     keep_replaced,
+                    in_initramfs: initrd,
                 };
                 match what {
                     Some(what) => act::load(root, &what, &how),

@@ -123,6 +123,7 @@ fn play(root: &Root) -> Result<(), Failure> {
         checking: Checking::Off,
         dry_run: false,
         keep_replaced: false,
+        in_initramfs: false,
     };
     say(&act::load(root, PATCH, &how)?);
     in_force(root, &name)?;

@@ -51,7 +51,7 @@ klp_build() {
 # What a package of it has beside the program.
 klp_pages() {
 	"$OUT/klp" generate "$OUT/klp-files"
-	cp -r -- "$REPO/tools/livepatch/klp/systemd" "$OUT/klp-files/"
+	cp -r -- "$REPO"/tools/livepatch/klp/{systemd,dracut,initramfs-tools} "$OUT/klp-files/"
 }
 
 # Lines "suite script" of tests.list for this core and architecture.
