@@ -16,7 +16,8 @@ use crate::module::{ModuleFile, Opened};
 use crate::root::Root;
 use crate::source::ftrace::{Attached, Traceable};
 use crate::source::kallsyms::Kallsyms;
-use crate::source::{modules, tasks};
+use crate::source::kernel::Core;
+use crate::source::{modules, sysfs, tasks};
 use crate::system::System;
 
 /// How an answer is to be taken.
@@ -142,16 +143,31 @@ fn module(
         _ => findings.unknown("kernel", "which kernel it was built for"),
     }
     if let Some(loaded) = modules::module(root, &file.name)? {
-        let same = loaded.build_id.as_deref().zip(file.build_id.as_deref());
-        match same {
-            Some((loaded, wanted)) if loaded == wanted => {
-                findings.warn("name", "it is loaded already");
-            }
-            _ => findings.fail(
+        let name = &file.name;
+        match file.is_loaded_as(&loaded) {
+            _ if loaded.is_livepatch() && !sysfs::is_there(root, name) => findings.warn(
                 "name",
-                format!("a module {} is loaded, and is another one", file.name),
+                format!("a module {name} is left over: klp load and klp gc remove it"),
+            ),
+            Some(true) => findings.warn("name", "it is loaded already"),
+            Some(false) => findings.fail(
+                "name",
+                format!("a module {name} is loaded, and is another one"),
+            ),
+            None => findings.unknown(
+                "name",
+                format!("whether the module {name} that is loaded is this one"),
             ),
         }
+    }
+    if root.flag("/proc/sys/kernel/modules_disabled")? == Some(true) {
+        findings.fail(
+            "kernel",
+            "no module can be loaded until the next boot: kernel.modules_disabled",
+        );
+    }
+    if root.flag("/proc/sys/kernel/ftrace_enabled")? == Some(false) {
+        findings.fail("ftrace", "it is switched off: kernel.ftrace_enabled");
     }
     if let Some(transition) = &system.transition {
         findings.warn(
@@ -239,7 +255,7 @@ fn contents(
         root,
         kallsyms: Kallsyms::read(root, &wanted)?,
     };
-    undefined(contents, system, &there, findings);
+    undefined(contents, &there, findings);
     symbols(contents, &there, findings)?;
     targets(root, file, findings)?;
 
@@ -255,10 +271,10 @@ fn contents(
         );
         return Ok(());
     };
-    functions(listing, &there, findings)?;
+    functions(listing, &there, system.kernel.core, findings)?;
     let attached = Attached::read(root)?;
     traceable(root, listing, &there, findings)?;
-    others(listing, attached.as_ref(), system, findings);
+    others(listing, attached.as_ref(), system, &there, findings);
     replaced(listing, replace.or(listing.replace), system, findings);
     asleep(root, listing, findings)
 }
@@ -275,7 +291,7 @@ enum Found {
     /// The module is not loaded: this is looked up when it comes.
     Waits,
     Wrong(String),
-    Unknown,
+    Unknown(String),
 }
 
 impl There<'_> {
@@ -285,12 +301,15 @@ impl There<'_> {
             return Ok(Found::Waits);
         }
         let Some(kallsyms) = &self.kallsyms else {
-            return Ok(Found::Unknown);
+            return Ok(Found::Unknown(NO_KALLSYMS.to_owned()));
         };
         let found = kallsyms.addresses(object, name);
         let count = found.len();
         let at = usize::try_from(sympos.max(1) - 1).unwrap_or(usize::MAX);
         Ok(match found.get(at) {
+            _ if count == 0 && kallsyms.is_suffixed(name) => Found::Unknown(format!(
+                "{object}:{name}: whether this kernel takes {name}.llvm.* for it"
+            )),
             _ if count == 0 => Found::Wrong(format!("{object}:{name}: there is none")),
             _ if sympos == 0 && count > 1 => Found::Wrong(format!(
                 "{object}:{name}: there are {count} of this name, and it does not say which one"
@@ -303,26 +322,37 @@ impl There<'_> {
     }
 }
 
+impl There<'_> {
+    /// Are there several of this name?
+    fn is_ambiguous(&self, object: &str, name: &str) -> bool {
+        let kallsyms = self.kallsyms.as_ref();
+        kallsyms.is_some_and(|kallsyms| kallsyms.addresses(object, name).len() > 1)
+    }
+}
+
 const NO_KALLSYMS: &str = "/proc/kallsyms may not be read";
 
 /// The symbols that other code has to have.
-fn undefined(contents: &Contents, system: &System, there: &There<'_>, findings: &mut Findings) {
-    // Without that option variables are not there.
-    let all = system.kernel.config.get("KALLSYMS_ALL");
-    if all.is_none_or(|value| value != "y") {
-        return;
-    }
+fn undefined(contents: &Contents, there: &There<'_>, findings: &mut Findings) {
     let Some(kallsyms) = &there.kallsyms else {
         return;
     };
-    let missing = contents.undefined.iter().filter(|name| !kallsyms.has(name));
-    findings.each(
-        "symbols",
-        Outcome::Fail,
-        missing
-            .map(|name| format!("{name}: the kernel has nothing of this name"))
-            .collect(),
-    );
+    let (mut missing, mut unknown) = (Vec::new(), 0);
+    for name in &contents.undefined {
+        match kallsyms.exports(name) {
+            Some(true) => {}
+            Some(false) => missing.push(format!("{name}: nothing of this name is exported")),
+            None => unknown += 1,
+        }
+    }
+    let none = missing.is_empty();
+    findings.each("symbols", Outcome::Fail, missing);
+    if none && unknown > 0 {
+        findings.unknown(
+            "symbols",
+            format!("whether the kernel exports {unknown} symbols: it does not list those"),
+        );
+    }
 }
 
 /// The symbols that the livepatch core resolves.
@@ -333,8 +363,8 @@ fn symbols(contents: &Contents, there: &There<'_>, findings: &mut Findings) -> i
             Found::One(_) => found += 1,
             Found::Waits => waits += 1,
             Found::Wrong(why) => wrong.push(why),
-            Found::Unknown => {
-                findings.unknown("symbols", NO_KALLSYMS);
+            Found::Unknown(why) => {
+                findings.unknown("symbols", why);
                 return Ok(());
             }
         }
@@ -382,8 +412,14 @@ fn targets(root: &Root, file: &ModuleFile, findings: &mut Findings) -> io::Resul
     Ok(())
 }
 
-fn functions(listing: &Listing, there: &There<'_>, findings: &mut Findings) -> io::Result<()> {
+fn functions(
+    listing: &Listing,
+    there: &There<'_>,
+    core: Core,
+    findings: &mut Findings,
+) -> io::Result<()> {
     let (mut found, mut waits, mut wrong) = (0, 0, Vec::new());
+    let mut aliases = Vec::new();
     let mut names = HashSet::new();
     let mut places = HashSet::new();
     let mut objects = HashSet::new();
@@ -403,20 +439,27 @@ fn functions(listing: &Listing, there: &There<'_>, findings: &mut Findings) -> i
             Found::One(address) => {
                 found += 1;
                 if address != 0 && !places.insert(address) {
-                    wrong.push(format!(
+                    aliases.push(format!(
                         "{object}:{name}: it has this function under two names"
                     ));
                 }
             }
             Found::Waits => waits += 1,
             Found::Wrong(why) => wrong.push(why),
-            Found::Unknown => {
-                findings.unknown("functions", NO_KALLSYMS);
+            Found::Unknown(why) => {
+                findings.unknown("functions", why);
                 return Ok(());
             }
         }
     }
-    if !findings.each("functions", Outcome::Fail, wrong) {
+    // The core in C takes them for two functions, of which a task may run versions of two livepatches.
+    let outcome = match core {
+        Core::Rust => Outcome::Fail,
+        Core::C => Outcome::Warn,
+        Core::Unknown => Outcome::Unknown,
+    };
+    let aliases = findings.each("functions", outcome, aliases);
+    if !findings.each("functions", Outcome::Fail, wrong) && !aliases {
         findings.pass("functions", counted(found, waits));
     }
     Ok(())
@@ -442,13 +485,20 @@ fn traceable(
         ),
         _ => None,
     };
-    let (mut can, mut cannot) = (0, Vec::new());
+    let (mut can, mut cannot, mut unclear) = (0, Vec::new(), Vec::new());
     for (object, function) in listing.functions() {
         let Found::One(address) = there.find(object, &function.name, function.sympos)? else {
             continue;
         };
         let is_there = match (&entries, &traceable) {
             (Some(entries), _) => entries.contains(&address),
+            (None, Traceable::Names(_)) if there.is_ambiguous(object, &function.name) => {
+                unclear.push(format!(
+                    "{object}:{}: whether calls of this one of several can be redirected",
+                    function.name
+                ));
+                continue;
+            }
             (None, Traceable::Names(names)) => {
                 names.contains(&(object.to_owned(), function.name.clone()))
             }
@@ -466,6 +516,7 @@ fn traceable(
             ));
         }
     }
+    findings.each("ftrace", Outcome::Unknown, unclear);
     if !findings.each("ftrace", Outcome::Fail, cannot) && can > 0 {
         findings.pass("ftrace", format!("calls of {can} can be redirected"));
     }
@@ -477,6 +528,7 @@ fn others(
     listing: &Listing,
     attached: Option<&Attached>,
     system: &System,
+    there: &There<'_>,
     findings: &mut Findings,
 ) {
     let Some(attached) = attached else {
@@ -488,13 +540,17 @@ fn others(
         let mut same = objects.filter(|it| it.name == object);
         same.any(|it| it.functions.iter().any(|function| function.name == name))
     };
-    let (mut taken, mut programs) = (Vec::new(), Vec::new());
+    let (mut taken, mut programs, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
     for (object, function) in listing.functions() {
         let name = &function.name;
         let Some(flags) = attached.flags(object, name) else {
             continue;
         };
-        if flags.redirects && !is_livepatched(object, name) {
+        if flags.redirects && there.is_ambiguous(object, name) {
+            unclear.push(format!(
+                "{object}:{name}: calls of one of several of this name are redirected"
+            ));
+        } else if flags.redirects && !is_livepatched(object, name) {
             taken.push(format!(
                 "{object}:{name}: another program redirects its calls"
             ));
@@ -505,7 +561,9 @@ fn others(
             ));
         }
     }
-    let taken = findings.each("conflicts", Outcome::Fail, taken);
+    // The names are those of ftrace, which has one of several for a place.
+    let unclear = findings.each("conflicts", Outcome::Unknown, unclear);
+    let taken = findings.each("conflicts", Outcome::Fail, taken) || unclear;
     if !findings.each("conflicts", Outcome::Warn, programs) && !taken {
         findings.pass("conflicts", "no other program redirects its functions");
     }

@@ -16,7 +16,7 @@ use object::{Object as _, ObjectSection as _};
 use rustix::fs::OFlags;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use crate::source::modules::{hex, is_name};
+use crate::source::modules::{hex, is_name, Module};
 use crate::source::store::{is_release, module_name};
 use crate::text::printable;
 
@@ -159,6 +159,14 @@ impl ModuleFile {
     pub fn release(&self) -> Option<&str> {
         let release = self.field("vermagic")?.split(' ').next()?;
         is_release(release).then_some(release)
+    }
+
+    /// Is this what is loaded? [`None`]: neither build ID nor source version tells.
+    pub fn is_loaded_as(&self, loaded: &Module) -> Option<bool> {
+        let build_ids = loaded.build_id.as_deref().zip(self.build_id.as_deref());
+        let sources = loaded.srcversion.as_deref().zip(self.field("srcversion"));
+        let (loaded, wanted) = build_ids.or(sources)?;
+        Some(loaded == wanted)
     }
 
     /// What it fixes, as `klp_fixes=` says: names that are separated by commas or spaces. Each is

@@ -10,8 +10,10 @@ pub mod guest;
 mod initramfs;
 
 use std::collections::VecDeque;
-use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -21,7 +23,8 @@ use std::time::{Duration, Instant};
 use object::elf::PT_INTERP;
 use object::read::elf::{ElfFile64, ProgramHeader as _};
 use object::Endianness;
-use tempfile::TempDir;
+use rustix::fs::{memfd_create, MemfdFlags};
+use rustix::process::{set_parent_process_death_signal, Signal};
 
 use crate::failure::{Exit, Failure};
 use crate::module::listing::Contents;
@@ -60,45 +63,36 @@ const PREFIX: &str = "klp-rehearse: ";
 /// How a machine of this architecture is emulated.
 struct Machine {
     qemu: &'static str,
-    args: &'static [&'static str],
+    machine: &'static str,
+    /// The processor, where it is not this machine's.
+    cpu: &'static str,
     console: &'static str,
 }
 
 fn machine() -> Option<Machine> {
-    let (qemu, args, console): (_, &[&str], _) = match std::env::consts::ARCH {
-        "x86_64" => (
-            "qemu-system-x86_64",
-            &["-machine", "q35", "-cpu", "max"],
-            "ttyS0",
-        ),
+    let (qemu, machine, cpu, console) = match std::env::consts::ARCH {
+        "x86_64" => ("qemu-system-x86_64", "q35", "max", "ttyS0"),
         "aarch64" => (
             "qemu-system-aarch64",
-            &["-machine", "virt", "-cpu", "max,pauth-impdef=on"],
+            "virt,gic-version=max",
+            // As the architecture has it, it takes most of an emulator's time.
+            "max,pauth-impdef=on",
             "ttyAMA0",
         ),
-        "s390x" => (
-            "qemu-system-s390x",
-            &["-machine", "s390-ccw-virtio", "-cpu", "max"],
-            "ttyS0",
-        ),
+        "s390x" => ("qemu-system-s390x", "s390-ccw-virtio", "max", "ttyS0"),
         "powerpc64" => (
             "qemu-system-ppc64",
-            &[
-                "-machine",
-                "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken",
-            ],
+            "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken",
+            "power9",
             "hvc0",
         ),
-        "loongarch64" => (
-            "qemu-system-loongarch64",
-            &["-machine", "virt", "-cpu", "la464"],
-            "ttyS0",
-        ),
+        "loongarch64" => ("qemu-system-loongarch64", "virt", "la464", "ttyS0"),
         _ => return None,
     };
     Some(Machine {
         qemu,
-        args,
+        machine,
+        cpu,
         console,
     })
 }
@@ -135,15 +129,18 @@ pub fn rehearse(root: &Root, how: &Rehearsal, told: &mut dyn FnMut(&str)) -> Res
         add_test(&mut initramfs, test)?;
     }
 
-    let dir = TempDir::new()?;
-    let archive = dir.path().join("initramfs");
-    fs::write(&archive, initramfs.archive()?)?;
+    // It has no name, so that it goes with those who have it open.
+    let mut archive =
+        File::from(memfd_create("initramfs", MemfdFlags::empty()).map_err(io::Error::from)?);
+    archive.write_all(&initramfs.archive()?)?;
+    let archive_path = format!("/proc/self/fd/{}", archive.as_raw_fd());
     told(&format!("boots {}", image.display()));
     let qemu = how.qemu.clone().unwrap_or_else(|| machine.qemu.into());
     let mut command = Command::new(&qemu);
     command
-        .args(machine.args)
+        .args(["-machine", machine.machine])
         .args(["-accel", if how.kvm { "kvm" } else { "tcg" }])
+        .args(["-cpu", if how.kvm { "host" } else { machine.cpu }])
         .args(["-nodefaults", "-no-user-config", "-no-reboot"])
         .args(["-display", "none", "-serial", "stdio"])
         .args(["-m", &how.memory_mib.to_string()])
@@ -151,15 +148,20 @@ pub fn rehearse(root: &Root, how: &Rehearsal, told: &mut dyn FnMut(&str)) -> Res
         .arg("-kernel")
         .arg(&image)
         .arg("-initrd")
-        .arg(&archive)
+        .arg(&archive_path)
         .arg("-append")
         .arg(format!(
-            "console={} rdinit=/init panic=-1 loglevel=7 printk.devkmsg=on",
-            machine.console
+            "console={} rdinit=/init panic=-1 loglevel=7 printk.devkmsg=on -- {}",
+            machine.console,
+            guest::WORD
         ))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    // SAFETY: Between fork and exec, only a system call is made, which takes no lock and no memory.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
     let child = command.spawn().map_err(|error| {
         Failure::new(
             Exit::Failed,
@@ -167,10 +169,13 @@ pub fn rehearse(root: &Root, how: &Rehearsal, told: &mut dyn FnMut(&str)) -> Res
         )
         .with_remedy("install QEMU for this machine, or name it by --qemu")
     })?;
-    listen(Running(child), how.timeout, told)
+    // The machine has it open by itself.
+    let end = listen(Running(child), how.timeout, told);
+    drop(archive);
+    end
 }
 
-/// The machine does not outlive whoever has started it.
+/// The machine does not outlive whoever has started it: see also what the kernel is asked for above.
 struct Running(Child);
 
 impl Drop for Running {
@@ -317,7 +322,7 @@ fn modules(
             files.push(module.into());
             continue;
         }
-        let found = needed(&dependencies, module).ok_or_else(|| {
+        let found = needed(&dependencies, &module_name(module)).ok_or_else(|| {
             Failure::new(
                 Exit::Failed,
                 format!("{release} has no module {module}, or it is built in"),
@@ -328,6 +333,11 @@ fn modules(
     let listing = Contents::parse(&opened.bytes)
         .ok()
         .and_then(|it| it.listing);
+    if listing.is_none() {
+        told(
+            "the file does not tell which modules it is for: those that --module names are loaded",
+        );
+    }
     for object in listing.iter().flat_map(|listing| &listing.objects) {
         let is_there = files.iter().any(|file| module_name(file) == object.name);
         if object.name == "vmlinux" || is_there {

@@ -90,6 +90,7 @@ fn system() -> Tree {
          ffffffff81000400 T taken\n\
          ffffffff81000500 T bpf\n\
          ffffffff81000600 D jiffies\n\
+         ffffffff81000700 R __ksymtab_jiffies\n\
          ffffffffc0000000 t ext4_readdir\t[ext4]",
     )
     .file(
@@ -149,10 +150,11 @@ fn one_that_can_be_loaded() {
     assert_data_eq!(
         out,
         str![[r#"
-FILE can be loaded
+FILE can be loaded, as far as can be told
   ok    module       livepatch livepatch_cve
   ok    kernel       built for 7.3.4-test
   warn  signature    it is not signed: that taints the kernel
+  ??    symbols      whether the kernel exports 1 symbols: it does not list those
   ok    symbols      1 found, 1 of modules that are not loaded
   ok    functions    3 found, 1 of modules that are not loaded
   ok    ftrace       calls of 3 can be redirected
@@ -194,14 +196,14 @@ FILE will be REFUSED
   warn  signature    it is not signed: that taints the kernel
   FAIL  depends      it needs the module nfs, which is not loaded
   FAIL  relocations  .klp.sym.vmlinux.x is not a name that the kernel takes
-  FAIL  symbols      not_there: the kernel has nothing of this name
+  ??    symbols      whether the kernel exports 1 symbols: it does not list those
   FAIL  symbols      vmlinux:none: there is none
   FAIL  targets      ext4 is another one: its srcversion is DEF, not ABC
+  warn  functions    vmlinux:bpf: it has this function under two names
   FAIL  functions    vmlinux:nothing: there is none
   FAIL  functions    vmlinux:twice: there are 2 of this name, and it does not say which one
   FAIL  functions    vmlinux:twice: it wants number 3, there are 2
   FAIL  functions    vmlinux:bpf: it has this function twice
-  FAIL  functions    vmlinux:bpf: it has this function under two names
   FAIL  functions    ext4:tcp_recvmsg: there is none
   FAIL  ftrace       vmlinux:hidden: its calls cannot be redirected: it is notrace, or has no entry for ftrace
   FAIL  conflicts    vmlinux:taken: another program redirects its calls
@@ -300,7 +302,8 @@ fn names_may_have_to_do_without_addresses() {
 fn one_that_is_loaded_is_no_fault_and_another_one_is() {
     let tree = system();
     let bytes = livepatch(&[], &[("vmlinux", "tcp_recvmsg", 1)], &[]);
-    tree.module("livepatch_cve", "OK", 1).bytes(
+    tree.patch("livepatch_cve", true, false, 2, &[])
+bytes(
         "sys/module/livepatch_cve/notes/.note.gnu.build-id",
         &note(7),
     );
@@ -317,4 +320,36 @@ fn one_that_is_loaded_is_no_fault_and_another_one_is() {
     let (code, out) = check(&tree, &bytes, &[]);
     assert_eq!(code, 4);
     assert!(out.contains("is loaded, and is another one"), "{out}");
+    // What is left over is in nobody's way.
+    std::fs::remove_dir_all(tree.path("sys/kernel/livepatch/livepatch_cve")).unwrap();
+    let (code, out) = check(&tree, &bytes, &[]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("is left over"), "{out}");
+}
+
+#[test]
+fn switches_that_refuse_all_are_seen() {
+    let bytes = livepatch(&[], &[("vmlinux", "twice", 1)], &[]);
+    for (file, text) in [
+        ("proc/sys/kernel/modules_disabled", "1"),
+        ("proc/sys/kernel/ftrace_enabled", "0"),
+    ] {
+        let tree = system();
+        tree.file(file, text);
+        let (code, out) = check(&tree, &bytes, &[]);
+        assert_eq!(code, 4, "{file}: {out}");
+    }
+}
+
+#[test]
+fn a_name_that_several_have_is_not_taken_for_one_of_them() {
+    let tree = system();
+    let bytes = livepatch(&[], &[("vmlinux", "twice", 1)], &[]);
+    tree.file(
+        "sys/kernel/tracing/enabled_functions",
+        "twice (1) R I      \ttramp: x",
+    );
+    let (code, out) = check(&tree, &bytes, &[]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("  ??    conflicts    vmlinux:twice: calls of one of several"), "{out}");
 }

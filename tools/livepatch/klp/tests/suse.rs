@@ -35,12 +35,12 @@ fn it_is_ready_or_in_progress() {
         suse(&tree, &["blocking"]),
         (0, String::new(), String::new())
     );
-    assert_eq!(klp(&tree, &["check"]).0, 0);
+    // Ours has files to look at.
+    assert_eq!(klp(&tree, &["check"]).0, 2);
 
     let tree = Tree::in_transition();
     assert_eq!(suse(&tree, &["status"]).1, "in_progress\n");
     assert_eq!(suse(&tree, &["check"]).0, 1);
-    assert_eq!(klp(&tree, &["check"]).0, 1);
     assert_eq!(suse(&tree, &["blocking"]).1, "57\n70\n1235\n");
 }
 
@@ -69,7 +69,11 @@ fn livepatches_have_what_uyuni_looks_for() {
     let tree = Tree::new();
     tree.patch("lp_1", true, false, 1, &[("vmlinux", true, &["f,1"])])
         .patch("lp_2", false, false, 2, &[])
-        .installed("lp_1", &["klp_fixes=CVE-2026-1,bsc#5"]);
+        .patch("lp_3", true, false, 3, &[])
+        .installed_and_loaded("lp_1", &["klp_fixes=CVE-2026-1,bsc#5"])
+        .installed_and_loaded("lp_2", &[])
+        // Installed meanwhile, and not what is loaded.
+        .installed("lp_3", &["klp_fixes=CVE-2026-2"]);
     assert_data_eq!(
         suse(&tree, &["-v", "patches"]).1,
         str![[r#"

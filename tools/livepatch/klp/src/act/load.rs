@@ -18,6 +18,7 @@ use crate::root::Root;
 use crate::source::sysfs::{self, Patch, Target};
 use crate::source::{kernel, modules, store};
 use crate::system::System;
+use crate::text::printable;
 
 /// One that is disabled and has not gone after this time was registered.
 const DISABLED_WAIT: Duration = Duration::from_secs(1);
@@ -220,7 +221,8 @@ fn with_findings(mut failure: Failure, checked: &Checked, least: Outcome) -> Fai
         let _ = write!(
             failure.text,
             "\nklp check: {}: {}",
-            finding.about, finding.text
+            finding.about,
+            printable(&finding.text)
         );
     }
     failure
@@ -230,11 +232,9 @@ fn with_findings(mut failure: Failure, checked: &Checked, least: Outcome) -> Fai
 /// knows.
 fn is_the_same(root: &Root, file: &ModuleFile) -> Result<&'static str, Failure> {
     let loaded = modules::module(root, &file.name)?.unwrap_or_default();
-    let build_ids = loaded.build_id.as_deref().zip(file.build_id.as_deref());
-    let sources = loaded.srcversion.as_deref().zip(file.field("srcversion"));
-    match build_ids.or(sources) {
-        Some((loaded, wanted)) if loaded == wanted => Ok(""),
-        Some(_) => Err(Failure::new(
+    match file.is_loaded_as(&loaded) {
+        Some(true) => Ok(""),
+        Some(false) => Err(Failure::new(
             Exit::Refused,
             format!("another module is loaded under the name {}", file.name),
         )

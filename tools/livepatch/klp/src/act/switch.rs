@@ -2,13 +2,16 @@
 
 //! Livepatches that are there: enable, disable, reverse, force, unload.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::{delete_module, patch, turn_around, write_enabled, Lock, Log, Steps, Waiting};
 use crate::failure::{Exit, Failure};
+use crate::history::{End, History, Operation};
 use crate::root::Root;
+use crate::source::kmsg;
 use crate::source::modules::{self, is_name};
 use crate::source::store;
 use crate::source::sysfs::{self, Patch, Target};
@@ -53,18 +56,9 @@ pub(super) fn settle(root: &Root, name: &str, target: Target, waiting: &Waiting)
 
 /// Turns the transition that runs around, and waits for its end.
 pub fn reverse(root: &Root, name: Option<&str>, waiting: &Waiting) -> Done {
-    let patch = in_transition(root, name)?;
-    let mut from = patch.target();
-    let mut turned = turn_around(root, &patch.name, from);
-    if matches!(&turned, Err(failure) if failure.exit == Exit::Failed) {
-        // The kernel says that there is a transition a moment before it says where it leads.
-        let now = in_transition(root, Some(&patch.name))?.target();
-        if now != from {
-            from = now;
-            turned = turn_around(root, &patch.name, from);
-        }
-    }
-    if !turned? {
+    let patch = begun(root, in_transition(root, name)?)?;
+    let from = patch.target();
+    if !turn_around(root, &patch.name, from)? {
         return Err(Failure::new(
             Exit::Failed,
             format!(
@@ -75,6 +69,33 @@ pub fn reverse(root: &Root, name: Option<&str>, waiting: &Waiting) -> Done {
         .with_remedy("klp status shows how it is now"));
     }
     settle(root, &patch.name, from.opposite(), waiting)
+}
+
+/// The kernel says that there is a transition a moment before it says that it leads to the livepatch:
+/// waits for that, if its log knows of none that leads away.
+fn begun(root: &Root, mut patch: Patch) -> Result<Patch, Failure> {
+    const MOST: Duration = Duration::from_secs(1);
+
+    if patch.target() == Target::Patched {
+        return Ok(patch);
+    }
+    let Some(records) = kmsg::records(root)? else {
+        return Ok(patch);
+    };
+    let history = History::of(&records);
+    let leads_away = |last: &Operation| last.target == Target::Unpatched && last.end == End::No;
+    if history.last(&patch.name).is_some_and(leads_away) {
+        return Ok(patch);
+    }
+    let begin = Instant::now();
+    while patch.transition && patch.target() == Target::Unpatched && begin.elapsed() < MOST {
+        sleep(Duration::from_millis(10));
+        match sysfs::patch(root, &patch.name)? {
+            Some(now) => patch = now,
+            None => return Err(Failure::no_such_patch(&patch.name)),
+        }
+    }
+    Ok(patch)
 }
 
 /// Moves all tasks that are left, wherever they are.

@@ -16,7 +16,7 @@ use klp::module::{ModuleFile, Opened};
 use klp::render;
 use klp::root::Root;
 use klp::source::ftrace::Attached;
-use klp::source::{kmsg, store, sysfs};
+use klp::source::{kmsg, store};
 use klp::system::{Status, System};
 use klp::verdict::Code;
 use klp::verify::{self, Answer};
@@ -73,8 +73,8 @@ pub(super) enum Look {
     },
     /// Would this kernel take a livepatch, as things stand? Ends with 4 if not
     Check {
-        /// Files, or names of installed ones. Without any, it is SUSE's: 1 if a transition runs
-        #[arg(value_name = "FILE|NAME")]
+        /// Files, or names of installed ones
+        #[arg(value_name = "FILE|NAME", required = true)]
         what: Vec<String>,
         /// End with 4 also if something cannot be told
         #[arg(long)]
@@ -216,9 +216,6 @@ fn verify(root: &Root, name: Option<&str>, json: Json) -> Result<ExitCode, Failu
 }
 
 fn check(root: &Root, what: &[String], strict: bool, json: Json) -> Result<ExitCode, Failure> {
-    if what.is_empty() {
-        return Ok(u8::from(sysfs::in_transition(root)?.is_some()).into());
-    }
     let system = read(root)?;
     let release = system.kernel.release.as_deref().unwrap_or_default();
     let mut checked = Vec::new();

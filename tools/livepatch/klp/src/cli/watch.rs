@@ -3,7 +3,6 @@
 //! The verb that goes on looking.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +11,9 @@ use klp::render;
 use klp::root::Root;
 use klp::system::{Status, System};
 use klp::text::printable_lines;
+
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::duration;
 
@@ -27,6 +29,21 @@ pub(super) struct Watch {
     /// A transition that takes that long counts as stalled
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     stall: Duration,
+}
+
+/// To look takes time of its own.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Waits; does anybody still look?
+fn pause(time: Duration) -> io::Result<bool> {
+    let timeout = Timespec::try_from(time).map_err(io::Error::other)?;
+    let stdout = io::stdout();
+    // Nothing is asked for: an error is told anyway.
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(!fds[0].revents().contains(PollFlags::ERR)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Clears a terminal, and begins at its top.
@@ -54,8 +71,8 @@ impl Watch {
             }
             before = Some(screen);
             left = left.map(|left| left - 1);
-            if left != Some(0) {
-                sleep(self.interval);
+            if left != Some(0) && !pause(self.interval.max(SHORTEST))? {
+                break;
             }
         }
         Ok(())

@@ -7,10 +7,10 @@
 
 use std::io::{self, Write};
 
-use crate::module::ModuleFile;
 use crate::root::Root;
 use crate::source::sysfs::{self, Patch};
-use crate::source::{kernel, store, tasks};
+use crate::source::tasks;
+use crate::system::{self, System};
 use crate::text::{printable, printable_lines};
 
 const USAGE: &str = "\
@@ -99,6 +99,12 @@ fn tell(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
+    if verb == Verb::Patches {
+        for patch in System::read(root, false)?.patches {
+            self::patch(&patch, verbose, out)?;
+        }
+        return Ok(0);
+    }
     let patches = sysfs::patches(root)?.unwrap_or_default();
     let transition = patches.iter().find(|patch| patch.transition);
     match verb {
@@ -107,11 +113,7 @@ fn tell(
             writeln!(out, "{word}")?;
         }
         Verb::Check => return Ok(transition.is_some().into()),
-        Verb::Patches => {
-            for patch in &patches {
-                self::patch(root, patch, verbose, out)?;
-            }
-        }
+        Verb::Patches => {}
         Verb::Blocking => {
             if let Some(patch) = transition {
                 blocking(root, patch, verbose, out)?;
@@ -128,29 +130,27 @@ fn tell(
     Ok(0)
 }
 
-fn patch(root: &Root, patch: &Patch, verbose: u8, out: &mut dyn Write) -> io::Result<()> {
+fn patch(patch: &system::Patch, verbose: u8, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", patch.name)?;
     writeln!(out, "    active: {}", u8::from(patch.enabled))?;
     if verbose == 0 {
         return Ok(());
     }
-    let release = kernel::release(root)?.unwrap_or_default();
-    let file = store::find(root, &release, &patch.name)?;
-    let fixes = file
-        .and_then(|path| ModuleFile::read(path).ok())
-        .map(|file| file.fixes());
-    let (cves, others): (Vec<_>, Vec<_>) = fixes
-        .unwrap_or_default()
-        .into_iter()
-        .partition(|fix| fix.starts_with("CVE-"));
-    let listed = |names: &[String]| match names {
-        [] => "(none)".to_owned(),
-        names => printable(&names.join(" ")),
+    let listed = |is_cve: bool| {
+        // Only what is loaded counts, whatever is installed.
+        let Some(fixes) = &patch.fixes else {
+            return "(unknown)".to_owned();
+        };
+        let fixes = fixes.iter().filter(|it| it.starts_with("CVE-") == is_cve);
+        match fixes.map(String::as_str).collect::<Vec<_>>().join(" ") {
+            none if none.is_empty() => "(none)".to_owned(),
+            names => printable(&names),
+        }
     };
     // Which package a file is of, its package manager knows.
     writeln!(out, "    RPM: (unknown)")?;
-    writeln!(out, "    CVE: {}", listed(&cves))?;
-    writeln!(out, "    bug fixes and enhancements: {}", listed(&others))
+    writeln!(out, "    CVE: {}", listed(true))?;
+    writeln!(out, "    bug fixes and enhancements: {}", listed(false))
 }
 
 fn blocking(root: &Root, patch: &Patch, verbose: u8, out: &mut dyn Write) -> io::Result<()> {

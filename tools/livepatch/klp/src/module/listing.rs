@@ -12,7 +12,7 @@ mod elf;
 mod tests;
 
 use elf::Elf;
-use object::{File, Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::{File, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolIndex};
 use serde::Serialize;
 
 // One set of rules for what these names mean, the kernel's.
@@ -81,15 +81,10 @@ impl Contents {
     /// Takes a module apart.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let file = File::parse(bytes).map_err(|error| error.to_string())?;
-        let elf = Elf::new(&file);
-        let (symbols, malformed) = livepatch_names(&file);
-        let undefined = file
-            .symbols()
-            .filter(|symbol| symbol.is_undefined() && !symbol.is_weak())
-            .filter_map(|symbol| symbol.name().ok())
-            .filter(|name| !name.is_empty() && !name.starts_with(".klp."))
-            .map(str::to_owned)
-            .collect();
+        let names = Names::of(&file)?;
+        let elf = Elf::new(&file, &names.this_module)?;
+        let (symbols, malformed) = livepatch_names(&names);
+        let undefined = names.undefined.iter().map(|name| (*name).to_owned());
 
         Ok(Self {
             machine: machine(&file),
@@ -98,9 +93,68 @@ impl Contents {
                 .or_else(|| elf.by_descriptor()),
             symbols,
             malformed,
-            undefined,
+            undefined: undefined.collect(),
         })
     }
+}
+
+/// A file whose names are longer than that, put together, is none that a compiler has made: each name of it
+/// may be the end of one and the same text.
+const MOST_TEXT: usize = 256 << 20;
+
+/// The names in a file.
+struct Names<'data> {
+    sections: Vec<&'data str>,
+    /// Of symbols that the livepatch core resolves.
+    livepatch: Vec<&'data str>,
+    /// Of symbols that the loader has to find elsewhere.
+    undefined: Vec<&'data str>,
+    /// Which symbols are `__this_module`.
+    this_module: Vec<SymbolIndex>,
+}
+
+impl<'data> Names<'data> {
+    fn of<'a>(file: &'a File<'data>) -> Result<Self, String>
+    where
+        'data: 'a,
+    {
+        let mut left = MOST_TEXT;
+        let mut name = |bytes: object::Result<&'data [u8]>| {
+            let bytes = bytes.map_err(|error| error.to_string())?;
+            left = left
+                .checked_sub(bytes.len())
+                .ok_or("the names in it are too long")?;
+            // What is no text is no name either that anybody looks for.
+            Ok::<_, String>(std::str::from_utf8(bytes).unwrap_or_default())
+        };
+        let mut names = Self {
+            sections: Vec::new(),
+            livepatch: Vec::new(),
+            undefined: Vec::new(),
+            this_module: Vec::new(),
+        };
+        for section in file.sections() {
+            names.sections.push(name(section.name_bytes())?);
+        }
+        for symbol in file.symbols() {
+            let text = name(symbol.name_bytes())?;
+            if text == "__this_module" {
+                names.this_module.push(symbol.index());
+            }
+            if text.starts_with(".klp.sym.") {
+                names.livepatch.push(text);
+            } else if symbol.is_undefined() && !symbol.is_weak() && !is_the_linkers(text) {
+                names.undefined.push(text);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Names that nobody looks up: those of the livepatch core, `.TOC.` of powerpc, and the table that some
+/// compilers mention and no module has.
+fn is_the_linkers(name: &str) -> bool {
+    name.is_empty() || name.starts_with('.') || name == "_GLOBAL_OFFSET_TABLE_"
 }
 
 impl Listing {
@@ -127,19 +181,16 @@ fn machine(file: &File) -> Option<&'static str> {
     })
 }
 
-fn livepatch_names(file: &File) -> (Vec<Symbol>, Vec<String>) {
-    let mut malformed: Vec<String> = file
-        .sections()
-        .filter_map(|section| section.name().ok().map(str::to_owned))
+fn livepatch_names(names: &Names<'_>) -> (Vec<Symbol>, Vec<String>) {
+    let sections = names.sections.iter();
+    let mut malformed: Vec<String> = sections
         .filter(|name| name.starts_with(".klp.rela."))
         .filter(|name| reloc_name::parse_section(name.as_bytes()).is_none())
+        .map(|name| (*name).to_owned())
         .collect();
     let mut symbols = Vec::new();
-    for name in file.symbols().filter_map(|symbol| symbol.name().ok()) {
-        if !name.starts_with(".klp.sym.") {
-            continue;
-        }
-        // The name of a section is one of text, so those of its parts are.
+    for name in &names.livepatch {
+        // The whole name is text, so its parts are.
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match reloc_name::parse_symbol(name.as_bytes()) {
             Some(symbol) => symbols.push(Symbol {
@@ -147,7 +198,7 @@ fn livepatch_names(file: &File) -> (Vec<Symbol>, Vec<String>) {
                 name: text(symbol.symbol),
                 sympos: symbol.sympos as u64,
             }),
-            None => malformed.push(name.to_owned()),
+            None => malformed.push((*name).to_owned()),
         }
     }
     (symbols, malformed)

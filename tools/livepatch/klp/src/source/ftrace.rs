@@ -80,9 +80,11 @@ impl Traceable {
 
 /// `address function [module]`
 fn addresses(text: &str) -> Vec<u64> {
-    let addresses = text.lines().filter_map(|line| line.split(' ').next());
-    addresses
-        .filter_map(|address| u64::from_str_radix(address, 16).ok())
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    // A place whose function is not linked in is in that of another one.
+    lines
+        .filter(|(_, function)| !function.starts_with("__ftrace_invalid_address"))
+        .filter_map(|(address, _)| u64::from_str_radix(address, 16).ok())
         .collect()
 }
 
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn what_can_be_traced_has_addresses() {
-        let text = "ffffffff81000004 f\nffffffffc0000004 g [ext4]\nnonsense\n";
+        let text = "ffffffff81000004 f\nffffffff81000104 __ftrace_invalid_address___260\n\
+                    ffffffffc0000004 g [ext4]\nnonsense\n";
         assert_eq!(
             addresses(text),
             [0xffff_ffff_8100_0004, 0xffff_ffff_c000_0004]

@@ -17,6 +17,12 @@ pub struct Kallsyms {
     symbols: HashMap<String, HashMap<String, Vec<u64>>>,
     /// Where there is any symbol, in order. Empty if addresses may not be seen.
     starts: Vec<u64>,
+    /// Those that modules may use.
+    exported: HashSet<String>,
+    /// Does the kernel list what it exports?
+    lists_exports: bool,
+    /// Those that are there with what a compiler has appended to them.
+    suffixed: HashSet<String>,
 }
 
 impl Kallsyms {
@@ -30,11 +36,32 @@ impl Kallsyms {
 
     fn parse(text: &str, wanted: &HashSet<&str>) -> Self {
         let mut found = Self::default();
-        for (address, name, object) in text.lines().filter_map(line) {
+        for Line {
+            address,
+            kind,
+            name,
+            object,
+        } in text.lines().filter_map(line)
+        {
             if address != 0 {
                 found.starts.push(address);
             }
+            if let Some(name) = name.strip_prefix("__ksymtab_") {
+                found.lists_exports |= object == "vmlinux";
+                if wanted.contains(name) && object == "vmlinux" {
+                    found.exported.insert(name.to_owned());
+                }
+            }
+            if let Some((name, _)) = name.split_once(".llvm.") {
+                if wanted.contains(name) {
+                    found.suffixed.insert(name.to_owned());
+                }
+            }
             if wanted.contains(name) {
+                // A capital letter means that, but of the kernel itself.
+                if object != "vmlinux" && kind.is_ascii_uppercase() {
+                    found.exported.insert(name.to_owned());
+                }
                 let names = found.symbols.entry(object.to_owned()).or_default();
                 names.entry(name.to_owned()).or_default().push(address);
             }
@@ -52,9 +79,18 @@ impl Kallsyms {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Is there a symbol of this name anywhere?
-    pub fn has(&self, name: &str) -> bool {
-        self.symbols.values().any(|names| names.contains_key(name))
+    /// May modules use this symbol? [`None`]: the kernel does not list those.
+    pub fn exports(&self, name: &str) -> Option<bool> {
+        match self.exported.contains(name) {
+            true => Some(true),
+            false => self.lists_exports.then_some(false),
+        }
+    }
+
+    /// Is there one that a compiler has made of it, with `.llvm.` and a number behind? Some kernels take
+    /// that for the same name.
+    pub fn is_suffixed(&self, name: &str) -> bool {
+        self.suffixed.contains(name)
     }
 
     /// Where the symbol begins that has this address in it.
@@ -69,10 +105,17 @@ impl Kallsyms {
     }
 }
 
+struct Line<'a> {
+    address: u64,
+    kind: char,
+    name: &'a str,
+    object: &'a str,
+}
+
 /// `address type name`, and, of a module, a tabulator and `[module]`.
-fn line(line: &str) -> Option<(u64, &str, &str)> {
+fn line(line: &str) -> Option<Line<'_>> {
     let (address, rest) = line.split_once(' ')?;
-    let (_, rest) = rest.split_once(' ')?;
+    let (kind, rest) = rest.split_once(' ')?;
     let (name, object) = match rest.split_once('\t') {
         // A build ID may follow the name of the module.
         Some((name, object)) => (
@@ -85,7 +128,12 @@ fn line(line: &str) -> Option<(u64, &str, &str)> {
         ),
         None => (rest, "vmlinux"),
     };
-    Some((u64::from_str_radix(address, 16).ok()?, name, object))
+    Some(Line {
+        address: u64::from_str_radix(address, 16).ok()?,
+        kind: kind.chars().next()?,
+        name,
+        object,
+    })
 }
 
 #[cfg(test)]
@@ -110,12 +158,27 @@ ffffffffc0000000 t once\t[ext4]
         );
         assert_eq!(kallsyms.addresses("ext4", "once").len(), 1);
         assert!(kallsyms.addresses("ext4", "twice").is_empty());
-        assert!(kallsyms.has("once") && !kallsyms.has("_text"));
         assert_eq!(
             kallsyms.start(0xffff_ffff_8100_0024),
             Some(0xffff_ffff_8100_0020)
         );
         assert_eq!(kallsyms.start(1), None);
+    }
+
+    #[test]
+    fn modules_may_use_what_is_exported() {
+        let wanted = HashSet::from(["a", "b", "c", "d", "e"]);
+        let kallsyms = Kallsyms::parse(
+            "1 T a\n2 T b\n3 R __ksymtab_a\n4 T c\t[m]\n5 t d\t[m]\n6 t e.llvm.123\n",
+            &wanted,
+        );
+        let exports = ["a", "b", "c", "d"].map(|name| kallsyms.exports(name).unwrap());
+        assert_eq!(exports, [true, false, true, false]);
+        assert!(kallsyms.is_suffixed("e") && !kallsyms.is_suffixed("a"));
+        // A kernel that lists none of its variables.
+        let kallsyms = Kallsyms::parse("1 T a\n2 T b\t[m]\n", &wanted);
+        assert_eq!(kallsyms.exports("a"), None);
+        assert_eq!(kallsyms.exports("b"), Some(true));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub fn is_name(name: &str) -> bool {
 
 /// The loaded module `name`; [`None`] if there is none.
 pub fn module(root: &Root, name: &str) -> io::Result<Option<Module>> {
+    // What is no name is no path either.
+    if !is_name(name) {
+        return Ok(None);
+    }
     let dir = PathBuf::from(DIR).join(name);
     // A folder without this file belongs to code that is built in.
     if !root.exists(dir.join("initstate")) {
@@ -56,6 +60,9 @@ pub fn module(root: &Root, name: &str) -> io::Result<Option<Module>> {
 
 /// Is a module of this name loaded, to its end?
 pub fn is_live(root: &Root, name: &str) -> io::Result<bool> {
+    if !is_name(name) {
+        return Ok(false);
+    }
     let state = root.text(PathBuf::from(DIR).join(name).join("initstate"))?;
     Ok(state.as_deref() == Some("live"))
 }

@@ -105,11 +105,13 @@ fn all(root: &Root) -> io::Result<(Vec<Left>, bool)> {
 /// The names of tasks, by object and function that they sleep in.
 pub type Sleepers = BTreeMap<(String, String), Vec<String>>;
 
-/// Which tasks sleep in these functions now, of objects and names. [`None`]: stacks may not be read.
+/// Which tasks sleep in these functions now, of objects and names. [`None`]: stacks may not be read, or
+/// not those of all tasks, and none of those that may does.
 pub fn asleep_in(root: &Root, functions: &HashSet<(&str, &str)>) -> io::Result<Option<Sleepers>> {
     let mut found = Sleepers::new();
     let mut any = false;
-    for task in all(root)?.0 {
+    let (tasks, hidden) = all(root)?;
+    for task in tasks {
         let Some(stack) = root.text(task.dir().join("stack"))? else {
             continue;
         };
@@ -132,7 +134,7 @@ pub fn asleep_in(root: &Root, functions: &HashSet<(&str, &str)>) -> io::Result<O
             found.entry(place).or_default().push(comm.clone());
         }
     }
-    Ok(any.then_some(found))
+    Ok((any && !(hidden && found.is_empty())).then_some(found))
 }
 
 /// Has `/proc` all tasks? Those of others are not there if it is mounted with `hidepid=`, and in a

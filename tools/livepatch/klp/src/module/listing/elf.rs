@@ -3,11 +3,12 @@
 //! Reads the lists of functions out of the data of a module. The loader has not been there yet: each
 //! pointer is a relocation.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use object::{
     File, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationKind, RelocationTarget,
-    SectionIndex, SectionKind,
+    SectionIndex, SectionKind, SymbolIndex,
 };
 
 use super::{By, Function, Listing, Object};
@@ -21,6 +22,12 @@ struct Pointer {
     to_this_module: bool,
 }
 
+/// No module has more relocations, and none more functions.
+const MOST: usize = 4 << 20;
+
+/// No name is longer: `KSYM_NAME_LEN`.
+const LONGEST_NAME: usize = 512;
+
 /// The size of a pointer, and of `unsigned long`, wherever there is livepatching.
 const WORD: u64 = 8;
 
@@ -31,10 +38,13 @@ pub(super) struct Elf<'a, 'data> {
     pointers: BTreeMap<usize, BTreeMap<u64, Pointer>>,
     /// The sizes of the variables, by section and offset.
     sizes: BTreeMap<(usize, u64), u64>,
+    /// How many functions may still be read: several objects can have the same list.
+    left: Cell<usize>,
 }
 
 impl<'a, 'data> Elf<'a, 'data> {
-    pub(super) fn new(file: &'a File<'data>) -> Self {
+    /// `this_module`: the symbols that are the module itself.
+    pub(super) fn new(file: &'a File<'data>, this_module: &[SymbolIndex]) -> Result<Self, String> {
         let mut sizes = BTreeMap::new();
         for symbol in file.symbols() {
             if let (Some(section), 1..) = (symbol.section_index(), symbol.size()) {
@@ -42,29 +52,38 @@ impl<'a, 'data> Elf<'a, 'data> {
                 *size = symbol.size().max(*size);
             }
         }
-        let pointers = file.sections().map(|section| {
-            let pointers = section.relocations().filter_map(|(offset, relocation)| {
-                let RelocationTarget::Symbol(symbol) = relocation.target() else {
-                    return None;
+        let mut pointers: BTreeMap<usize, BTreeMap<u64, Pointer>> = BTreeMap::new();
+        let mut left = MOST;
+        for section in file.sections() {
+            let of_section = pointers.entry(section.index().0).or_default();
+            for (offset, relocation) in section.relocations() {
+                left -= 1;
+                if left == 0 {
+                    return Err("it has too many relocations".to_owned());
+                }
+                let RelocationTarget::Symbol(index) = relocation.target() else {
+                    continue;
                 };
                 if relocation.kind() != RelocationKind::Absolute || relocation.size() != 64 {
-                    return None;
+                    continue;
                 }
-                let symbol = file.symbol_by_index(symbol).ok()?;
+                let Ok(symbol) = file.symbol_by_index(index) else {
+                    continue;
+                };
                 let pointer = Pointer {
                     section: symbol.section_index(),
                     offset: symbol.address().wrapping_add_signed(relocation.addend()),
-                    to_this_module: symbol.name() == Ok("__this_module"),
+                    to_this_module: this_module.contains(&index),
                 };
-                Some((offset, pointer))
-            });
-            (section.index().0, pointers.collect())
-        });
-        Self {
-            file,
-            pointers: pointers.collect(),
-            sizes,
+                of_section.insert(offset, pointer);
+            }
         }
+        Ok(Self {
+            file,
+            pointers,
+            sizes,
+            left: Cell::new(MOST),
+        })
     }
 
     fn pointer(&self, section: SectionIndex, offset: u64) -> Option<Pointer> {
@@ -107,6 +126,7 @@ impl<'a, 'data> Elf<'a, 'data> {
         let bytes = self
             .data(at.section?)?
             .get(usize::try_from(at.offset).ok()?..)?;
+        let bytes = &bytes[..bytes.len().min(LONGEST_NAME)];
         let end = bytes.iter().position(|byte| *byte == 0)?;
         String::from_utf8(bytes[..end].to_vec()).ok()
     }
@@ -165,6 +185,7 @@ impl<'a, 'data> Elf<'a, 'data> {
 
     /// Name, new function, position: `struct klp_func` begins like `struct klp_func_ext`.
     fn function(&self, section: SectionIndex, offset: u64) -> Option<Function> {
+        self.left.set(self.left.get().checked_sub(1)?);
         Some(Function {
             name: self.text(self.pointer(section, offset)?)?,
             sympos: self.number(section, offset.checked_add(2 * WORD)?)?,
@@ -219,7 +240,10 @@ impl<'a, 'data> Elf<'a, 'data> {
                 .filter(|(_, it)| it.to_this_module)
                 .map(|(offset, _)| *offset)
             {
-                let Some(objs) = self.pointer(section, offset + OBJS) else {
+                let Some(objs) = offset
+                    .checked_add(OBJS)
+                    .and_then(|at| self.pointer(section, at))
+                else {
                     continue;
                 };
                 // Drivers name their module, too, and a function or something else next to it.
@@ -227,7 +251,7 @@ impl<'a, 'data> Elf<'a, 'data> {
                     continue;
                 }
                 let mut objects = self.objects(objs)?;
-                let replace = self.byte(section, offset + REPLACE)? != 0;
+                let replace = self.byte(section, offset.checked_add(REPLACE)?)? != 0;
                 match &mut found {
                     None => {
                         found = Some(Listing {
@@ -262,8 +286,8 @@ impl<'a, 'data> Elf<'a, 'data> {
         }
         let step = step(size, &starts, WORD)?;
         let objects = (0..starts.len() as u64).map(|number| {
-            let offset = at.offset + number * step;
-            let funcs = self.pointer(at.section?, offset + WORD)?;
+            let offset = at.offset.checked_add(number.checked_mul(step)?)?;
+            let funcs = self.pointer(at.section?, offset.checked_add(WORD)?)?;
             Some(Object {
                 name: self.object_name(at.section?, offset)?,
                 functions: self.funcs(funcs)?,
@@ -284,9 +308,9 @@ impl<'a, 'data> Elf<'a, 'data> {
         let step = step(size, &names, 0)?;
         (0..names.len() as u64)
             .map(|number| {
-                let offset = at.offset + number * step;
+                let offset = at.offset.checked_add(number.checked_mul(step)?)?;
                 // One without a new function is refused.
-                self.pointer(at.section?, offset + WORD)?;
+                self.pointer(at.section?, offset.checked_add(WORD)?)?;
                 self.function(at.section?, offset)
             })
             .collect()
@@ -312,6 +336,11 @@ impl<'a, 'data> Elf<'a, 'data> {
 fn step(size: u64, at: &[u64], first: u64) -> Option<u64> {
     let elements = at.len() as u64 + 1;
     let step = size / elements;
-    let is_there = |(number, at): (u64, &u64)| *at == first + number * step;
+    let is_there = |(number, at): (u64, &u64)| {
+        let place = number
+            .checked_mul(step)
+            .and_then(|it| it.checked_add(first));
+        place == Some(*at)
+    };
     (step * elements == size && (0..).zip(at).all(is_there)).then_some(step)
 }

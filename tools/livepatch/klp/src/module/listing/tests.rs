@@ -290,6 +290,19 @@ fn names_are_those_that_the_kernel_takes() {
 
 proptest! {
     #[test]
+    fn a_place_may_be_anywhere(place in prop_oneof![any::<u64>(), u64::MAX - 64..], size: u64) {
+        let mut module = Module::x86();
+        let this_module = module.symbol("__this_module", SymbolSection::Undefined, 0, 0);
+        let section = SymbolSection::Section(module.data);
+        let objs = module.symbol("v", section, place, size);
+        module.point(module.data, place, (this_module, 0));
+        module.point(module.data, place.wrapping_add(8), (objs, 0));
+        let _ = Contents::parse(&module.bytes());
+    }
+}
+
+proptest! {
+    #[test]
     fn any_byte_may_be_wrong(at: prop::sample::Index, byte: u8) {
         let mut module = Module::x86();
         module.descriptor(&[(None, &[("a", 0)]), (Some("b"), &[("c", 1)])], false);
