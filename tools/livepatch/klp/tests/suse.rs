@@ -87,6 +87,11 @@ lp_2
     RPM: (unknown)
     CVE: (none)
     bug fixes and enhancements: (none)
+lp_3
+    active: 1
+    RPM: (unknown)
+    CVE: (unknown)
+    bug fixes and enhancements: (unknown)
 
 "#]]
     );
