@@ -97,7 +97,7 @@ lp_3
     );
     assert_eq!(
         klp(&tree, &["patches"]).1,
-        "lp_1\n    active: 1\nlp_2\n    active: 0\n"
+        "lp_1\n    active: 1\nlp_2\n    active: 0\nlp_3\n    active: 1\n"
     );
 }
 
