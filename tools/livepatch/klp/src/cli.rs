@@ -4,6 +4,7 @@
 
 mod change;
 mod generate;
+mod label;
 mod look;
 mod output;
 mod rehearse;
@@ -21,6 +22,7 @@ use klp::failure::Failure;
 use klp::rehearse::guest;
 use klp::root::Root;
 use klp::text::printable_lines;
+use label::LabelArgs;
 use look::Look;
 use rehearse::Rehearse;
 use watch::Watch;
@@ -56,6 +58,8 @@ enum Verb {
     Look(Look),
     /// Load a livepatch into a virtual machine with this kernel, and unload it again
     Rehearse(Rehearse),
+    /// Write into a livepatch what it fixes, and what it is for
+    Label(LabelArgs),
     /// `status` and `why`, again and again
     Watch(Watch),
     #[command(flatten)]
@@ -142,6 +146,10 @@ fn run(root: &Root, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Look(look) => look.run(root),
         Verb::Rehearse(rehearse) => {
             rehearse.run(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Label(label) => {
+            label.run()?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Watch(watch) => {

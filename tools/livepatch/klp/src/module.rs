@@ -2,6 +2,7 @@
 
 //! Module files: `.ko`, and what is packed with gzip, xz or zstd.
 
+pub mod label;
 pub mod listing;
 
 use std::fs::File;

@@ -245,6 +245,25 @@ function packed() {
 	klp_ends 0 unload $UPSTREAM
 }
 
+# The kernel takes what was written into it, unless it was signed before.
+function labelled() {
+	local file="$CORE_TMP/labelled.ko"
+
+	cp "$(module $UPSTREAM)" "$file"
+	if tail -c 28 "$file" | grep -aq "~Module signature appended~"; then
+		klp_ends 4 label "$file" --fix CVE-0000-0001
+		says "it is signed"
+		return
+	fi
+	klp_ends 0 label "$file" --fix CVE-0000-0001 --replace N
+	klp_ends 0 check "$file"
+	klp_ends 0 load "$file"
+	expect "enabled" 1 "$(klp $UPSTREAM enabled)"
+	klp_ends 0 info "$file"
+	says "CVE-0000-0001"
+	klp_ends 0 unload $UPSTREAM
+}
+
 # It does not wait for anything, and removes nothing.
 function does_not_wait() {
 	stall 0 load "$(module $BUSY)" --no-wait
@@ -451,7 +470,7 @@ Installed patch modules:"
 	says "kpatch: failed to disable module $UPSTREAM"
 }
 
-core_setup $((16 + $(core_is_rust && echo 1 || echo 0)))
+core_setup $((17 + $(core_is_rust && echo 1 || echo 0)))
 core_case "load, look, load again, unload" load_and_unload
 core_case "a module without its livepatch is collected" disabled_and_collected
 core_case "a stall that is kept: why, reverse" stalls_and_is_kept
@@ -462,6 +481,7 @@ core_case "somebody else reverses" somebody_else_reverses
 core_case "forced while it was being enabled" forced_while_enabled
 core_case "again at once" again_at_once
 core_case "a file that is packed" packed
+core_case "a file that was labelled" labelled
 core_case "without waiting" does_not_wait
 core_case "the module of what is replaced goes" what_is_replaced_goes
 core_case "loaded at boot" loaded_at_boot
