@@ -153,24 +153,33 @@ kernel_build() {
 # a copy: the tree stays as clean as a distribution's.
 kernel_selftests() {
 	local o=$1 src=$TREE/tools/testing/selftests/livepatch dst=$1/klp-selftests
-	mkdir -p -- "$dst"
-	# --checksum: only what changed gets a new time. Built files are left alone.
-	rsync -rlp --checksum -- "$src/" "$dst/livepatch/"
-	rsync -rlp --checksum -- "$TREE/tools/testing/selftests/kselftest/" "$dst/kselftest/"
-	kernel_selftests_drop "$src" "$dst/livepatch"
+	kernel_selftests_copy "$src" "$dst"
 	# Kbuild does not see that the configuration has changed under an external module.
 	if [ ! "$dst/.configured" -nt "$o/include/generated/autoconf.h" ]; then
 		find "$dst/livepatch/test_modules" \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \) -delete
 	fi
 	kmake "$o" modules KBUILD_EXTMOD="$dst/livepatch/test_modules"
 	touch -- "$dst/.configured"
+	kernel_selftests_programs "$dst"
+}
+
+# kernel_selftests_copy SOURCE DESTINATION
+kernel_selftests_copy() {
+	mkdir -p -- "$2"
+	# --checksum: only what changed gets a new time. Built files are left alone.
+	rsync -rlp --checksum -- "$1/" "$2/livepatch/"
+	rsync -rlp --checksum -- "$TREE/tools/testing/selftests/kselftest/" "$2/kselftest/"
+	kernel_selftests_drop "$1" "$2/livepatch"
+}
+
+kernel_selftests_programs() {
 	local c
 	local -a cross=()
 	if ! arch_is_native; then
 		arch_user_land
 		cross=(--target="$ARCH_TRIPLE" --sysroot="$ARCH_ROOT" -fuse-ld=lld)
 	fi
-	for c in "$dst/livepatch"/*.c; do
+	for c in "$1/livepatch"/*.c; do
 		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" "${cross[@]}" -O2 -static -Wall -o "${c%.c}" "$c"
 	done
 }

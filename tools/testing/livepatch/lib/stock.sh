@@ -99,22 +99,19 @@ stock_user_land() {
 
 # What a build folder of ours has that the guest's file system is made from.
 stock_selftests() {
-	local o=$1 src=$TREE/tools/testing/selftests/livepatch release boot c
+	local o=$1 src=$TREE/tools/testing/selftests/livepatch release boot
 	release=$(stock_release)
 	boot=$STOCK_DIR/packages/usr/lib/modules/$release
 	mkdir -p -- "$o"/{samples,kernel,lib,klp-selftests,include/config} "$o/${ARCH_IMAGE%/*}"
 	cp -- "$boot/vmlinuz" "$o/$ARCH_IMAGE"
 	cp -- "$boot/config" "$o/.config"
 	printf '%s\n' "$release" >"$o/include/config/kernel.release"
-	rsync -rlp --checksum -- "$src/" "$o/klp-selftests/livepatch/"
-	rsync -rlp --checksum -- "$TREE/tools/testing/selftests/kselftest/" "$o/klp-selftests/kselftest/"
+	kernel_selftests_copy "$src" "$o/klp-selftests"
 	mkdir -p -- "$STOCK_DIR/root/selftests"
 	rsync -rlp --checksum -- "$src/" "$STOCK_DIR/root/selftests/"
 	# objtool wants /proc. Modules in Rust need what Debian's headers do not have.
 	unshare --mount --pid --fork --root="$STOCK_DIR/root" --mount-proc make -C "/lib/modules/$release/build" M=/selftests/test_modules CONFIG_RUST= \
 		CONFIG_DEBUG_INFO_BTF_MODULES= -j"$JOBS" modules
 	cp -- "$STOCK_DIR"/root/selftests/test_modules/*.ko "$o/klp-selftests/livepatch/test_modules/"
-	for c in "$o"/klp-selftests/livepatch/*.c; do
-		[ "${c%.c}" -nt "$c" ] || "clang$LLVM_SUFFIX" -O2 -static -Wall -o "${c%.c}" "$c"
-	done
+	kernel_selftests_programs "$o/klp-selftests"
 }
