@@ -252,11 +252,11 @@ fn contents(
         );
     }
     let there = There {
-        root,
+        live: live(root, contents)?,
         kallsyms: Kallsyms::read(root, &wanted)?,
     };
     undefined(contents, &there, findings);
-    symbols(contents, &there, findings)?;
+    symbols(contents, &there, findings);
     targets(root, file, findings)?;
 
     let replace = file.field("klp_replace").and_then(|value| match value {
@@ -271,7 +271,7 @@ fn contents(
         );
         return Ok(());
     };
-    functions(listing, &there, system.kernel.core, findings)?;
+    functions(listing, &there, system.kernel.core, findings);
     let attached = Attached::read(root)?;
     traceable(root, listing, &there, findings)?;
     others(listing, attached.as_ref(), system, &there, findings);
@@ -281,8 +281,27 @@ fn contents(
 
 /// What of the system a name is looked up in.
 struct There<'a> {
-    root: &'a Root,
+    /// The objects that are there, of those that the file names.
+    live: HashSet<&'a str>,
     kallsyms: Option<Kallsyms>,
+}
+
+/// Each of them is looked for once, however many of its functions and symbols there are.
+fn live<'a>(root: &Root, contents: &'a Contents) -> io::Result<HashSet<&'a str>> {
+    let symbols = contents.symbols.iter().map(|symbol| symbol.object.as_str());
+    let listing = contents.listing.iter();
+    let objects = listing.flat_map(|listing| &listing.objects);
+    let named: HashSet<&str> = objects
+        .map(|object| object.name.as_str())
+        .chain(symbols)
+        .collect();
+    let mut live = HashSet::new();
+    for object in named {
+        if object == "vmlinux" || modules::is_live(root, object)? {
+            live.insert(object);
+        }
+    }
+    Ok(live)
 }
 
 /// What a name of an object leads to.
@@ -296,17 +315,17 @@ enum Found {
 
 impl There<'_> {
     /// As the core looks for it: at position `sympos`, or for the only one if that is 0.
-    fn find(&self, object: &str, name: &str, sympos: u64) -> io::Result<Found> {
-        if object != "vmlinux" && !modules::is_live(self.root, object)? {
-            return Ok(Found::Waits);
+    fn find(&self, object: &str, name: &str, sympos: u64) -> Found {
+        if !self.live.contains(object) {
+            return Found::Waits;
         }
         let Some(kallsyms) = &self.kallsyms else {
-            return Ok(Found::Unknown(NO_KALLSYMS.to_owned()));
+            return Found::Unknown(NO_KALLSYMS.to_owned());
         };
         let found = kallsyms.addresses(object, name);
         let count = found.len();
         let at = usize::try_from(sympos.max(1) - 1).unwrap_or(usize::MAX);
-        Ok(match found.get(at) {
+        match found.get(at) {
             _ if count == 0 && kallsyms.is_suffixed(name) => Found::Unknown(format!(
                 "{object}:{name}: whether this kernel takes {name}.llvm.* for it"
             )),
@@ -318,11 +337,9 @@ impl There<'_> {
                 "{object}:{name}: it wants number {sympos}, there are {count}"
             )),
             Some(address) => Found::One(*address),
-        })
+        }
     }
-}
 
-impl There<'_> {
     /// Are there several of this name?
     fn is_ambiguous(&self, object: &str, name: &str) -> bool {
         let kallsyms = self.kallsyms.as_ref();
@@ -345,9 +362,7 @@ fn undefined(contents: &Contents, there: &There<'_>, findings: &mut Findings) {
             None => unknown += 1,
         }
     }
-    let none = missing.is_empty();
-    findings.each("symbols", Outcome::Fail, missing);
-    if none && unknown > 0 {
+    if !findings.each("symbols", Outcome::Fail, missing) && unknown > 0 {
         findings.unknown(
             "symbols",
             format!("whether the kernel exports {unknown} symbols: it does not list those"),
@@ -356,23 +371,22 @@ fn undefined(contents: &Contents, there: &There<'_>, findings: &mut Findings) {
 }
 
 /// The symbols that the livepatch core resolves.
-fn symbols(contents: &Contents, there: &There<'_>, findings: &mut Findings) -> io::Result<()> {
+fn symbols(contents: &Contents, there: &There<'_>, findings: &mut Findings) {
     let (mut found, mut waits, mut wrong) = (0, 0, Vec::new());
     for symbol in &contents.symbols {
-        match there.find(&symbol.object, &symbol.name, symbol.sympos)? {
+        match there.find(&symbol.object, &symbol.name, symbol.sympos) {
             Found::One(_) => found += 1,
             Found::Waits => waits += 1,
             Found::Wrong(why) => wrong.push(why),
             Found::Unknown(why) => {
                 findings.unknown("symbols", why);
-                return Ok(());
+                return;
             }
         }
     }
     if !findings.each("symbols", Outcome::Fail, wrong) && !contents.symbols.is_empty() {
         findings.pass("symbols", counted(found, waits));
     }
-    Ok(())
 }
 
 fn counted(found: usize, waits: usize) -> String {
@@ -412,12 +426,7 @@ fn targets(root: &Root, file: &ModuleFile, findings: &mut Findings) -> io::Resul
     Ok(())
 }
 
-fn functions(
-    listing: &Listing,
-    there: &There<'_>,
-    core: Core,
-    findings: &mut Findings,
-) -> io::Result<()> {
+fn functions(listing: &Listing, there: &There<'_>, core: Core, findings: &mut Findings) {
     let (mut found, mut waits, mut wrong) = (0, 0, Vec::new());
     let mut aliases = Vec::new();
     let mut names = HashSet::new();
@@ -435,7 +444,7 @@ fn functions(
             wrong.push(format!("{object}:{name}: it has this function twice"));
             continue;
         }
-        match there.find(object, name, function.sympos)? {
+        match there.find(object, name, function.sympos) {
             Found::One(address) => {
                 found += 1;
                 if address != 0 && !places.insert(address) {
@@ -448,7 +457,7 @@ fn functions(
             Found::Wrong(why) => wrong.push(why),
             Found::Unknown(why) => {
                 findings.unknown("functions", why);
-                return Ok(());
+                return;
             }
         }
     }
@@ -462,7 +471,6 @@ fn functions(
     if !findings.each("functions", Outcome::Fail, wrong) && !aliases {
         findings.pass("functions", counted(found, waits));
     }
-    Ok(())
 }
 
 /// Can calls of its functions be redirected?
@@ -487,7 +495,7 @@ fn traceable(
     };
     let (mut can, mut cannot, mut unclear) = (0, Vec::new(), Vec::new());
     for (object, function) in listing.functions() {
-        let Found::One(address) = there.find(object, &function.name, function.sympos)? else {
+        let Found::One(address) = there.find(object, &function.name, function.sympos) else {
             continue;
         };
         let is_there = match (&entries, &traceable) {
@@ -535,11 +543,13 @@ fn others(
         findings.unknown("conflicts", "tracefs may only be read by root");
         return;
     };
-    let is_livepatched = |object: &str, name: &str| {
-        let objects = system.patches.iter().flat_map(|patch| &patch.objects);
-        let mut same = objects.filter(|it| it.name == object);
-        same.any(|it| it.functions.iter().any(|function| function.name == name))
-    };
+    let objects = system.patches.iter().flat_map(|patch| &patch.objects);
+    let livepatched: HashSet<(&str, &str)> = objects
+        .flat_map(|object| {
+            let functions = object.functions.iter();
+            functions.map(|function| (object.name.as_str(), function.name.as_str()))
+        })
+        .collect();
     let (mut taken, mut programs, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
     for (object, function) in listing.functions() {
         let name = &function.name;
@@ -550,7 +560,7 @@ fn others(
             unclear.push(format!(
                 "{object}:{name}: calls of one of several of this name are redirected"
             ));
-        } else if flags.redirects && !is_livepatched(object, name) {
+        } else if flags.redirects && !livepatched.contains(&(object, name.as_str())) {
             taken.push(format!(
                 "{object}:{name}: another program redirects its calls"
             ));
@@ -586,10 +596,10 @@ fn replaced(listing: &Listing, replace: Option<bool>, system: &System, findings:
         }
         Some(true) => {
             findings.pass("replaces", names.join(", "));
-            let has = |object: &str, name: &str| {
-                let mut all = listing.functions();
-                all.any(|(it, function)| it == object && function.name == name)
-            };
+            let has: HashSet<(&str, &str)> = listing
+                .functions()
+                .map(|(object, function)| (object, function.name.as_str()))
+                .collect();
             let lost = enabled().flat_map(|patch| {
                 patch.objects.iter().flat_map(move |object| {
                     let functions = object.functions.iter();
@@ -597,7 +607,9 @@ fn replaced(listing: &Listing, replace: Option<bool>, system: &System, findings:
                 })
             });
             let lost = lost
-                .filter(|(_, object, function)| !has(&object.name, &function.name))
+                .filter(|(_, object, function)| {
+                    !has.contains(&(object.name.as_str(), function.name.as_str()))
+                })
                 .map(|(patch, object, function)| {
                     format!(
                         "{}:{}: the fix of {} goes, this one has not got the function",

@@ -106,6 +106,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "too long".to_owned())
 }
 
+/// What this program is under another name.
+type OtherTool = fn(&Root, &[String], &mut dyn io::Write, &mut dyn io::Write) -> u8;
+
 pub fn main() -> ExitCode {
     if guest::is_here() {
         guest::run();
@@ -115,13 +118,14 @@ pub fn main() -> ExitCode {
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
     let program = args.first().map(Path::new).and_then(Path::file_name);
-    if program.is_some_and(|name| name == "kpatch") {
+    let other: Option<OtherTool> = match program.and_then(|name| name.to_str()) {
+        Some("kpatch") => Some(kpatch::run),
+        Some("klp-suse") => Some(suse::run),
+        _ => None,
+    };
+    if let Some(run) = other {
         let root = Root::new(std::env::var_os("KLP_ROOT").unwrap_or_else(|| "/".into()));
-        return kpatch::run(&root, &args[1..], &mut io::stdout(), &mut io::stderr()).into();
-    }
-    if program.is_some_and(|name| name == "klp-suse") {
-        let root = Root::new(std::env::var_os("KLP_ROOT").unwrap_or_else(|| "/".into()));
-        return suse::run(&root, &args[1..], &mut io::stdout(), &mut io::stderr()).into();
+        return run(&root, &args[1..], &mut io::stdout(), &mut io::stderr()).into();
     }
 
     let cli = Cli::parse();

@@ -31,7 +31,7 @@ use crate::module::listing::Contents;
 use crate::module::Opened;
 use crate::root::Root;
 use crate::source::kernel;
-use crate::source::store::module_name;
+use crate::source::store::{is_path, module_name};
 use initramfs::Initramfs;
 
 /// What to rehearse, and how.
@@ -219,13 +219,12 @@ fn listen(
     drop(sender);
 
     let mut last = VecDeque::new();
-    let mut verdict = None;
-    loop {
+    let verdict = loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match lines.recv_timeout(left) {
             Ok(line) => match line.split_once(PREFIX) {
                 Some((_, text)) => match text.strip_prefix("END ") {
-                    Some(end) => verdict = Some(end.to_owned()),
+                    Some(end) => break Some(end.to_owned()),
                     None => told(text),
                 },
                 None => {
@@ -240,12 +239,9 @@ fn listen(
                     .with_remedy("a longer --timeout may help, and so may --kvm"));
             }
             // It is switched off.
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => break None,
         }
-        if verdict.is_some() {
-            break;
-        }
-    }
+    };
     match verdict.as_deref() {
         Some("well") => Ok(()),
         Some("refused") => Err(Failure::new(
@@ -318,7 +314,7 @@ fn modules(
     let dependencies = root.text(dir.join("modules.dep"))?.unwrap_or_default();
     let mut files: Vec<PathBuf> = Vec::new();
     for module in &how.modules {
-        if module.contains('/') || module.contains(".ko") {
+        if is_path(module) {
             files.push(module.into());
             continue;
         }

@@ -4,22 +4,11 @@
 
 mod common;
 
-use std::os::unix::fs::symlink;
-
-use assert_cmd::Command;
-use common::{module, said, Task, Tree, ASLEEP, RELEASE};
+use common::{called, module, Task, Tree, ASLEEP, RELEASE};
 use snapbox::{assert_data_eq, str};
 
 fn kpatch(tree: &Tree, args: &[&str]) -> (i32, String, String) {
-    let program = tree.path("kpatch");
-    if !program.exists() {
-        symlink(assert_cmd::cargo::cargo_bin("klp"), &program).unwrap();
-    }
-    said(
-        Command::new(program)
-            .env("KLP_ROOT", tree.root())
-            .args(args),
-    )
+    called(tree, "kpatch", args)
 }
 
 /// Two livepatches that are there, and some that are installed for two kernels.

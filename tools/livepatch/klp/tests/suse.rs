@@ -4,19 +4,11 @@
 
 mod common;
 
-use std::os::unix::fs::symlink;
-
-use assert_cmd::Command;
-use common::{klp, said, Tree};
+use common::{called, klp, Tree};
 use snapbox::{assert_data_eq, str};
 
 fn suse(tree: &Tree, args: &[&str]) -> (i32, String, String) {
-    let program = tree.path("klp-suse");
-    if !program.exists() {
-        symlink(assert_cmd::cargo::cargo_bin("klp"), &program).unwrap();
-    }
-    let mut command = Command::new(program);
-    said(command.env("KLP_ROOT", tree.root()).args(args))
+    called(tree, "klp-suse", args)
 }
 
 /// openQA waits until this is all that is said.

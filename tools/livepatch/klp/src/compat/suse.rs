@@ -99,24 +99,20 @@ fn tell(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    if verb == Verb::Patches {
-        for patch in System::read(root, false)?.patches {
-            self::patch(&patch, verbose, out)?;
-        }
-        return Ok(0);
-    }
-    let patches = sysfs::patches(root)?.unwrap_or_default();
-    let transition = patches.iter().find(|patch| patch.transition);
     match verb {
         Verb::Status => {
-            let word = transition.map_or("ready", |_| "in_progress");
+            let word = sysfs::in_transition(root)?.map_or("ready", |_| "in_progress");
             writeln!(out, "{word}")?;
         }
-        Verb::Check => return Ok(transition.is_some().into()),
-        Verb::Patches => {}
+        Verb::Check => return Ok(sysfs::in_transition(root)?.is_some().into()),
+        Verb::Patches => {
+            for patch in System::read(root, false)?.patches {
+                self::patch(&patch, verbose, out)?;
+            }
+        }
         Verb::Blocking => {
-            if let Some(patch) = transition {
-                blocking(root, patch, verbose, out)?;
+            if let Some(patch) = sysfs::in_transition(root)? {
+                blocking(root, &patch, verbose, out)?;
             }
         }
         Verb::Downgrade => {

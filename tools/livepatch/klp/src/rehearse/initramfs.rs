@@ -72,19 +72,15 @@ impl Initramfs {
     }
 
     /// The archive.
-    pub(super) fn archive(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn archive(self) -> io::Result<Vec<u8>> {
         let mut archive = Vec::new();
-        for (number, entry) in (1..).zip(&self.entries) {
+        for (number, entry) in (1..).zip(self.entries) {
             let size = u32::try_from(entry.bytes.len()).map_err(io::Error::other)?;
             let builder = Builder::new(&entry.name)
                 .ino(number)
                 .nlink(1)
                 .mode(entry.mode)
-                .set_mode_file_type(match entry.kind {
-                    ModeFileType::Directory => ModeFileType::Directory,
-                    ModeFileType::Symlink => ModeFileType::Symlink,
-                    _ => ModeFileType::Regular,
-                });
+                .set_mode_file_type(entry.kind);
             let mut writer = builder.write(&mut archive, size);
             writer.write_all(&entry.bytes)?;
             writer.finish()?;

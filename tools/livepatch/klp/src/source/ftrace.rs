@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
+use super::modules::in_brackets;
 use crate::root::Root;
 
 const DIRS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -91,10 +92,7 @@ fn addresses(text: &str) -> Vec<u64> {
 /// `function [module]`
 fn place(line: &str) -> (String, String) {
     let (function, object) = match line.split_once(" [") {
-        Some((function, rest)) => (
-            function,
-            rest.trim_end_matches(']').split(' ').next().unwrap_or(rest),
-        ),
+        Some((function, rest)) => (function, in_brackets(rest)),
         None => (line, "vmlinux"),
     };
     (object.to_owned(), function.trim().to_owned())

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
+use super::modules::in_brackets;
 use crate::root::Root;
 
 const FILE: &str = "/proc/kallsyms";
@@ -117,15 +118,7 @@ fn line(line: &str) -> Option<Line<'_>> {
     let (address, rest) = line.split_once(' ')?;
     let (kind, rest) = rest.split_once(' ')?;
     let (name, object) = match rest.split_once('\t') {
-        // A build ID may follow the name of the module.
-        Some((name, object)) => (
-            name,
-            object
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .split(' ')
-                .next()?,
-        ),
+        Some((name, object)) => (name, in_brackets(object.trim_start_matches('['))),
         None => (rest, "vmlinux"),
     };
     Some(Line {

@@ -37,6 +37,13 @@ pub fn is_name(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
 }
 
+/// The module in `name]`, as the kernel writes it after a symbol. With `CONFIG_STACKTRACE_BUILD_ID` a
+/// build ID follows the name.
+pub(super) fn in_brackets(rest: &str) -> &str {
+    let rest = rest.trim_end_matches(']');
+    rest.split_once(' ').map_or(rest, |(name, _)| name)
+}
+
 /// The loaded module `name`; [`None`] if there is none.
 pub fn module(root: &Root, name: &str) -> io::Result<Option<Module>> {
     // What is no name is no path either.

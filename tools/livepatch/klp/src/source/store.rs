@@ -62,10 +62,15 @@ pub fn load_order(a: &str, b: &str) -> Ordering {
     compare_str(a, b)
 }
 
+/// Is this a path, and not a name? It may be that of a packed module.
+pub fn is_path(what: &str) -> bool {
+    what.contains('/') || what.contains(".ko")
+}
+
 /// What is meant on the command line: a path, or the name of what is installed for the kernel
 /// `release`. A name is never a file of the current folder.
 pub fn find(root: &Root, release: &str, what: &str) -> io::Result<Option<PathBuf>> {
-    if what.contains('/') || what.contains(".ko") {
+    if is_path(what) {
         let path = PathBuf::from(what);
         if path.exists() {
             return Ok(Some(path));

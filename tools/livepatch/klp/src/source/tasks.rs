@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use procfs::process::{Stat, StatFlags};
 use procfs::FromRead;
 
+use super::modules::in_brackets;
 use super::sysfs::Target;
 use crate::root::{known, Root};
 
@@ -208,8 +209,7 @@ impl Frame {
     fn parse(line: &str) -> Option<Self> {
         let text = line.split_once("] ")?.1.trim();
         let (place, module) = match text.split_once(" [") {
-            // With CONFIG_STACKTRACE_BUILD_ID a build ID follows the module's name.
-            Some((place, rest)) => (place, rest.trim_end_matches(']').split(' ').next()),
+            Some((place, rest)) => (place, Some(in_brackets(rest))),
             None => (text, None),
         };
         Some(Self {
